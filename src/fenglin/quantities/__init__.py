@@ -1,0 +1,1 @@
+"""Exact amounts: task sets, durations, byte sizes, money, resource vectors."""
