@@ -1,0 +1,1 @@
+"""Contracts between rooms: what the loop asks of sites, stores, clocks, and what the door asks."""
