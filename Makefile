@@ -1,0 +1,87 @@
+# Everything a developer or a first-time user runs. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BENCH_VENV := .venv-bench
+JOBS ?= 2
+BIN := $(VENV)/bin
+# Slow or flaky package indexes are common; hashes make a retry safe.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
+FROM_LOCK := --require-hashes --no-deps --only-binary :all: -r
+OURSELVES := --no-deps --no-build-isolation --editable .
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- setting up -------------------------------------------------------------------------
+# A stamp says which lock a venv was filled from; a second run finds it and does nothing.
+
+.PHONY: setup setup-render setup-dev
+setup: $(VENV)/.stamp-base ## Make .venv with .venv/bin/fenglin
+setup-render: $(VENV)/.stamp-render ## setup, with the renderer that the demo uses
+setup-dev: $(VENV)/.stamp-dev ## setup-render, with the tools that check and test use
+
+$(VENV)/.stamp-python $(BENCH_VENV)/.stamp-python: %/.stamp-python: scripts/venv
+	@scripts/venv $*
+	@touch $@
+
+$(VENV)/.stamp-base: requirements/base.txt pyproject.toml $(VENV)/.stamp-python
+	@echo "installing Fenglin into $(VENV)"
+	@$(BIN)/python $(PIP_INSTALL) $(FROM_LOCK) $<
+	@$(BIN)/python $(PIP_INSTALL) $(OURSELVES)
+	@touch $@
+
+$(VENV)/.stamp-render: requirements/render.txt $(VENV)/.stamp-base
+	@echo "installing the renderer into $(VENV)"
+	@$(BIN)/python $(PIP_INSTALL) $(FROM_LOCK) $<
+	@touch $@
+
+$(VENV)/.stamp-dev: requirements/dev.txt $(VENV)/.stamp-render
+	@echo "installing the developers' tools into $(VENV)"
+	@$(BIN)/python $(PIP_INSTALL) $(FROM_LOCK) $<
+	@touch $@
+
+$(BENCH_VENV)/.stamp: requirements/bench.txt pyproject.toml $(BENCH_VENV)/.stamp-python
+	@echo "installing Fenglin and its peers into $(BENCH_VENV)"
+	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) $(FROM_LOCK) $<
+	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) $(OURSELVES)
+	@touch $@
+
+# --- using it ---------------------------------------------------------------------------
+
+.PHONY: demo demo-large
+demo: setup-render ## Render a small VR panorama on three sites of this machine, into demo-out/
+	@$(BIN)/python examples/demo/run.py --preset demo
+
+demo-large: setup-render ## The same at 4096 x 4096 or more
+	@$(BIN)/python examples/demo/run.py --preset large
+
+# --- judging it -------------------------------------------------------------------------
+
+.PHONY: check static test bench docs
+check: static ## Style, types, layers and the quick tests
+	@$(BIN)/python -m pytest tests/unit tests/architecture -n $(JOBS)
+
+static: setup-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: static ## Everything: check, and all tests
+	@$(BIN)/python -m pytest tests -n $(JOBS) --dist loadgroup
+
+bench: $(BENCH_VENV)/.stamp ## Measure against the peers in one run; prints ratios
+	@$(BENCH_VENV)/bin/python bench/run.py
+
+docs: setup-dev ## Check that the documentation says what the code does
+	@$(BIN)/python -m pytest tests/docs -n $(JOBS)
+
+.PHONY: clean
+clean: ## Remove what the targets made, environments too
+	@rm -rf $(VENV) $(BENCH_VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
