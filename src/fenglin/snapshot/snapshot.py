@@ -1,0 +1,128 @@
+"""The snapshot: what exists, what is used, what waits, at one index of the hub's own log.
+
+Row order is part of the value: sites by name, flavors by (site, name), nodes by (flavor row,
+name), jobs by number, queues and accounts by name. Two equal pools give equal snapshots,
+byte for byte. Arrays are read-only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fenglin.model.job import AcceleratorNeed
+from fenglin.model.site import Queue, Site
+from fenglin.model.states import ComputeClass
+from fenglin.quantities.resources import Resources
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+Bool = NDArray[np.bool_]
+
+
+class Shape(Struct, frozen=True, order=True, omit_defaults=True):
+    """What makes two jobs equal to the packer: jobs are grouped by it.
+
+    Attributes:
+        resources: Needs of one task on one node.
+        nodes: Nodes per task.
+        accelerator: Which cards qualify.
+        licences: (name, count) per task.
+        compute_class: Only this class; None for any.
+        sites: Only these sites; empty for any.
+    """
+
+    resources: Resources
+    nodes: int = 1
+    accelerator: AcceleratorNeed | None = None
+    licences: tuple[tuple[str, int], ...] = ()
+    compute_class: ComputeClass | None = None
+    sites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One picture of the pool.
+
+    S sites, F flavors, N nodes, J jobs that still have pending tasks, Q queues, A accounts,
+    L licences, R live allocation shares; D = len(DIMENSIONS) resource dimensions.
+
+    Attributes:
+        index: Position in the hub's log that this picture shows.
+        now_ms: Unix time for which it is planned.
+        sites: S site records, with flavors, prices, states.
+        flavor_site: [F] row of the flavor's site.
+        flavor_slot: [F] position of the flavor in its site's `flavors`.
+        node_flavor: [N] row of the node's flavor.
+        node_names: N names.
+        node_up: [N] usable: the node is up and its site takes new work.
+        node_capacity: [N, D].
+        node_free: [N, D] capacity less everything committed.
+        licence_names: L names, each with its site: (site row, name).
+        licence_free: [L].
+        shapes: Distinct shapes, sorted.
+        queues: Q queue records.
+        queue_used: [Q, D] committed now.
+        accounts: A names.
+        account_available_micro: [A] money not yet held or spent.
+        job_number: [J] rising.
+        job_shape, job_queue, job_account: [J] rows.
+        job_priority: [J].
+        job_submitted_ms: [J].
+        job_not_before_ms: [J] 0 for none.
+        job_deadline_ms: [J] 0 for none.
+        job_pending: [J] tasks that may start now, as far as dependencies go.
+        job_blocked: [J] pending tasks that wait for a dependency.
+        job_active: [J] slots committed now.
+        job_concurrency: [J] most slots at once, 0 for no limit.
+        job_tasks: [J] size of the array.
+        job_estimate_ms: [J] user's estimate on speed 1; 0 unknown.
+        job_learned_ms: [J] mean runtime of the job's own ended tasks, scaled to speed 1;
+            0 while none has ended.
+        job_timeout_ms: [J] 0 for none.
+        share_job: [R] job number of a live allocation's share.
+        share_node: [R] node row.
+        share_slots: [R] slots held.
+        share_end_ms: [R] expected end, by the promise made when it was started.
+    """
+
+    index: int
+    now_ms: int
+    sites: tuple[Site, ...]
+    flavor_site: I32
+    flavor_slot: I32
+    node_flavor: I32
+    node_names: tuple[str, ...]
+    node_up: Bool
+    node_capacity: I64
+    node_free: I64
+    licence_names: tuple[tuple[int, str], ...]
+    licence_free: I64
+    shapes: tuple[Shape, ...]
+    queues: tuple[Queue, ...]
+    queue_used: I64
+    accounts: tuple[str, ...]
+    account_available_micro: I64
+    job_number: I64
+    job_shape: I32
+    job_queue: I32
+    job_account: I32
+    job_priority: I32
+    job_submitted_ms: I64
+    job_not_before_ms: I64
+    job_deadline_ms: I64
+    job_pending: I64
+    job_blocked: I64
+    job_active: I64
+    job_concurrency: I64
+    job_tasks: I64
+    job_estimate_ms: I64
+    job_learned_ms: I64
+    job_timeout_ms: I64
+    share_job: I64
+    share_node: I32
+    share_slots: I64
+    share_end_ms: I64
