@@ -1,0 +1,199 @@
+"""What the door may ask of the hub. `api` knows this Protocol and nothing behind it.
+
+Every method checks the principal; a foreign object answers as a missing one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from fenglin.model.job import JobSpec
+    from fenglin.ports.driver import LogChunk
+    from fenglin.wire.views import (
+        ArtifactView,
+        BlobView,
+        DryRun,
+        EventView,
+        Explanation,
+        JobView,
+        LedgerCheck,
+        NodeView,
+        Overview,
+        Page,
+        QueueView,
+        SiteView,
+        Statement,
+        Submitted,
+    )
+
+
+class Principal(Struct, frozen=True):
+    """Who asks.
+
+    Attributes:
+        name: For the audit record.
+        scopes: Of `read`, `write`, `admin`; a wider one includes the narrower.
+        account: The only account it may use and see; empty for all (admin).
+    """
+
+    name: str
+    scopes: frozenset[str]
+    account: str = ""
+
+    def may(self, scope: str) -> bool:
+        """Return whether the scope is covered."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class Listing(Struct, frozen=True):
+    """How a listing is cut, sorted and filtered; the store does all three.
+
+    Attributes:
+        limit: Rows per page, 1…1000.
+        cursor: From the previous page; empty for the first.
+        sort: Field name, `-` in front for falling order; empty for the natural order.
+        filters: (field, value) pairs that must all hold; a repeated field means any of its
+            values. `name` matches a part of the name; `label` takes `key=value`.
+    """
+
+    limit: int = 100
+    cursor: str = ""
+    sort: str = ""
+    filters: tuple[tuple[str, str], ...] = ()
+
+
+class Health(Struct, frozen=True):
+    """Whether the hub can serve, and what hinders it."""
+
+    ready: bool
+    problems: tuple[str, ...] = ()
+
+
+class Hub(Protocol):
+    """The hub as the door sees it. All failures are `FenglinError`s."""
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return who holds this token; raises DeniedError (401)."""
+        ...
+
+    async def submit(
+        self, specs: Sequence[JobSpec], principal: Principal, idempotency_key: str, body: bytes
+    ) -> Sequence[Submitted]:
+        """Store jobs durably, all or none; the same key and body give the same jobs again."""
+        ...
+
+    async def dry_run(self, spec: JobSpec, principal: Principal) -> DryRun:
+        """Plan the job against the present snapshot without storing it."""
+        ...
+
+    async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:
+        """List jobs, newest first unless sorted otherwise.
+
+        Filters: state, queue, account, name, label. Sorts: id, name, priority, state,
+        submitted_ms.
+        """
+        ...
+
+    async def job(self, number: int, principal: Principal) -> JobView:
+        """Return one job with its allocations and spec."""
+        ...
+
+    async def explain(self, number: int, principal: Principal) -> Explanation:
+        """Return why the job is where it is."""
+        ...
+
+    async def events(
+        self, number: int, after_seq: int, limit: int, principal: Principal
+    ) -> Sequence[EventView]:
+        """Return the job's story after a sequence number."""
+        ...
+
+    async def cancel(self, number: int, principal: Principal) -> JobView:
+        """Ask for the job's end, durably; idempotent, no error on an ended job."""
+        ...
+
+    async def wait(self, number: int, timeout_s: float, principal: Principal) -> JobView:
+        """Return when the job has ended or the time is over, whichever is first."""
+        ...
+
+    async def read_log(
+        self, number: int, task: int, offset: int, limit: int, principal: Principal
+    ) -> LogChunk:
+        """Return a piece of one task's output (of its newest attempt)."""
+        ...
+
+    async def wait_log(self, number: int, timeout_s: float) -> None:
+        """Return when there may be new output of the job, or the time is over."""
+        ...
+
+    async def artifacts(self, number: int, principal: Principal) -> Sequence[ArtifactView]:
+        """List kept files."""
+        ...
+
+    async def artifact(self, number: int, path: str, principal: Principal) -> Path:
+        """Return the local path of one kept file, never outside the job's folder."""
+        ...
+
+    async def has_blob(self, sha256: str, principal: Principal) -> BlobView:
+        """Return the uploaded file's size, or raise NotFoundError."""
+        ...
+
+    async def put_blob(
+        self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
+    ) -> BlobView:
+        """Store a file under its content address; refuses another content."""
+        ...
+
+    async def sites(self, listing: Listing, principal: Principal) -> Page[SiteView]:
+        """List sites. Filters: state, provider, driver, class."""
+        ...
+
+    async def site(self, name: str, principal: Principal) -> SiteView:
+        """Return one site with its flavors."""
+        ...
+
+    async def set_site(
+        self, name: str, drained: bool, reason: str, principal: Principal
+    ) -> SiteView:
+        """Drain or resume a site, durably (admin)."""
+        ...
+
+    async def nodes(self, listing: Listing, principal: Principal) -> Page[NodeView]:
+        """List nodes. Filters: site, flavor, up."""
+        ...
+
+    async def queues(self, listing: Listing, principal: Principal) -> Page[QueueView]:
+        """List queues."""
+        ...
+
+    async def overview(self, principal: Principal) -> Overview:
+        """Return the pool at a glance."""
+        ...
+
+    async def ledger_verify(self, principal: Principal) -> LedgerCheck:
+        """Check the whole ledger in constant memory."""
+        ...
+
+    async def ledger_statement(
+        self, account: str, from_ms: int, to_ms: int, principal: Principal
+    ) -> Statement:
+        """Return an account's statement; `to_ms` 0 means now."""
+        ...
+
+    def ledger_export(self, form: str, principal: Principal) -> AsyncIterator[bytes]:
+        """Stream the ledger as `csv`, `jsonl` or `beancount`."""
+        ...
+
+    def health(self) -> Health:
+        """Return whether the hub can serve; reads memory only."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Return the Prometheus exposition."""
+        ...

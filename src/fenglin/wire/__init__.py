@@ -1,0 +1,1 @@
+"""Types that travel over HTTP, shared by `api` and `client`. Additive within `/v1/`."""

@@ -1,0 +1,341 @@
+"""What the hub answers. Times are Unix milliseconds (0: not yet), money is micro-units."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from fenglin.planner.result import Receipt
+
+T = TypeVar("T")
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page of a listing.
+
+    Attributes:
+        items: In the order asked for.
+        next: Cursor of the next page; empty on the last.
+        total: Rows that match over all pages; -1 when it was not counted.
+    """
+
+    items: list[T]
+    next: str = ""
+    total: int = -1
+
+
+class Submitted(Struct, frozen=True):
+    """Answer to a submit, given only after the job is durable.
+
+    Attributes:
+        id: Public job id.
+        state: State at that moment.
+        repeated: True when this idempotency key had already made this job.
+    """
+
+    id: str
+    state: str
+    repeated: bool = False
+
+
+class TaskCounts(Struct, frozen=True):
+    """Tasks of a job by state."""
+
+    pending: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class AllocationView(Struct, frozen=True):
+    """A committed set of tasks on one site.
+
+    Attributes:
+        id: Public id `a12`.
+        site: Site name.
+        flavor: Flavor name.
+        tasks: Task set such as `0-99`.
+        slots: Tasks that may run at once.
+        nodes: Names of its nodes.
+        state: State of its latest attempt.
+        attempt: Number of its latest attempt.
+        started_ms: First task's start.
+        ended_ms: End of the attempt.
+        succeeded: Tasks that succeeded.
+        failed: Tasks that failed.
+        expected_finish_ms: Promise made when it was committed.
+        held_micro: Money reserved.
+        cost_micro: Money posted.
+        reason: Why it ended early; empty otherwise.
+    """
+
+    id: str
+    site: str
+    flavor: str
+    tasks: str
+    slots: int
+    nodes: list[str]
+    state: str
+    attempt: int
+    started_ms: int
+    ended_ms: int
+    succeeded: int
+    failed: int
+    expected_finish_ms: int
+    held_micro: int
+    cost_micro: int
+    reason: str = ""
+
+
+class JobView(Struct, frozen=True):
+    """A job.
+
+    Attributes:
+        id: Public id `j12`.
+        name, queue, account, priority, labels: As submitted.
+        state: See `model.states.JobState`.
+        reason: Why it waits, is held or failed; empty otherwise.
+        detail: The evidence behind the reason, in words.
+        task_count: Size of the array.
+        tasks: Tasks by state.
+        submitted_ms, started_ms, ended_ms: Moments.
+        expected_finish_ms: Latest expectation.
+        held_micro: Money reserved now.
+        cost_micro: Money posted so far.
+        currency: Of both.
+        allocations: Only in `show`.
+        spec: The canonical job document; only in `show`.
+    """
+
+    id: str
+    name: str
+    queue: str
+    account: str
+    priority: int
+    state: str
+    reason: str
+    detail: str
+    task_count: int
+    tasks: TaskCounts
+    submitted_ms: int
+    started_ms: int
+    ended_ms: int
+    expected_finish_ms: int
+    held_micro: int
+    cost_micro: int
+    currency: str = "CNY"
+    labels: dict[str, str] = {}
+    allocations: list[AllocationView] = []
+    spec: dict[str, object] = {}
+
+
+class EventView(Struct, frozen=True):
+    """One line of a job's story."""
+
+    seq: int
+    time_ms: int
+    kind: str
+    text: str
+
+
+class Explanation(Struct, frozen=True):
+    """Why a job is where it is: its receipt and its story.
+
+    Attributes:
+        job: Public id.
+        state: State now.
+        receipt: Newest receipt; None for a job that was never planned.
+        decisions: Receipts of the cycles that started tasks of it, oldest first (at most 100).
+        story: Events that led here, oldest first (at most 200).
+    """
+
+    job: str
+    state: str
+    receipt: Receipt | None
+    decisions: list[Receipt] = []
+    story: list[EventView] = []
+
+
+class DryRun(Struct, frozen=True):
+    """What a submit would do now, without doing it.
+
+    Attributes:
+        receipt: Options, scores, reasons, expected start and finish. `job` is 0.
+        price_micro: Expected price of the whole job.
+        currency: Of it.
+    """
+
+    receipt: Receipt
+    price_micro: int
+    currency: str = "CNY"
+
+
+class FlavorView(Struct, frozen=True):
+    """A flavor with its amounts and prices."""
+
+    name: str
+    compute_class: str
+    nodes: int
+    cpu_milli: int
+    memory_bytes: int
+    disk_bytes: int
+    accelerator_milli: int
+    accelerator: str
+    speed_milli: int
+    core_hour_micro: int
+    memory_gib_hour_micro: int
+    card_hour_micro: int
+    note: str = ""
+
+
+class SiteView(Struct, frozen=True):
+    """A site: totals over its nodes, and how it is."""
+
+    name: str
+    provider: str
+    driver: str
+    placement: str
+    state: str
+    state_reason: str
+    nodes: int
+    nodes_up: int
+    cpu_milli: int
+    cpu_used_milli: int
+    memory_bytes: int
+    memory_used_bytes: int
+    accelerator_milli: int
+    accelerator_used_milli: int
+    running_tasks: int
+    seen_ms: int
+    flavors: list[FlavorView] = []
+
+
+class NodeView(Struct, frozen=True):
+    """A node: capacity and what is committed on it."""
+
+    site: str
+    name: str
+    flavor: str
+    up: bool
+    cpu_milli: int
+    cpu_used_milli: int
+    memory_bytes: int
+    memory_used_bytes: int
+    disk_bytes: int
+    disk_used_bytes: int
+    accelerator_milli: int
+    accelerator_used_milli: int
+
+
+class QueueView(Struct, frozen=True):
+    """A queue: what waits and what it holds."""
+
+    name: str
+    weight_milli: int
+    cohort: str
+    pending_jobs: int
+    pending_tasks: int
+    running_tasks: int
+    cpu_used_milli: int
+    memory_used_bytes: int
+    accelerator_used_milli: int
+    dominant_share: float
+
+
+class ArtifactView(Struct, frozen=True):
+    """A kept file of a job."""
+
+    path: str
+    size_bytes: int
+    modified_ms: int
+
+
+class StatementLine(Struct, frozen=True):
+    """One priced item of a bill, summed over the attempts of a job on a flavor."""
+
+    job: str
+    job_name: str
+    site: str
+    flavor: str
+    item: str
+    quantity: str
+    unit: str
+    price_micro: int
+    amount_micro: int
+
+
+class Statement(Struct, frozen=True):
+    """What an account was charged in a period; opening + grants - charges = closing."""
+
+    account: str
+    currency: str
+    from_ms: int
+    to_ms: int
+    opening_micro: int
+    granted_micro: int
+    charged_micro: int
+    held_micro: int
+    closing_micro: int
+    lines: list[StatementLine]
+    ledger_id: str
+    ledger_seq: int
+    ledger_hash: str
+
+
+class LedgerCheck(Struct, frozen=True):
+    """Outcome of a verification."""
+
+    ok: bool
+    entries: int
+    first_bad_seq: int
+    problem: str
+    head_hash: str
+    ledger_id: str
+
+
+class Overview(Struct, frozen=True):
+    """The pool at a glance, for `top`."""
+
+    hub: str
+    version: str
+    now_ms: int
+    leader: bool
+    epoch: int
+    cycle: int
+    cycle_ms: float
+    pending_jobs: int
+    running_jobs: int
+    pending_tasks: int
+    running_tasks: int
+    finished_tasks: int
+    sites: list[SiteView]
+    queues: list[QueueView]
+
+
+class BlobView(Struct, frozen=True):
+    """An uploaded file."""
+
+    sha256: str
+    size_bytes: int
+
+
+class ProblemView(Struct, frozen=True):
+    """One thing wrong in a document; see `fenglin.errors.Problem`."""
+
+    path: str
+    what: str
+    hint: str = ""
+    line: int = 0
+    column: int = 0
+
+
+class ErrorView(Struct, frozen=True):
+    """Every error's body: what, where, what to do."""
+
+    code: str
+    what: str
+    where: str = ""
+    hint: str = ""
+    problems: list[ProblemView] = []
