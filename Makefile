@@ -8,14 +8,26 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 JOBS ?= 2
 BIN := $(VENV)/bin
-# Slow or flaky package indexes are common; hashes make a retry safe.
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
-FROM_LOCK := --require-hashes --no-deps --only-binary :all: -r
-OURSELVES := --no-deps --no-build-isolation --editable .
+PIP := -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
+
+# Package indexes drop connections in ways that pip does not retry; hashes make trying again safe.
+# $(call install_locked,VENV,LIST)
+define install_locked
+@for pause in 5 20 0; do \
+	$(1)/bin/python $(PIP) --require-hashes --no-deps --only-binary :all: -r $(2) && exit 0; \
+	sleep $$pause; \
+done; exit 1
+endef
+
+# The build step uses the locked tools of the environment, so it reaches for no network.
+# $(call install_ourselves,VENV)
+define install_ourselves
+@$(1)/bin/python $(PIP) --no-index --no-deps --no-build-isolation --editable .
+endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- setting up -------------------------------------------------------------------------
 # A stamp says which lock a venv was filled from; a second run finds it and does nothing.
@@ -31,24 +43,24 @@ $(VENV)/.stamp-python $(BENCH_VENV)/.stamp-python: %/.stamp-python: scripts/venv
 
 $(VENV)/.stamp-base: requirements/base.txt pyproject.toml $(VENV)/.stamp-python
 	@echo "installing Fenglin into $(VENV)"
-	@$(BIN)/python $(PIP_INSTALL) $(FROM_LOCK) $<
-	@$(BIN)/python $(PIP_INSTALL) $(OURSELVES)
+	$(call install_locked,$(VENV),$<)
+	$(call install_ourselves,$(VENV))
 	@touch $@
 
 $(VENV)/.stamp-render: requirements/render.txt $(VENV)/.stamp-base
 	@echo "installing the renderer into $(VENV)"
-	@$(BIN)/python $(PIP_INSTALL) $(FROM_LOCK) $<
+	$(call install_locked,$(VENV),$<)
 	@touch $@
 
 $(VENV)/.stamp-dev: requirements/dev.txt $(VENV)/.stamp-render
 	@echo "installing the developers' tools into $(VENV)"
-	@$(BIN)/python $(PIP_INSTALL) $(FROM_LOCK) $<
+	$(call install_locked,$(VENV),$<)
 	@touch $@
 
 $(BENCH_VENV)/.stamp: requirements/bench.txt pyproject.toml $(BENCH_VENV)/.stamp-python
 	@echo "installing Fenglin and its peers into $(BENCH_VENV)"
-	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) $(FROM_LOCK) $<
-	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) $(OURSELVES)
+	$(call install_locked,$(BENCH_VENV),$<)
+	$(call install_ourselves,$(BENCH_VENV))
 	@touch $@
 
 # --- using it ---------------------------------------------------------------------------
