@@ -1,0 +1,49 @@
+"""Named points at which a test may kill the hub, to show that nothing depends on luck.
+
+Compiled in and off by default: `FENGLIN_CRASH_AT=c3` kills the process with SIGKILL when it
+first reaches c3, `c3:5` when it reaches it for the fifth time.
+
+    c0 before a submit's commit     c1 committed, not answered
+    c2 planned, nothing written     c3 intent committed, site not called
+    c4 site called, no answer yet   c5 site answered, not recorded
+    c6 recorded, nobody told        c7 cancel committed, site not called
+    c8 stop sent, no answer yet     c9 stop answered, not recorded
+    c10 end seen, not posted        c11 inside the posting's transaction
+    c12 posted, nothing else done
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import count
+
+from fenglin.errors import InputError
+
+POINTS = tuple(f"c{n}" for n in range(13))
+
+
+def parse_crash_at(text: str) -> tuple[str, int]:
+    """Return the point and how many times it is passed before the kill, from `c3` or `c3:5`.
+
+    Raises:
+        InputError: unknown point or a count below 1.
+    """
+    point, _, times = text.partition(":")
+    if point not in POINTS or (times and not (times.isdecimal() and int(times) >= 1)):
+        raise InputError(
+            f"{text!r} is not a crash point", where="FENGLIN_CRASH_AT", hint="write c0…c12 or c3:5"
+        )
+    return point, int(times or 1)
+
+
+_ARMED, _AT = parse_crash_at(os.environ["FENGLIN_CRASH_AT"]) if os.environ.get(
+    "FENGLIN_CRASH_AT"
+) else ("", 0)
+_passed = count(1)
+
+
+def crash_point(name: str) -> None:
+    """Die here when this point is armed and its turn has come; otherwise do nothing."""
+    if name == _ARMED and next(_passed) == _AT:
+        os.kill(os.getpid(), signal.SIGKILL)
