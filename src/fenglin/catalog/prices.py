@@ -1,0 +1,102 @@
+"""What a use costs: pure rating of measured usage with one version of a price.
+
+The rule of rounding: every item is rated **once per attempt** from its exact integer quantity
+and rounded half to even at the micro-unit. So an attempt's bill is off by at most half a
+micro-unit per item, and a bill over many attempts is the plain sum of rounded items, which
+differs from rating the sum of their usage by at most half a micro-unit per item and attempt.
+
+The rule of the task minimum: an attempt costs at least `task_minimum_micro` for each task that
+ended in it. What the other items lack to that is an item of its own, so that every bill is the
+sum of its items. The site's driver reports tasks attempt by attempt, so an attempt, not a task,
+is the finest thing a bill can prove.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from fenglin.model.allocation import Usage
+from fenglin.quantities.money import rate_micro
+
+if TYPE_CHECKING:
+    from fenglin.model.site import Price
+    from fenglin.quantities.resources import Resources
+
+_HOUR_MS = 3_600_000
+_GIB = 2**30
+
+
+class PriceItem(StrEnum):
+    """What a line of a bill is for."""
+
+    CORE_HOUR = "core_hour"
+    MEMORY_GIB_HOUR = "memory_gib_hour"
+    CARD_HOUR = "card_hour"
+    TASK_MINIMUM = "task_minimum"
+
+
+class RatedItem(Struct, frozen=True):
+    """One line: `amount_micro = quantity / per * price_micro`, rounded half to even.
+
+    The task minimum is the exception: its amount is what the lines above it lack.
+
+    Attributes:
+        item: What it is for.
+        quantity: Exact use: milli-core-ms, byte-ms, milli-card-ms, or tasks.
+        per: How many of these make one priced unit.
+        price_micro: Price of one unit.
+        amount_micro: The line's amount; never negative.
+    """
+
+    item: PriceItem
+    quantity: int
+    per: int
+    price_micro: int
+    amount_micro: int
+
+
+def billed_ms(price: Price, wall_ms: int) -> int:
+    """Return for how long one task is billed that ran for `wall_ms`."""
+    return max(wall_ms, price.task_minimum_ms)
+
+
+def rate_usage(price: Price, resources: Resources, usage: Usage) -> tuple[RatedItem, ...]:
+    """Return the lines of one attempt's bill, without those that cost nothing.
+
+    Args:
+        price: The version that was frozen when the allocation was made.
+        resources: What one task held, over all its nodes.
+        usage: The attempt's total; `billed_ms` is the sum over its tasks.
+    """
+    amounts = (
+        (PriceItem.CORE_HOUR, resources.cpu_milli, 1_000, price.core_hour_micro),
+        (PriceItem.MEMORY_GIB_HOUR, resources.memory_bytes, _GIB, price.memory_gib_hour_micro),
+        (PriceItem.CARD_HOUR, resources.accelerator_milli, 1_000, price.card_hour_micro),
+    )
+    lines = []
+    rated_micro = 0
+    for item, held, unit, price_micro in amounts:
+        quantity = held * usage.billed_ms
+        amount_micro = rate_micro(quantity, unit * _HOUR_MS, price_micro)
+        rated_micro += amount_micro
+        if amount_micro:
+            lines.append(RatedItem(item, quantity, unit * _HOUR_MS, price_micro, amount_micro))
+    lacking_micro = usage.tasks * price.task_minimum_micro - rated_micro
+    if lacking_micro > 0:
+        minimum = PriceItem.TASK_MINIMUM
+        lines.append(RatedItem(minimum, usage.tasks, 1, price.task_minimum_micro, lacking_micro))
+    return tuple(lines)
+
+
+def total_micro(lines: tuple[RatedItem, ...]) -> int:
+    """Return the sum of a bill's lines."""
+    return sum(line.amount_micro for line in lines)
+
+
+def estimate_micro(price: Price, resources: Resources, wall_ms: int, tasks: int) -> int:
+    """Return what `tasks` tasks of `wall_ms` each would cost as one attempt."""
+    usage = Usage(tasks=tasks, wall_ms=tasks * wall_ms, billed_ms=tasks * billed_ms(price, wall_ms))
+    return total_micro(rate_usage(price, resources, usage))

@@ -1,0 +1,1 @@
+"""Job dialects: text in, `JobSpec` out, with everything that is wrong said at once."""

@@ -1,0 +1,359 @@
+"""The native job: one table of fields, one function that checks plain data against it.
+
+Every door uses this function: the quick path of the API, the thorough readers of files and of
+refused bodies. What differs between them is only where the plain data comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from fenglin.intake import needs, things, words
+from fenglin.intake.report import show
+from fenglin.model.job import (
+    MAX_NODES,
+    MAX_TASKS,
+    Dependency,
+    FileInput,
+    JobSpec,
+    Overlap,
+)
+from fenglin.model.states import ComputeClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.intake.report import Path, Report
+
+MAX_ARGUMENTS = 10_000
+MAX_ENV = 1_000
+MAX_LABELS = 64
+MAX_LABEL = 256
+MAX_SITES = 1_000
+MAX_PRIORITY = 1_000
+# What exec() takes is 2 MiB at the usual stack limit; half of it is left to the site's own.
+MAX_START_BYTES = 2**20
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
+_LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_TASKS_HINT = "write a number, or {count: 100, concurrency: 10}"
+
+SYNONYMS = {
+    "array": "did you mean 'tasks'?",
+    "replicas": "did you mean 'tasks'?",
+    "parallelism": "did you mean 'concurrency'?",
+    "args": "put all arguments into the list 'command'",
+    "arguments": "put all arguments into the list 'command'",
+    "run": "did you mean 'script'?",
+    "cmd": "did you mean 'command'?",
+    "environment": "did you mean 'env'?",
+    "envs": "did you mean 'env'?",
+    "inputs": "did you mean 'files'?",
+    "outputs": "did you mean 'artifacts'?",
+    "depends_on": "did you mean 'after'?",
+    "dependencies": "did you mean 'after'?",
+    "needs": "did you mean 'after'?",
+    "partition": "did you mean 'queue'?",
+    "walltime": "did you mean 'timeout'?",
+    "time": "did you mean 'timeout' (a limit) or 'estimate' (what you expect)?",
+    "time_limit": "did you mean 'timeout'?",
+    "cwd": "did you mean 'workdir'?",
+    "chdir": "did you mean 'workdir'?",
+    "begin": "did you mean 'not_before'?",
+    "retry": "did you mean 'retries'?",
+    "tags": "did you mean 'labels'?",
+    "cpu": "put it into 'resources'",
+    "cpus": "write resources: {cpu: …}",
+    "memory": "put it into 'resources'",
+    "mem": "write resources: {memory: …}",
+    "gpus": "write resources: {accelerators: …}",
+    "accelerators": "put it into 'resources'",
+    "disk": "put it into 'resources'",
+    "licences": "put it into 'resources'",
+    "<<": "merge keys are not part of YAML 1.2: write the fields out",
+}
+
+
+def _tasks(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `tasks`, and `concurrency` from the mapping form."""
+    if type(value) is int and 0 < value <= MAX_TASKS:
+        out["tasks"] = value
+        return
+    path: Path = ("tasks",)
+    if type(value) is not dict:
+        words.whole(value, path, report, 1, MAX_TASKS)
+        return
+    entry = cast("dict[str, object]", value)
+    for key in entry:
+        if key not in ("count", "concurrency"):
+            report.unknown((*path, key), ("count", "concurrency"))
+    if "count" not in entry:
+        report.add(path, "count is missing", _TASKS_HINT)
+    else:
+        out["tasks"] = words.whole(entry["count"], (*path, "count"), report, 1, MAX_TASKS)
+    if "concurrency" in entry:
+        _set_concurrency(entry["concurrency"], (*path, "concurrency"), out, report)
+
+
+def _concurrency(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `concurrency`."""
+    _set_concurrency(value, ("concurrency",), out, report)
+
+
+def _set_concurrency(value: object, path: Path, out: dict[str, object], report: Report) -> None:
+    """Set `concurrency` once, from either place."""
+    if "concurrency" in out:
+        report.add(path, "concurrency is given twice", "keep one of the two")
+    if value == 0 and type(value) is int:
+        report.add(path, "0 would start nothing", "leave it out for no limit")
+        return
+    out["concurrency"] = words.whole(value, path, report, 1, MAX_TASKS)
+
+
+def _command(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `command`."""
+    hint = 'write a list such as ["python3", "run.py"], or use script for shell text'
+    found: list[str] = []
+    for index, item in enumerate(things.items(value, ("command",), report, MAX_ARGUMENTS, hint)):
+        # Ordinary arguments are let through here, without the cost of a path and a call each.
+        if type(item) is str and len(item) < 256 and item.isascii() and item.isprintable():
+            found.append(item)
+            continue
+        argument = words.text(item, ("command", index), report)
+        if argument is not None:
+            found.append(argument)
+    if value == [] or (found and not found[0].strip()):
+        report.add(("command",), "the command names no program", hint)
+    out["command"] = tuple(found)
+
+
+def _script(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `script`."""
+    path: Path = ("script",)
+    script = words.text(value, path, report, MAX_START_BYTES)
+    if script is None:
+        out["script"] = ""
+        return
+    if not script.strip():
+        report.add(path, "the script is empty", "write commands, or leave it out")
+    elif "\r" in script:
+        report.add(path, "the script has Windows line ends", "save it with Unix line ends (LF)")
+    out["script"] = script
+
+
+def _env(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `env`."""
+    path: Path = ("env",)
+    if type(value) is not dict:
+        report.wrong(path, value, "a mapping", "write for example {THREADS: 4}")
+        return
+    if len(value) > MAX_ENV:
+        report.add(path, f"{len(value)} variables", f"at most {MAX_ENV}")
+        return
+    pairs = []
+    for key, item in value.items():
+        at = (*path, key)
+        if not _ENV_NAME.fullmatch(key):
+            hint = "letters, digits and _, not beginning with a digit"
+            report.add(at, f"{show(key)} is not a name of a variable", hint, at_key=True)
+        elif key.startswith("FENGLIN_"):
+            report.add(at, f"{show(key)} is set by Fenglin", "choose another name", at_key=True)
+        word = number_or_text(item, at, report, words.MAX_TEXT - len(key) - 1)
+        if word is not None:
+            pairs.append((key, word))
+    out["env"] = tuple(sorted(pairs))
+
+
+def number_or_text(value: object, path: Path, report: Report, limit: int) -> str | None:
+    """Return a text, or the shortest text of a number."""
+    word = number = words.number_word(value)
+    if number is None:
+        if type(value) in (int, float):
+            report.wrong(path, value, "a text or a finite number", "write it in quotes")
+            return None
+        if value is None:
+            report.wrong(path, value, "a text or a number", 'write "" for an empty text')
+            return None
+        word = words.text(value, path, report, max(0, limit))
+    return word
+
+
+def _labels(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `labels`."""
+    path: Path = ("labels",)
+    if type(value) is not dict:
+        report.wrong(path, value, "a mapping", "write for example {project: karst}")
+        return
+    if len(value) > MAX_LABELS:
+        report.add(path, f"{len(value)} labels", f"at most {MAX_LABELS}")
+        return
+    pairs = []
+    for key, item in value.items():
+        at = (*path, key)
+        if not _LABEL_KEY.fullmatch(key):
+            hint = "1 to 63 letters, digits and . _ / -, a letter or digit at both ends"
+            report.add(at, f"{show(key)} is not a name of a label", hint, at_key=True)
+        word = words.number_word(item)
+        if word is None:
+            word = words.printable(item, at, report, MAX_LABEL)
+        if word is not None:
+            pairs.append((key, word))
+    out["labels"] = tuple(sorted(pairs))
+
+
+def _workdir(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `workdir`, an absolute directory on the site."""
+    path: Path = ("workdir",)
+    given = words.text(value, path, report, words.MAX_PATH)
+    if given is None:
+        return
+    if words.printable(given, path, report, words.MAX_PATH) is None:
+        return
+    if not given.startswith("/") or ".." in given.split("/"):
+        hint = "write an absolute path without `..`, or leave it out for a fresh directory"
+        report.add(path, f"{show(given)} is not an absolute directory", hint)
+        return
+    out["workdir"] = given
+
+
+def _sites(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `sites`."""
+    names = []
+    for index, item in enumerate(
+        things.items(value, ("sites",), report, MAX_SITES, "write a list such as [gz1, gz2]")
+    ):
+        name = words.identifier(item, ("sites", index), report)
+        if name is not None:
+            names.append(name)
+    if value == []:
+        report.add(("sites",), "no site is allowed", "name one, or leave it out for any")
+    out["sites"] = tuple(dict.fromkeys(names))
+
+
+def _overlap(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `overlap`."""
+    word = things.one_of(value, ("overlap",), report, tuple(Overlap))
+    out["overlap"] = Overlap(word) if word else None
+
+
+def _class(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `compute_class`."""
+    word = things.one_of(value, ("class",), report, tuple(ComputeClass))
+    out["compute_class"] = ComputeClass(word) if word else None
+
+
+def _plain(
+    attribute: str, key: str, read: Callable[[object, Path, Report], object]
+) -> Callable[[object, dict[str, object], Report], None]:
+    """Return a setter for a field that is one value."""
+    path: Path = (key,)
+
+    def set_it(value: object, out: dict[str, object], report: Report) -> None:
+        out[attribute] = read(value, path, report)
+
+    return set_it
+
+
+def _bounded(key: str, low: int, high: int) -> Callable[[object, dict[str, object], Report], None]:
+    """Return a setter for a whole number of a range."""
+    return _plain(key, key, lambda value, path, report: words.whole(value, path, report, low, high))
+
+
+FIELDS: dict[str, Callable[[object, dict[str, object], Report], None]] = {
+    "name": _plain("name", "name", words.title),
+    "queue": _plain("queue", "queue", words.identifier),
+    "account": _plain("account", "account", words.identifier),
+    "priority": _bounded("priority", -MAX_PRIORITY, MAX_PRIORITY),
+    "tasks": _tasks,
+    "concurrency": _concurrency,
+    "resources": needs.resources,
+    "nodes": _bounded("nodes", 1, MAX_NODES),
+    "command": _command,
+    "script": _script,
+    "env": _env,
+    "workdir": _workdir,
+    "files": things.files,
+    "artifacts": things.artifacts,
+    "retries": things.retries,
+    "estimate": _plain("estimate_ms", "estimate", words.duration),
+    "timeout": _plain("timeout_ms", "timeout", words.duration),
+    "deadline": _plain("deadline_ms", "deadline", words.moment),
+    "not_before": _plain("not_before_ms", "not_before", words.moment),
+    "after": things.after,
+    "overlap": _overlap,
+    "class": _class,
+    "sites": _sites,
+    "labels": _labels,
+}
+
+
+def check_job(data: object, report: Report) -> JobSpec | None:
+    """Return the job that plain data describes, or None with all problems in the report.
+
+    With `report.local` the files that still have to be uploaded are placeholders; such a spec
+    only shows that the rest is right.
+    """
+    if type(data) is not dict:
+        hint = "a job is a mapping with name and command or script"
+        report.wrong((), data, "a mapping", hint)
+        return None
+    out: dict[str, object] = {}
+    for key, value in data.items():
+        setter = FIELDS.get(key)
+        if setter is None:
+            report.unknown((key,), FIELDS, SYNONYMS)
+        else:
+            setter(value, out, report)
+    if "name" not in data:
+        report.add((), "name is missing", "give the job a name for people: name: my-job")
+    if ("command" in data) is ("script" in data):
+        _one_payload(report, both="command" in data)
+    _across(out, report)
+    if report.count:
+        return None
+    return JobSpec(**cast("dict[str, Any]", out))
+
+
+def _one_payload(report: Report, *, both: bool) -> None:
+    """Note that not exactly one of command and script was given."""
+    if both:
+        report.add(("script",), "command and script together", "keep one of them", at_key=True)
+    else:
+        report.add((), "it runs nothing", "add command (a list) or script (text)")
+
+
+def _across(out: dict[str, object], report: Report) -> None:
+    """Check what fields say together, and add the parents that `artifacts_of` implies."""
+    if "deadline_ms" in out:
+        _deadline(out, report)
+    if "files" in out:
+        out["after"] = _implied_parents(out)
+    start = cast("tuple[str, ...]", out.get("command", ()))
+    env = cast("tuple[tuple[str, str], ...]", out.get("env", ()))
+    if len(start) > 8 or env:
+        used = sum(len(word.encode()) + 9 for word in start)
+        used += sum(len(name) + len(word.encode()) + 10 for name, word in env)
+        if used > MAX_START_BYTES:
+            what = f"command and env need {used} bytes"
+            report.add((), what, f"at most {MAX_START_BYTES}; put large data into files")
+
+
+def _deadline(out: dict[str, object], report: Report) -> None:
+    """Note a deadline that cannot be kept."""
+    deadline_ms = cast("int | None", out["deadline_ms"])
+    not_before_ms = cast("int | None", out.get("not_before_ms"))
+    if deadline_ms is None:
+        return
+    if deadline_ms <= report.now_ms:
+        report.add(("deadline",), "the deadline has passed", "write a later time")
+    elif not_before_ms is not None and deadline_ms <= not_before_ms:
+        report.add(("deadline",), "the deadline is not after not_before", "write a later time")
+
+
+def _implied_parents(out: dict[str, object]) -> tuple[Dependency, ...]:
+    """Return `after` with every job whose artifacts are brought; it must end well."""
+    parents = cast("tuple[Dependency, ...]", out.get("after", ()))
+    listed = {parent.job for parent in parents}
+    files = cast("tuple[FileInput, ...]", out["files"])
+    jobs = dict.fromkeys(file.artifacts_of for file in files if file.artifacts_of)
+    return parents + tuple(Dependency(job) for job in jobs if job not in listed)
