@@ -1,0 +1,1 @@
+"""Who may have how much: dominant shares, quotas, cohorts. Pure algebra, no job is known here."""

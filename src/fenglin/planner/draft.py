@@ -1,0 +1,200 @@
+"""The plan in the making: what was granted so far and what is left to grant from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fenglin.fairness import quota
+from fenglin.model.reason import Reason
+from fenglin.planner.feasible import possible
+from fenglin.planner.pack import Pool
+from fenglin.planner.policy import Policy
+from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score
+from fenglin.planner.runtime import Runtime, hold_per_task_micro, price_of_tasks_micro, runtime_of
+from fenglin.planner.tail import Held, wait_for
+from fenglin.planner.view import FlavorView, flavor_views
+from fenglin.snapshot.snapshot import I64, Bool, Shape, Snapshot
+
+NEVER = 2**62
+
+Vector = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Piece:
+    """Slots granted to a job on one flavor in one step.
+
+    Attributes:
+        option: The option they belong to.
+        shares: (node row, slots), by node row.
+    """
+
+    option: Scored
+    shares: list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Grant:
+    """What one job has been granted, and what it holds already.
+
+    Attributes:
+        row: Job row.
+        shape_row: Row of its shape.
+        need: What one task takes over all its nodes.
+        runtime: What is known of its runtime.
+        options: Possible options that had room when it was first served, best first.
+        held: Slots it holds: live ones and those granted here.
+        pieces: Granted slots, in the order granted.
+        slots: Tasks that start at once through them.
+    """
+
+    row: int
+    shape_row: int
+    need: Vector
+    runtime: Runtime
+    options: list[Scored]
+    held: list[Held]
+    pieces: list[Piece] = field(default_factory=list)
+    slots: int = 0
+
+
+class Draft:
+    """Working state of one planning cycle; nothing outside sees it."""
+
+    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+        """Copy what changes while planning; the snapshot itself stays as it is."""
+        self.snapshot = snapshot
+        self.policy = policy
+        self.flavors: tuple[FlavorView, ...] = flavor_views(snapshot)
+        self.possible: Bool = possible(snapshot, self.flavors)
+        self.pool = Pool(snapshot, self.flavors, self.possible)
+        self.needs: list[Vector] = [
+            shape.resources.times(shape.nodes).values() for shape in snapshot.shapes
+        ]
+        self.pool_total: Vector = tuple(snapshot.node_capacity.sum(axis=0).tolist())
+        self.queue_used: list[list[int]] = snapshot.queue_used.tolist()
+        self.account_left: list[int] = snapshot.account_available_micro.tolist()
+        self.grants: dict[int, Grant] = {}
+        self.turn: I64 = np.full(len(snapshot.job_number), NEVER, np.int64)
+        # Why a job was passed over, where it is not simply that its shape has no room.
+        self.refused: dict[int, Reason] = {}
+        self.closed_shapes: set[int] = set()
+        self.closed_quotas: set[tuple[int, int]] = set()
+        self.closed_accounts: set[tuple[int, int, Runtime]] = set()
+        self.patient_until_ms = NEVER
+        self._scored: dict[tuple[int, Runtime, int], list[Scored]] = {}
+        self._columns = {
+            name: getattr(snapshot, f"job_{name}").tolist()
+            for name in ("shape", "queue", "account", "pending", "concurrency", "active", "number")
+        }
+        self.job_shape: list[int] = self._columns["shape"]
+        self.job_queue: list[int] = self._columns["queue"]
+        self.job_account: list[int] = self._columns["account"]
+
+    def shape_of(self, row: int) -> Shape:
+        """Return the shape of a job."""
+        return self.snapshot.shapes[self.job_shape[row]]
+
+    def wanted(self, row: int) -> int:
+        """Return how many more tasks of the job may start now, by its own limits alone."""
+        grant = self.grants.get(row)
+        granted = grant.slots if grant else 0
+        most: int = self._columns["pending"][row] - granted
+        limit: int = self._columns["concurrency"][row]
+        if limit:
+            most = min(most, limit - self._columns["active"][row] - granted)
+        return max(0, most)
+
+    def pending(self, row: int) -> int:
+        """Return the tasks of the job that no parent holds back."""
+        count: int = self._columns["pending"][row]
+        return count
+
+    def quota_tasks(self, row: int) -> int:
+        """Return how many more tasks the quota of the job's queue admits."""
+        queue = self.job_queue[row]
+        if self.snapshot.queues[queue].quota is None:
+            return NEVER
+        room = quota.room(self.snapshot.queues, self.queue_used, queue)
+        return quota.tasks_in(room, self.needs[self.job_shape[row]])
+
+    def open(self, row: int) -> Grant:
+        """Return the job's grant, made on its first turn."""
+        grant = self.grants.get(row)
+        if grant is None:
+            shape_row = self.job_shape[row]
+            runtime = runtime_of(self.snapshot, row, self.policy)
+            grant = Grant(
+                row,
+                shape_row,
+                self.needs[shape_row],
+                runtime,
+                best_first(self._score(row, shape_row, runtime), self._columns["number"][row]),
+                self.live(row, runtime),
+            )
+            self.turn[row] = len(self.grants)
+            self.grants[row] = grant
+        return grant
+
+    def charge(self, grant: Grant, piece: Piece, tasks: int) -> None:
+        """Book granted slots: to the job, its queue and, one task per slot, its account."""
+        figures = piece.option.figures
+        grant.pieces.append(piece)
+        grant.slots += tasks
+        grant.held.append(Held(0, figures.task_ms, tasks))
+        used = self.queue_used[self.job_queue[grant.row]]
+        for dimension, need in enumerate(grant.need):
+            used[dimension] += need * tasks
+        self.account_left[self.job_account[grant.row]] -= figures.hold_micro * tasks
+
+    def live(self, row: int, runtime: Runtime) -> list[Held]:
+        """Return the slots that the job's live allocations hold, by flavor and end."""
+        snapshot = self.snapshot
+        number = self._columns["number"][row]
+        first = int(np.searchsorted(snapshot.share_job, number, side="left"))
+        stop = int(np.searchsorted(snapshot.share_job, number, side="right"))
+        nodes = self.shape_of(row).nodes
+        slots: dict[tuple[int, int], int] = {}
+        for at in range(first, stop):
+            flavor = int(snapshot.node_flavor[snapshot.share_node[at]])
+            key = (flavor, int(snapshot.share_end_ms[at]))
+            slots[key] = slots.get(key, 0) + int(snapshot.share_slots[at])
+        return [
+            Held(
+                wait_for(end_ms, snapshot.now_ms),
+                runtime.on(self.flavors[flavor].flavor),
+                max(1, count // nodes),
+            )
+            for (flavor, end_ms), count in sorted(slots.items())
+        ]
+
+    def _score(self, row: int, shape_row: int, runtime: Runtime) -> list[Scored]:
+        """Return the scored options with room; jobs alike in every figure share them."""
+        pending = self.pending(row)
+        key = (shape_row, runtime, pending)
+        if key not in self._scored:
+            options = [
+                self.figures(view, shape_row, runtime, pending, slots)
+                for view in self.flavors
+                if (slots := self.pool.slots(shape_row, view.row)) > 0
+            ]
+            self._scored[key] = score(options, self.policy)
+        return self._scored[key]
+
+    def figures(
+        self, view: FlavorView, shape_row: int, runtime: Runtime, tasks: int, slots: int
+    ) -> Figures:
+        """Reckon one option for `tasks` waiting tasks."""
+        shape = self.snapshot.shapes[shape_row]
+        task_ms = runtime.on(view.flavor)
+        return Figures(
+            view,
+            slots,
+            task_ms,
+            finish_alone_ms(tasks, slots, task_ms),
+            price_of_tasks_micro(view.flavor, shape, task_ms, tasks),
+            view.flavor.price.currency,
+            hold_per_task_micro(view.flavor, shape, runtime, self.policy),
+        )

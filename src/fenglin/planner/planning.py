@@ -1,0 +1,68 @@
+"""One planning cycle, told in order. Pure: the same snapshot and policy give the same plan."""
+
+from __future__ import annotations
+
+from fenglin.planner.bound import bound_slots, room_per_shape, wanted_per_shape
+from fenglin.planner.draft import NEVER, Draft
+from fenglin.planner.fill import fill
+from fenglin.planner.order import levels, may_start, planning_order
+from fenglin.planner.policy import BALANCED, Policy
+from fenglin.planner.rank import check_terms
+from fenglin.planner.result import Plan
+from fenglin.planner.split import starts_of
+from fenglin.planner.waiting import reasons
+from fenglin.snapshot.snapshot import Bool, Snapshot
+
+
+def plan(snapshot: Snapshot, policy: Policy = BALANCED) -> Plan:
+    """Decide what starts now, and why the rest waits.
+
+    Raises:
+        InputError: the policy names an unknown term.
+    """
+    check_terms(policy)
+
+    # 1. Which jobs may start at all: parents, clock and their own limits permitting.
+    eligible = may_start(snapshot)
+    wanted = wanted_per_shape(snapshot, eligible)
+
+    # 2. Which flavors can hold which shapes, and how much fits before anything is granted.
+    draft = Draft(snapshot, policy)
+    room = room_per_shape(draft, wanted)
+    draft.closed_shapes.update(row for row, fits in enumerate(room) if not fits)
+
+    # 3. Grant slots by priority and fair turns, each job its best options first.
+    fill(draft, levels(snapshot, eligible, fair=policy.fair))
+
+    # 4. Put the jobs in the order in which they were served.
+    order = planning_order(snapshot, draft.turn)
+
+    # 5. Split each job's slots into allocations with a piece of its tasks each.
+    starts = tuple(
+        start
+        for row in order.tolist()
+        if row in draft.grants
+        for start in starts_of(draft, draft.grants[row])
+    )
+
+    # 6. Say for every job with tasks left why they wait.
+    why = reasons(draft, eligible, starts, room)
+
+    return Plan(
+        index=snapshot.index,
+        policy=policy.name,
+        starts=starts,
+        order=tuple(snapshot.job_number[order].tolist()),
+        reasons=tuple(why[row] for row in order.tolist()),
+        next_ms=_next_ms(snapshot, draft),
+        bound_slots=bound_slots(snapshot, wanted, room),
+        filled_slots=sum(share.slots for start in starts for share in start.shares),
+    )
+
+
+def _next_ms(snapshot: Snapshot, draft: Draft) -> int:
+    """Return when time alone may allow another start: an earliest start, or lost patience."""
+    early: Bool = (snapshot.job_pending > 0) & (snapshot.job_not_before_ms > snapshot.now_ms)
+    first = int(snapshot.job_not_before_ms[early].min()) if early.any() else NEVER
+    soonest = min(first, draft.patient_until_ms)
+    return 0 if soonest == NEVER else soonest

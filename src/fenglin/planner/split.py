@@ -1,0 +1,92 @@
+"""From granted slots to starts: how many tasks each allocation takes in turn."""
+
+from __future__ import annotations
+
+from fenglin.model.allocation import Share
+from fenglin.planner.draft import Draft, Grant, Piece
+from fenglin.planner.rank import Figures
+from fenglin.planner.result import Start
+from fenglin.planner.tail import piece_depth, piece_ms
+
+
+def starts_of(draft: Draft, grant: Grant) -> list[Start]:
+    """Return the job's starts, best option first, and charge its account for their tasks.
+
+    Every slot has at least one task. Beyond that, each slot takes what it can do in one piece's
+    span; what then is left waits for whichever slot is free first.
+    """
+    pending = draft.pending(grant.row)
+    span_ms = piece_ms(grant.held, pending, draft.policy)
+    left = pending - grant.slots
+    bundles = _bundles(draft, grant)
+    starts: list[Start] = []
+    for figures, shares, slots in bundles:
+        depth = piece_depth(span_ms, figures.task_ms, grant.runtime, draft.policy)
+        more = min(depth - 1, left // slots) * slots
+        if len(bundles) == 1 and left - more < slots:
+            more = left  # nobody else would do the odd rest, so do not come back for it
+        more = _affordable(draft, grant, figures, more)
+        left -= more
+        starts.append(_start(draft, grant, figures, shares, slots, slots + more))
+    return starts
+
+
+def _bundles(draft: Draft, grant: Grant) -> list[tuple[Figures, list[tuple[int, int]], int]]:
+    """Join the job's pieces to allocations: (option, shares by node row, tasks at once).
+
+    One per flavor and `max_shares` nodes; each gang is one of its own.
+    """
+    nodes = draft.snapshot.shapes[grant.shape_row].nodes
+    if nodes > 1:
+        return [(piece.option.figures, piece.shares, 1) for piece in grant.pieces]
+    joined: dict[int, tuple[Figures, dict[int, int]]] = {}
+    for piece in grant.pieces:
+        _join(joined, piece)
+    bundles: list[tuple[Figures, list[tuple[int, int]], int]] = []
+    for figures, slots_of in joined.values():
+        shares = sorted(slots_of.items())
+        for at in range(0, len(shares), draft.policy.max_shares):
+            part = shares[at : at + draft.policy.max_shares]
+            bundles.append((figures, part, sum(slots for _, slots in part)))
+    return bundles
+
+
+def _join(joined: dict[int, tuple[Figures, dict[int, int]]], piece: Piece) -> None:
+    """Add a piece to the slots of its flavor."""
+    figures = piece.option.figures
+    slots_of = joined.setdefault(figures.view.row, (figures, {}))[1]
+    for node, slots in piece.shares:
+        slots_of[node] = slots_of.get(node, 0) + slots
+
+
+def _affordable(draft: Draft, grant: Grant, figures: Figures, tasks: int) -> int:
+    """Return how many of the further tasks the account can stand, and hold their money."""
+    if tasks <= 0 or not figures.hold_micro:
+        return max(0, tasks)
+    account = draft.job_account[grant.row]
+    tasks = max(0, min(tasks, draft.account_left[account] // figures.hold_micro))
+    draft.account_left[account] -= tasks * figures.hold_micro
+    return tasks
+
+
+def _start(
+    draft: Draft,
+    grant: Grant,
+    figures: Figures,
+    shares: list[tuple[int, int]],
+    slots: int,
+    tasks: int,
+) -> Start:
+    """Write the decision down."""
+    names = draft.snapshot.node_names
+    turns = -(-tasks // slots)
+    return Start(
+        job=int(draft.snapshot.job_number[grant.row]),
+        site=figures.view.site.name,
+        flavor=figures.view.flavor.name,
+        shares=tuple(Share(names[node], count) for node, count in shares),
+        tasks=tasks,
+        task_ms=figures.task_ms,
+        finish_ms=draft.snapshot.now_ms + turns * figures.task_ms,
+        hold_micro=tasks * figures.hold_micro,
+    )

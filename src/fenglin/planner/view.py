@@ -1,0 +1,62 @@
+"""The snapshot's rows as the planner's steps want them: flavors with their sites and nodes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fenglin.model.site import Flavor, Site
+from fenglin.snapshot.snapshot import Snapshot
+
+
+class FlavorView(NamedTuple):
+    """One flavor row.
+
+    Attributes:
+        row: Flavor row.
+        site_row: Row of its site.
+        site: Its site.
+        flavor: Its record.
+        first: Row of its first node.
+        stop: Row after its last node.
+        up_nodes: How many of its nodes are usable.
+    """
+
+    row: int
+    site_row: int
+    site: Site
+    flavor: Flavor
+    first: int
+    stop: int
+    up_nodes: int
+
+    @property
+    def label(self) -> str:
+        """Return `site/flavor`."""
+        return f"{self.site.name}/{self.flavor.name}"
+
+
+def flavor_views(snapshot: Snapshot) -> tuple[FlavorView, ...]:
+    """Return all flavors in row order. Node rows of a flavor are contiguous by contract."""
+    rows = np.arange(len(snapshot.flavor_site))
+    first = np.searchsorted(snapshot.node_flavor, rows, side="left").tolist()
+    stop = np.searchsorted(snapshot.node_flavor, rows, side="right").tolist()
+    ups = np.concatenate(([0], np.cumsum(snapshot.node_up)))
+    views: list[FlavorView] = []
+    for row, (site_row, slot) in enumerate(
+        zip(snapshot.flavor_site.tolist(), snapshot.flavor_slot.tolist(), strict=True)
+    ):
+        site = snapshot.sites[site_row]
+        views.append(
+            FlavorView(
+                row,
+                site_row,
+                site,
+                site.flavors[slot],
+                first[row],
+                stop[row],
+                int(ups[stop[row]] - ups[first[row]]),
+            )
+        )
+    return tuple(views)

@@ -1,0 +1,88 @@
+"""Why jobs wait: one typed reason for every job that has tasks left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fenglin.model.reason import Reason
+from fenglin.model.states import SiteState
+from fenglin.planner.draft import Draft
+from fenglin.planner.pack import Pool
+from fenglin.planner.result import Start
+from fenglin.snapshot.snapshot import I64, Bool, Shape
+
+BUSY = (Reason.CPU_BUSY, Reason.MEMORY_BUSY, Reason.DISK_BUSY, Reason.ACCELERATOR_BUSY)
+_CODES: tuple[Reason | None, ...] = (None, *Reason)
+_CODE = {reason: code for code, reason in enumerate(_CODES)}
+
+
+def reasons(
+    draft: Draft, eligible: Bool, starts: Sequence[Start], room: Sequence[int]
+) -> list[Reason | None]:
+    """Return per job row why tasks of it are left waiting; None when none are.
+
+    Args:
+        draft: After all granting.
+        eligible: [J] as `order.may_start` said.
+        starts: What the plan starts.
+        room: Per shape, tasks that fit before anything was granted.
+    """
+    snapshot = draft.snapshot
+    started = np.zeros(len(snapshot.job_number), np.int64)
+    for start in starts:
+        started[np.searchsorted(snapshot.job_number, start.job)] += start.tasks
+    left = snapshot.job_pending - started
+    code = np.zeros(len(left), np.int64)
+    code[snapshot.job_blocked > 0] = _CODE[Reason.DEPENDENCY_PENDING]
+    waits = left > 0
+    for shape_row in np.unique(snapshot.job_shape[waits & eligible]).tolist():
+        mine = waits & eligible & (snapshot.job_shape == shape_row)
+        busy = _CODE[why_no_room(draft, shape_row)]
+        behind = _CODE[Reason.BEHIND_OTHERS] if room[shape_row] > 0 else busy
+        code[mine] = np.where(started[mine] > 0, busy, behind)
+    _put(code, draft.refused, waits)
+    limit = snapshot.job_concurrency
+    slots = snapshot.job_active.copy()
+    for row, grant in draft.grants.items():
+        slots[row] += grant.slots
+    code[waits & (limit > 0) & (slots >= limit)] = _CODE[Reason.CONCURRENCY_LIMIT]
+    code[waits & (snapshot.job_not_before_ms > snapshot.now_ms)] = _CODE[Reason.NOT_BEFORE]
+    return [_CODES[at] for at in code.tolist()]
+
+
+def _put(code: I64, refused: Mapping[int, Reason], waits: Bool) -> None:
+    """Write the refusals noted while granting."""
+    for row, reason in refused.items():
+        if waits[row]:
+            code[row] = _CODE[reason]
+
+
+def why_no_room(draft: Draft, shape_row: int) -> Reason:
+    """Return why no more tasks of a shape can start now, as the draft stands."""
+    can_hold = np.flatnonzero(draft.possible[shape_row])
+    if not len(can_hold):
+        return Reason.NO_SITE_CAN_HOLD
+    shape = draft.snapshot.shapes[shape_row]
+    views = [draft.flavors[row] for row in can_hold.tolist()]
+    if not any(view.up_nodes >= shape.nodes for view in views):
+        states = [view.site.state for view in views]
+        if SiteState.ACTIVE in states:
+            return Reason.NODE_DOWN
+        return Reason.SITE_DOWN if SiteState.DOWN in states else Reason.SITE_DRAINED
+    return why_busy(draft.pool, shape, shape_row, draft.pool.usable(shape_row))
+
+
+def why_busy(pool: Pool, shape: Shape, shape_row: int, usable: Bool) -> Reason:
+    """Return what is short on the usable nodes: the dimension that stops most of them.
+
+    Where single nodes do have room, the gang or the licences are what is missing.
+    """
+    if pool.some_node_fits(shape_row):
+        return Reason.GANG_WAITS if shape.nodes > 1 else Reason.LICENCE_BUSY
+    short = [
+        int((pool.free_column(dimension)[usable] < need).sum()) if need else 0
+        for dimension, need in enumerate(shape.resources.values())
+    ]
+    return BUSY[short.index(max(short))]
