@@ -1,0 +1,1 @@
+"""Drivers: one folder per kind of site. They never import each other."""

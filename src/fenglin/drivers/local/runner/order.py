@@ -1,0 +1,121 @@
+r"""The order file: one `name value` per line, `\n` and `\\` escaped, closed by `end`.
+
+Plain lines rather than JSON: the runner reads them without an import, an operator with `less`.
+Repeated names make a list. The order is written once and renamed into place.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ORDER = "order"
+
+
+class Order:
+    """What the runner needs of a `StartOrder`; fields mean the same as there."""
+
+    __slots__ = (
+        "artifacts",
+        "artifacts_dir",
+        "command",
+        "cpus",
+        "disk_bytes",
+        "env",
+        "flavor",
+        "grace_ms",
+        "inputs",
+        "job",
+        "key",
+        "log_cap_bytes",
+        "memory_bytes",
+        "nodes",
+        "script",
+        "shares",
+        "site",
+        "task_count",
+        "tasks",
+        "timeout_ms",
+        "tries",
+        "workdir",
+    )
+
+    def __init__(self, values: dict[str, list[str]]) -> None:
+        """Read the decoded lines.
+
+        Raises:
+            KeyError: a line is missing.
+            ValueError: a value is not what it must be.
+        """
+        self.key = values["key"][0]
+        self.job = values["job"][0]
+        self.site = values["site"][0]
+        self.flavor = values["flavor"][0]
+        self.tasks = values["tasks"][0]
+        self.task_count = values["task_count"][0]
+        self.tries = {int(a): b for a, _, b in (t.partition(" ") for t in values.get("try", []))}
+        pairs = (share.partition(" ") for share in values.get("share", []))
+        self.shares = [(node, int(slots)) for slots, _, node in pairs]
+        self.nodes = int(values["nodes"][0])
+        self.cpus = values["cpus"][0]
+        self.memory_bytes = int(values["memory_bytes"][0])
+        self.disk_bytes = int(values["disk_bytes"][0])
+        self.command = values.get("command", [])
+        self.script = values["script"][0]
+        self.env = values.get("env", [])
+        self.workdir = values["workdir"][0]
+        self.inputs = [_input(text) for text in values.get("input", [])]
+        self.artifacts = values.get("artifact", [])
+        self.artifacts_dir = values["artifacts_dir"][0]
+        self.timeout_ms = int(values["timeout_ms"][0])
+        self.grace_ms = int(values["grace_ms"][0])
+        self.log_cap_bytes = int(values["log_cap_bytes"][0])
+
+    @property
+    def slots(self) -> int:
+        """Return how many tasks run at once."""
+        return max(1, sum(slots for _, slots in self.shares) // self.nodes)
+
+
+def indices(text: str) -> Iterator[int]:
+    """Yield the task indices of `0-4,7` in rising order."""
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def encode(lines: Iterable[tuple[str, str]]) -> bytes:
+    """Return the file's content.
+
+    Raises:
+        UnicodeEncodeError: a value holds a lone surrogate.
+    """
+    rows = [
+        f"{name} {value.replace(chr(92), chr(92) * 2).replace(chr(10), chr(92) + 'n')}"
+        for name, value in lines
+    ]
+    return ("\n".join([*rows, "end", ""])).encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> dict[str, list[str]]:
+    """Return name → values.
+
+    Raises:
+        ValueError: the file is cut short.
+    """
+    rows = data.decode("utf-8", "surrogateescape").split("\n")
+    if rows[-2:] != ["end", ""]:
+        raise ValueError("the order file is cut short")
+    values: dict[str, list[str]] = {}
+    for row in rows[:-2]:
+        name, _, value = row.partition(" ")
+        parts = [part.replace("\\n", "\n") for part in value.split("\\\\")]
+        values.setdefault(name, []).append("\\".join(parts))
+    return values
+
+
+def _input(text: str) -> tuple[str, str, bool]:
+    """Return (target, source, executable) of `x|- LENGTH TARGETSOURCE`."""
+    flag, size, rest = text.split(" ", 2)
+    return rest[: int(size)], rest[int(size) :], flag == "x"

@@ -1,0 +1,278 @@
+"""One task as the runner sees it, its environment, and the making of its processes."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from . import proc
+from .output import TaskLog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .order import Order
+
+# Python ignores these two (SIGPIPE, SIGXFSZ); a payload must find them at their default.
+IGNORED_SIGNALS = (13, 25)
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+SHELL = "/bin/sh"
+# The machine is short of something and will not always be: the task waits.
+SHORTAGES = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+)
+STAGE = 0
+RUN = 1
+PUBLISH = 2
+
+
+class Task:
+    """A task between its start and its end.
+
+    Attributes:
+        index: Which task.
+        nodes: Name of the node of each rank.
+        phase: STAGE, RUN or PUBLISH.
+        processes: pid → pidfd of its live processes.
+        pipe: Read end of its output.
+        pipe_in: Write end, kept open so that the read end never reports end-of-file.
+        log: Where output goes.
+        folder: Its own folder.
+        started_s: Monotonic time of the payload's start.
+        started_ms: Unix time of the same.
+        wall_ms: Runtime, set when the payload ended.
+        exit_code: First bad exit status of its ranks, else 0.
+        signal: Signal that ended that rank; 0 for none.
+        reason: Why the runner ended it; empty when it did not.
+        kill_at_s: Monotonic time of the final signal.
+        cpu_s: CPU time of its ended processes.
+        peak_bytes: Largest memory seen.
+    """
+
+    __slots__ = (
+        "cpu_s",
+        "exit_code",
+        "folder",
+        "index",
+        "kill_at_s",
+        "log",
+        "nodes",
+        "peak_bytes",
+        "phase",
+        "pipe",
+        "pipe_in",
+        "processes",
+        "reason",
+        "signal",
+        "started_ms",
+        "started_s",
+        "wall_ms",
+    )
+
+    def __init__(self, index: int, nodes: list[str], directory: str, log_cap_bytes: int) -> None:
+        """Make the folder and the output pipe.
+
+        Raises:
+            OSError: the disk is full or descriptors are used up; nothing is left behind then.
+        """
+        self.index = index
+        self.nodes = nodes
+        self.folder = f"{directory}/t{index}"
+        try:
+            os.mkdir(self.folder)
+            os.mkdir(f"{self.folder}/artifacts")
+            self.pipe, self.pipe_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            self.tidy()
+            raise
+        os.set_blocking(self.pipe_in, True)
+        self.log = TaskLog(f"{directory}/{index}.log", log_cap_bytes)
+        self.phase = RUN
+        self.processes: dict[int, int] = {}
+        self.started_s = 0.0
+        self.started_ms = 0
+        self.wall_ms = 0
+        self.exit_code = 0
+        self.signal = 0
+        self.reason = ""
+        self.kill_at_s = 0.0
+        self.cpu_s = 0.0
+        self.peak_bytes = 0
+
+    @property
+    def ok(self) -> bool:
+        """Return whether nothing has gone wrong so far."""
+        return not self.exit_code and not self.reason
+
+    def tidy(self) -> bool:
+        """Remove the task's folders if they are empty; return whether they are gone."""
+        try:
+            os.rmdir(f"{self.folder}/artifacts")
+            os.rmdir(self.folder)
+        except FileNotFoundError:
+            return not os.path.exists(self.folder)
+        except OSError:
+            return False
+        return True
+
+    def drain(self) -> bool:
+        """Move what waits in the pipe to the log; return whether there may be more."""
+        for _ in range(16):
+            try:
+                data = os.read(self.pipe, 2**16)
+            except BlockingIOError:
+                return False
+            self.log.write(data)
+        return True
+
+    def signal_all(self, number: int) -> None:
+        """Signal each of its process groups."""
+        for pid in self.processes:
+            proc.signal_group(pid, number)
+
+
+class Launcher:
+    """Knows what all tasks of the attempt have in common when they are started."""
+
+    def __init__(self, order: Order, directory: str) -> None:
+        """Write the script, if there is one, and look the command up.
+
+        Raises:
+            OSError: the script cannot be written.
+        """
+        self._order = order
+        self._user_env = dict(pair.split("=", 1) for pair in order.env)
+        self._env = {
+            **os.environ,
+            "FENGLIN_JOB_ID": order.job,
+            "FENGLIN_TASK_COUNT": order.task_count,
+            "FENGLIN_SITE": order.site,
+            "FENGLIN_FLAVOR": order.flavor,
+            "FENGLIN_CPUS": order.cpus,
+            "FENGLIN_NODE_COUNT": str(order.nodes),
+        }
+        self.arguments = order.command
+        if order.script:
+            path = f"{directory}/script"
+            _write_script(path, order.script)
+            self.arguments = [*_interpreter(order.script), path]
+        search = self._user_env.get("PATH", self._env.get("PATH", os.defpath))
+        self._program = _find(self.arguments[0], search) if self.arguments else ""
+        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def spawn(self, task: Task, rank: int) -> int:
+        """Start one rank in the current working directory; return its pid.
+
+        Raises:
+            OSError: it cannot be started; FileNotFoundError when there is no such command.
+            ValueError: an argument or variable holds a NUL.
+        """
+        if not self._program:
+            raise FileNotFoundError(errno.ENOENT, "command not found", "".join(self.arguments[:1]))
+        env = self.environment(task, rank)
+        actions = [
+            (os.POSIX_SPAWN_DUP2, self._null, 0),
+            (os.POSIX_SPAWN_DUP2, task.pipe_in, 1),
+            (os.POSIX_SPAWN_DUP2, task.pipe_in, 2),
+        ]
+        try:
+            return os.posix_spawn(
+                self._program,
+                self.arguments,
+                env,
+                file_actions=actions,
+                setpgroup=0,
+                setsigdef=IGNORED_SIGNALS,
+                setsigmask=(),
+            )
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+        # A file without a #! line that is executable is a shell script, as for execvp(3).
+        return os.posix_spawn(
+            SHELL,
+            [SHELL, self._program, *self.arguments[1:]],
+            env,
+            file_actions=actions,
+            setpgroup=0,
+            setsigdef=IGNORED_SIGNALS,
+            setsigmask=(),
+        )
+
+    def environment(self, task: Task, rank: int) -> dict[str, str]:
+        """Return the environment of one rank; the user's own variables win."""
+        env = self._env.copy()
+        env["FENGLIN_TASK_INDEX"] = str(task.index)
+        env["FENGLIN_ATTEMPT"] = self._order.tries.get(task.index, "1")
+        env["FENGLIN_ARTIFACTS_DIR"] = f"{task.folder}/artifacts"
+        env["FENGLIN_NODE"] = task.nodes[rank]
+        if len(task.nodes) > 1:
+            env["FENGLIN_NODES"] = ",".join(task.nodes)
+        env["FENGLIN_NODE_RANK"] = str(rank)
+        env.update(self._user_env)
+        env[proc.KEY_VARIABLE] = self._order.key
+        return env
+
+
+class Slots:
+    """Which nodes have a free slot."""
+
+    def __init__(self, order: Order) -> None:
+        """Take the shares of the order."""
+        depth = max((slots for _, slots in order.shares), default=0)
+        # Interleaved, so that a gang finds distinct nodes at the end of the list.
+        self._free = [node for i in range(depth) for node, slots in order.shares if i < slots]
+        self._free += [""] * (order.slots * order.nodes - len(self._free))
+        self._free.reverse()
+        self._nodes = order.nodes
+
+    def take(self) -> list[str]:
+        """Return a node per rank, distinct ones while there are."""
+        if self._nodes == 1:
+            return [self._free.pop()]
+        chosen = list(dict.fromkeys(reversed(self._free)))[: self._nodes]
+        for node in chosen:
+            self._free.remove(node)
+        while len(chosen) < self._nodes:
+            chosen.append(self._free.pop())
+        return chosen
+
+    def give(self, nodes: list[str]) -> None:
+        """Free the slots again."""
+        self._free.extend(nodes)
+
+
+def _write_script(path: str, text: str) -> None:
+    """Write the script once for all tasks; a file left by an unclaimed start is replaced."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o700)
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
+
+
+def _interpreter(script: str) -> list[str]:
+    """Return what the `#!` line names, as the kernel reads it, or the shell.
+
+    Running the interpreter ourselves works on filesystems mounted noexec too.
+    """
+    if not script.startswith("#!"):
+        return [SHELL]
+    words = script[2:].partition("\n")[0].strip().split(None, 1)
+    return words or [SHELL]
+
+
+def _find(name: str, search: str) -> str:
+    """Return the program to run: a path as it is, a bare name looked up; empty when not found."""
+    if "/" in name:
+        return name
+    unusable = ""
+    for folder in search.split(os.pathsep):
+        path = f"{folder or '.'}/{name}"
+        if os.path.isfile(path):
+            if os.access(path, os.X_OK):
+                return path
+            unusable = unusable or path
+    return unusable

@@ -1,0 +1,121 @@
+"""Settings of a `[site.NAME]` block with `driver = "local"`, checked."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
+
+from fenglin.drivers.local.site import LocalDriver
+from fenglin.errors import FenglinError, InputError
+from fenglin.model.site import Flavor, Node
+from fenglin.ports.driver import LOG_CAP_BYTES
+from fenglin.quantities.sizes import parse_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fenglin.ports.driver import DriverContext
+
+T = TypeVar("T")
+ALLOWED = ("flavors", "licences", "log_cap", "nodes", "pass_env")
+
+
+class LocalSettings(Struct, frozen=True):
+    """What the local driver can be told.
+
+    Attributes:
+        flavors: Shares of this machine.
+        nodes: Their nodes.
+        licences: (name, count), sorted.
+        log_cap_bytes: Most output kept per task, whatever a job asks for (`log_cap`).
+        pass_env: Names of the hub's variables that tasks see besides the usual few.
+    """
+
+    flavors: tuple[Flavor, ...]
+    nodes: tuple[Node, ...]
+    licences: tuple[tuple[str, int], ...] = ()
+    log_cap_bytes: int = LOG_CAP_BYTES
+    pass_env: tuple[str, ...] = ()
+
+
+def driver(context: DriverContext, settings: Mapping[str, object]) -> LocalDriver:
+    """Return the driver of a site on this machine.
+
+    Raises:
+        InputError: a setting is unknown or wrong, or this machine cannot run tasks.
+    """
+    where = f"site.{context.site}"
+    _check_machine(where)
+    return LocalDriver(context, _read(settings, where))
+
+
+def _read(settings: Mapping[str, object], where: str) -> LocalSettings:
+    """Check every setting."""
+    unknown = sorted(set(settings) - set(ALLOWED))
+    if unknown:
+        raise InputError(
+            f"unknown setting {unknown[0]!r} for a local site",
+            where=where,
+            hint=f"allowed: {', '.join(ALLOWED)}",
+        )
+    flavors = _tuple_of(Flavor, settings, "flavors", where)
+    nodes = _tuple_of(Node, settings, "nodes", where)
+    licences = settings.get("licences", ())
+    if not isinstance(licences, tuple):
+        raise InputError("licences must be a tuple of (name, count)", where=f"{where}.licences")
+    cap = settings.get("log_cap", LOG_CAP_BYTES)
+    if not isinstance(cap, str | int):
+        raise InputError("log_cap is not a size", where=where, hint="write for example 4MiB")
+    try:
+        cap_bytes = parse_bytes(cap)
+    except FenglinError as error:
+        raise InputError(error.what, where=f"{where}.log_cap", hint=error.hint) from error
+    return LocalSettings(flavors, nodes, licences, cap_bytes, _names(settings, where))
+
+
+def _tuple_of(
+    kind: type[T], settings: Mapping[str, object], name: str, where: str
+) -> tuple[T, ...]:
+    """Return a setting that bootstrap has parsed into records."""
+    value = settings.get(name, ())
+    if not isinstance(value, tuple) or not value or not all(isinstance(v, kind) for v in value):
+        raise InputError(
+            f"a local site needs {name}",
+            where=f"{where}.{name}",
+            hint=f"give at least one [[{where}.{name}]]",
+        )
+    return value
+
+
+def _names(settings: Mapping[str, object], where: str) -> tuple[str, ...]:
+    """Return the variables to pass on; never the hub's own, which hold its secrets."""
+    value = settings.get("pass_env", ())
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise InputError(
+            "pass_env is not a list of names",
+            where=f"{where}.pass_env",
+            hint='write for example pass_env = ["LD_LIBRARY_PATH"]',
+        )
+    for name in value:
+        if name.startswith("FENGLIN_"):
+            raise InputError(f"{name} belongs to the hub and is not passed on", where=where)
+    return tuple(value)
+
+
+def _check_machine(where: str) -> None:
+    """Refuse a machine without what identity and waiting rest on."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        with open("/proc/self/stat", "rb"):
+            pass
+    except (AttributeError, OSError) as error:
+        raise InputError(
+            "this machine cannot run tasks: no pidfd_open or no /proc",
+            where=where,
+            hint="a local site needs Linux 5.3 or later with /proc mounted",
+        ) from error
+    if not sys.executable:
+        raise InputError("the Python interpreter's own path is unknown", where=where)
