@@ -70,9 +70,24 @@ class Pool:
         """Return how many tasks could start over all flavors (licences counted per flavor)."""
         return sum(self.slots(shape_row, row) for row in range(len(self._flavors)))
 
-    def some_node_fits(self, shape_row: int) -> bool:
-        """Return whether any single node has room for one task's part, licences aside."""
-        return any(self._fresh(shape_row).counts)
+    def some_node_fits(self, shape_row: int, among: Bool) -> bool:
+        """Return whether any of these nodes has room for one task's part, licences aside."""
+        return any(
+            count
+            for count, mine in zip(self._fresh(shape_row).counts, among.tolist(), strict=True)
+            if mine
+        )
+
+    def nodes_that_fit(self, shape_row: int, flavor_row: int) -> int:
+        """Return on how many of the flavor's nodes one task's part has room now."""
+        view = self._flavors[flavor_row]
+        return sum(count > 0 for count in self._fresh(shape_row).counts[view.first : view.stop])
+
+    def slots_when_idle(self, shape_row: int, flavor_row: int) -> int:
+        """Return how many tasks of the shape the flavor's usable nodes hold when all is idle."""
+        view, shape = self._flavors[flavor_row], self._shapes[shape_row]
+        per_node = min(MOST_PER_NODE, shape.resources.count_in(view.flavor.node))
+        return gangs_in([per_node] * view.up_nodes, shape.nodes)
 
     def free_column(self, dimension: int) -> I64:
         """Return the free amounts of all nodes in one dimension (not to be written)."""

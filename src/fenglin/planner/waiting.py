@@ -79,7 +79,7 @@ def why_busy(pool: Pool, shape: Shape, shape_row: int, usable: Bool) -> Reason:
 
     Where single nodes do have room, the gang or the licences are what is missing.
     """
-    if pool.some_node_fits(shape_row):
+    if pool.some_node_fits(shape_row, usable):
         return Reason.GANG_WAITS if shape.nodes > 1 else Reason.LICENCE_BUSY
     short = [
         int((pool.free_column(dimension)[usable] < need).sum()) if need else 0
