@@ -1,0 +1,63 @@
+"""The table of commands: where each lives, so that only the one that is asked for is loaded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One command below `fenglin`.
+
+    Attributes:
+        module: Holds a Typer app named `app`.
+        summary: One line for the help.
+    """
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "submit": Entry("fenglin.cli.submit", "Submit jobs from files, or show what they would cost."),
+    "job": Entry(
+        "fenglin.cli.job", "List, show, explain, wait for and cancel jobs; logs, artifacts."
+    ),
+    "site": Entry("fenglin.cli.site", "List, show, drain and resume sites."),
+    "node": Entry("fenglin.cli.node", "List nodes."),
+    "queue": Entry("fenglin.cli.queue", "List queues."),
+    "ledger": Entry("fenglin.cli.ledger", "Verify and export the ledger; statements of accounts."),
+    "top": Entry("fenglin.cli.top", "Watch the pool live."),
+    "hub": Entry("fenglin.cli.hub", "Run a hub."),
+    "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),
+}
+
+_HEAD = """\
+Usage: fenglin [OPTIONS] COMMAND [ARGS]...
+
+  One pool from unlike clusters, clouds and machines: places jobs, runs them,
+  proves what they cost.
+
+Options:
+  --install-completion  Install completion for the current shell.
+  --show-completion     Show completion for the current shell, to copy it or
+                        customize the installation.
+  --version             Show the version and exit.
+  -h, --help            Show this message and exit.
+
+Commands:
+"""
+
+_TAIL = """
+`fenglin COMMAND --help` tells more. The hub is chosen by --hub, FENGLIN_HUB or
+~/.config/fenglin/config.toml; the token by FENGLIN_TOKEN.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 not found, 4 denied, 5 conflict,
+6 unavailable, 7 damage, 8 job cancelled, 9 timed out, 130 interrupted.
+"""
+
+
+def root_help() -> str:
+    """Return the help of `fenglin` itself."""
+    width = max(map(len, COMMANDS))
+    rows = "".join(f"  {name:<{width}}  {entry.summary}\n" for name, entry in COMMANDS.items())
+    return _HEAD + rows + _TAIL
