@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fenglin.fairness import quota
 from fenglin.model.reason import Reason
-from fenglin.planner.feasible import EXCEEDS, refuse
+from fenglin.planner.feasible import EXCEEDS, out_of_service, refuse
 from fenglin.planner.result import Option
 from fenglin.planner.view import FlavorView
 from fenglin.planner.words import amount_of, count_of
@@ -89,8 +89,10 @@ def _budget(case: Situation) -> str:
     holds = [
         (hold, view)
         for hold, view in zip(case.hold_micro, case.flavors, strict=True)
-        if refuse(case.shape, view) is None
+        if refuse(case.shape, view) is None and out_of_service(case.shape, view) is None
     ]
+    if not holds:
+        return "needs a site in service"
     hold, view = min(holds, key=lambda pair: (pair[0], pair[1].row))
     account = case.snapshot.accounts[int(case.snapshot.job_account[case.row])]
     short = format_money(max(0, hold - case.account_left_micro), view.flavor.price.currency)

@@ -9,7 +9,7 @@ full for a shape stays full and first-fit can go on from where it stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,16 +26,28 @@ _RECOUNT_AT = 48
 
 @dataclass(slots=True)
 class _Fit:
-    """How one shape fits: per node and, summed over slots of whole tasks, per flavor."""
+    """How one shape fits: per node and, in whole tasks, per flavor.
+
+    The counts stand in `column` after a recount and become a list when single nodes are
+    asked about; most shapes of a full pool never are.
+    """
 
     needs: list[tuple[int, int]]
     nodes: int
     usable: Bool
-    counts: list[int]
+    column: I64
+    listed: list[int] | None
     slots: list[int]
     cursor: list[int]
     seen: int
-    stale: list[bool] = field(default_factory=list)
+    stale: list[bool]
+
+    @property
+    def counts(self) -> list[int]:
+        """The counts as a list that may be written."""
+        if self.listed is None:
+            self.listed = self.column.tolist()
+        return self.listed
 
 
 class Pool:
@@ -45,6 +57,8 @@ class Pool:
         """Copy what is free. `possible` is [C, F]."""
         self._shapes = snapshot.shapes
         self._flavors = flavors
+        self._firsts = np.array([view.first for view in flavors], np.int64)
+        self._stops = np.array([view.stop for view in flavors], np.int64)
         self._possible = possible
         self._node_flavor = snapshot.node_flavor
         self._flavor_of = snapshot.node_flavor.tolist()
@@ -70,13 +84,12 @@ class Pool:
         """Return how many tasks could start over all flavors (licences counted per flavor)."""
         return sum(self.slots(shape_row, row) for row in range(len(self._flavors)))
 
-    def some_node_fits(self, shape_row: int, among: Bool) -> bool:
-        """Return whether any of these nodes has room for one task's part, licences aside."""
-        return any(
-            count
-            for count, mine in zip(self._fresh(shape_row).counts, among.tolist(), strict=True)
-            if mine
-        )
+    def some_node_fits(self, shape_row: int, flavor_row: int) -> bool:
+        """Return whether a node of the flavor has room for one task's part, licences aside."""
+        fit = self._fresh(shape_row)
+        if fit.nodes == 1:
+            return fit.slots[flavor_row] > 0
+        return self.nodes_that_fit(shape_row, flavor_row) > 0
 
     def nodes_that_fit(self, shape_row: int, flavor_row: int) -> int:
         """Return on how many of the flavor's nodes one task's part has room now."""
@@ -104,12 +117,13 @@ class Pool:
             (node row, slots) by rising node row.
         """
         fit = self._fresh(shape_row)
+        counts = fit.counts
         stop = self._flavors[flavor_row].stop
         taken: list[tuple[int, int]] = []
         node = fit.cursor[flavor_row]
         left = count
         while left > 0 and node < stop:
-            slots = min(left, fit.counts[node])
+            slots = min(left, counts[node])
             if slots > 0:
                 taken.append((node, slots))
                 left -= slots
@@ -194,10 +208,12 @@ class Pool:
             needs=[(d, need) for d, need in enumerate(shape.resources.values()) if need],
             nodes=shape.nodes,
             usable=usable,
-            counts=[],
+            column=np.zeros(0, np.int64),
+            listed=None,
             slots=[0] * len(self._flavors),
             cursor=[view.first for view in self._flavors],
             seen=0,
+            stale=[],
         )
         self._recount(fit)
         return fit
@@ -208,20 +224,21 @@ class Pool:
         for dimension, need in fit.needs:
             np.minimum(counts, self._free[dimension] // need, out=counts)
         np.maximum(counts, 0, out=counts)
-        fit.counts = counts.tolist()
+        fit.column, fit.listed = counts, None
         if fit.nodes == 1:
             sums = np.concatenate(([0], np.cumsum(counts)))
-            fit.slots = [int(sums[view.stop] - sums[view.first]) for view in self._flavors]
+            fit.slots = (sums[self._stops] - sums[self._firsts]).tolist()
         fit.stale = [fit.nodes > 1] * len(self._flavors)
         fit.seen = len(self._touched)
 
     def _recount_node(self, fit: _Fit, node: int) -> None:
-        before = fit.counts[node]
+        counts = fit.counts
+        before = counts[node]
         if before == 0:
             return
-        counts = [int(self._free[dimension][node]) // need for dimension, need in fit.needs]
-        after = max(0, min(counts, default=before))
-        fit.counts[node] = after
+        fits = [int(self._free[dimension][node]) // need for dimension, need in fit.needs]
+        after = max(0, min(fits, default=before))
+        counts[node] = after
         flavor_row = self._flavor_of[node]
         if fit.nodes == 1:
             fit.slots[flavor_row] -= before - after

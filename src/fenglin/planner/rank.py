@@ -46,12 +46,12 @@ class Scored(NamedTuple):
     Attributes:
         figures: What was reckoned.
         score: Sum of weight times value, rounded so that noise cannot break a tie.
-        terms: The score, term by term.
+        values: The normalised terms, in the order of the policy's weights.
     """
 
     figures: Figures
     score: float
-    terms: tuple[Term, ...]
+    values: tuple[float, ...]
 
 
 class _TermRule(NamedTuple):
@@ -94,18 +94,21 @@ def score(options: Sequence[Figures], policy: Policy) -> list[Scored]:
         raw = [TERMS[name].raw(option) for option in options]
         best = min(raw, default=0)
         columns.append([1.0 - best / value if value > best else 0.0 for value in raw])
-    return [
-        Scored(
-            option,
-            round(sum(weight * column[i] for (_, weight), column in zip(
-                policy.weights, columns, strict=True)), 9),
-            tuple(
-                Term(name, round(column[i], 9), weight, TERMS[name].show(option))
-                for (name, weight), column in zip(policy.weights, columns, strict=True)
-            ),
-        )
-        for i, option in enumerate(options)
-    ]  # fmt: skip
+    weights = [weight for _, weight in policy.weights]
+    scored: list[Scored] = []
+    for at, option in enumerate(options):
+        values = tuple(column[at] for column in columns)
+        total = sum(weight * value for weight, value in zip(weights, values, strict=True))
+        scored.append(Scored(option, round(total, 9), values))
+    return scored
+
+
+def terms_of(scored: Scored, policy: Policy) -> tuple[Term, ...]:
+    """Return an option's score term by term, as a receipt shows it."""
+    return tuple(
+        Term(name, round(value, 9), weight, TERMS[name].show(scored.figures))
+        for (name, weight), value in zip(policy.weights, scored.values, strict=True)
+    )
 
 
 def best_first(scored: Sequence[Scored], job_number: int) -> list[Scored]:

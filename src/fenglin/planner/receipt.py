@@ -20,7 +20,7 @@ from fenglin.planner.draft import Draft
 from fenglin.planner.feasible import Refusal, out_of_service, refuse
 from fenglin.planner.forecast import Outlook
 from fenglin.planner.policy import Policy
-from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score
+from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score, terms_of
 from fenglin.planner.result import Option, Plan, Receipt, Start
 from fenglin.planner.runtime import Runtime, runtime_of
 from fenglin.planner.tail import Held, finish_in
@@ -74,6 +74,8 @@ class _Inquiry:
         self.shape: Shape = snapshot.shapes[self.shape_row]
         self.runtime: Runtime = runtime_of(snapshot, self.row, policy)
         self.pending = int(snapshot.job_pending[self.row])
+        # What its options are reckoned for: what may start or, failing that, what is to come.
+        self.tasks = self.pending or int(snapshot.job_blocked[self.row])
         self.own = [start for start in plan.starts if start.job == number]
         self.started = sum(start.tasks for start in self.own)
         self.reason = plan.reasons[self.place]
@@ -169,7 +171,7 @@ class _Inquiry:
     def _figures(self, view: FlavorView) -> Figures:
         draft = self.turn.draft
         slots = draft.pool.slots(self.shape_row, view.row)
-        return draft.figures(view, self.shape_row, self.runtime, self.pending, slots)
+        return draft.figures(view, self.shape_row, self.runtime, self.tasks, slots)
 
     def _possible(self, scored: Scored) -> Option:
         """Describe an option that had room at the job's turn."""
@@ -189,7 +191,7 @@ class _Inquiry:
             slots=figures.slots,
             tasks=given,
             score=scored.score,
-            terms=scored.terms,
+            terms=terms_of(scored, self.policy),
             start_ms=self.snapshot.now_ms if self.pending else 0,
             finish_ms=self.snapshot.now_ms + figures.finish_ms if self.pending else 0,
             price_micro=figures.price_micro,
@@ -223,8 +225,8 @@ class _Inquiry:
         if refusal.reason not in (Reason.SITE_DRAINED, Reason.SITE_DOWN, Reason.NODE_DOWN):
             start_ms = self._outlook.start_ms(self.shape, view)
         idle = self.turn.draft.pool.slots_when_idle(self.shape_row, view.row)
-        finish_ms = start_ms + finish_alone_ms(self.pending, idle, task_ms) if start_ms else 0
-        figures = self.turn.draft.figures(view, self.shape_row, self.runtime, self.pending, idle)
+        finish_ms = start_ms + finish_alone_ms(self.tasks, idle, task_ms) if start_ms else 0
+        figures = self.turn.draft.figures(view, self.shape_row, self.runtime, self.tasks, idle)
         return Option(
             view.site.name,
             view.flavor.name,
@@ -244,7 +246,7 @@ class _Inquiry:
         pool = self.turn.draft.pool
         mine = np.zeros(len(self.snapshot.node_flavor), np.bool_)
         mine[view.first : view.stop] = self.snapshot.node_up[view.first : view.stop]
-        reason = why_busy(pool, self.shape, self.shape_row, mine)
+        reason = why_busy(pool, self.shape, self.shape_row, mine, [view.row])
         if reason is Reason.GANG_WAITS:
             fits = pool.nodes_that_fit(self.shape_row, view.row)
             return Refusal(reason, f"needs {self.shape.nodes} nodes at once, {fits} have room")

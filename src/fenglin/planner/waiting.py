@@ -71,18 +71,20 @@ def why_no_room(draft: Draft, shape_row: int) -> Reason:
         if SiteState.ACTIVE in states:
             return Reason.NODE_DOWN
         return Reason.SITE_DOWN if SiteState.DOWN in states else Reason.SITE_DRAINED
-    return why_busy(draft.pool, shape, shape_row, draft.pool.usable(shape_row))
+    return why_busy(draft.pool, shape, shape_row, draft.pool.usable(shape_row), can_hold.tolist())
 
 
-def why_busy(pool: Pool, shape: Shape, shape_row: int, usable: Bool) -> Reason:
-    """Return what is short on the usable nodes: the dimension that stops most of them.
+def why_busy(
+    pool: Pool, shape: Shape, shape_row: int, usable: Bool, flavor_rows: Sequence[int]
+) -> Reason:
+    """Return what is short on the usable nodes of these flavors: what stops most of them.
 
     Where single nodes do have room, the gang or the licences are what is missing.
     """
-    if pool.some_node_fits(shape_row, usable):
+    if any(pool.some_node_fits(shape_row, row) for row in flavor_rows):
         return Reason.GANG_WAITS if shape.nodes > 1 else Reason.LICENCE_BUSY
     short = [
-        int((pool.free_column(dimension)[usable] < need).sum()) if need else 0
+        np.count_nonzero(pool.free_column(dimension)[usable] < need) if need else 0
         for dimension, need in enumerate(shape.resources.values())
     ]
     return BUSY[short.index(max(short))]
