@@ -87,7 +87,9 @@ def verify_ledger(output: OutputOption = Output.TABLE, hub: HubOption = "") -> N
 
 @command(app, "statement")
 def show_statement(
-    account: Annotated[str, typer.Option("--account", help="Whose.")] = DEFAULT_ACCOUNT,
+    account: Annotated[
+        str, typer.Option("--account", help="Whose; your own, or `default` for an admin.")
+    ] = "",
     start: Annotated[
         str, typer.Option("--from", metavar="TIME", help="First moment, such as 2027-03-01.")
     ] = "",
@@ -99,7 +101,13 @@ def show_statement(
     """Show what an account was charged, line by line."""
     from_ms, to_ms = _moment_ms(start), _moment_ms(end)
     with hub_client(hub) as client:
-        statement = client.ledger_statement(account, from_ms, to_ms)
+        try:
+            statement = client.ledger_statement(account, from_ms, to_ms)
+        except InputError as error:
+            # An admin's token belongs to no account, so the hub asks for one.
+            if account or "account" not in error.where:
+                raise
+            statement = client.ledger_statement(DEFAULT_ACCOUNT, from_ms, to_ms)
     if output is not Output.TABLE:
         write_data(statement, output)
         return

@@ -15,7 +15,6 @@ from fenglin.cli.session import (
     LimitOption,
     NoHeaderOption,
     OutputOption,
-    SortOption,
     command,
     group,
     hub_client,
@@ -41,11 +40,10 @@ _COLUMNS = (
 
 
 @command(app, "list")
-def list_nodes(  # noqa: PLR0913, PLR0917 - each option is an argument
+def list_nodes(
     site: Annotated[str, typer.Option("--site", help="Only of this site.")] = "",
     flavor: Annotated[str, typer.Option("--flavor", help="Only of this flavor.")] = "",
     up: Annotated[bool | None, typer.Option("--up/--down", help="Only those up, or down.")] = None,
-    sort: SortOption = "",
     limit: LimitOption = 200,
     everything: AllOption = False,
     output: OutputOption = Output.TABLE,
@@ -54,7 +52,9 @@ def list_nodes(  # noqa: PLR0913, PLR0917 - each option is an argument
 ) -> None:
     """List nodes with their capacity and what is committed on them."""
     state = "" if up is None else str(up).lower()
-    cut = Cut((("site", site), ("flavor", flavor), ("up", state)), sort, limit, everything)
+    cut = Cut(
+        (("site", site), ("flavor", flavor), ("up", state)), limit=limit, everything=everything
+    )
     with hub_client(hub) as client:
         page = client.nodes(cut.filter(), cut.most())
     show_page(page, Layout(_COLUMNS, _cells), output, header=not no_header)

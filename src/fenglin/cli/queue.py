@@ -12,7 +12,6 @@ from fenglin.cli.session import (
     LimitOption,
     NoHeaderOption,
     OutputOption,
-    SortOption,
     command,
     group,
     hub_client,
@@ -42,7 +41,6 @@ _COLUMNS = (
 
 @command(app, "list")
 def list_queues(
-    sort: SortOption = "",
     limit: LimitOption = 200,
     everything: AllOption = False,
     output: OutputOption = Output.TABLE,
@@ -53,7 +51,7 @@ def list_queues(
 
     SHARE is the dominant share: the largest part that a queue holds of any one resource.
     """
-    cut = Cut((), sort, limit, everything)
+    cut = Cut((), limit=limit, everything=everything)
     with hub_client(hub) as client:
         page = client.queues(cut.filter(), cut.most())
     show_page(page, Layout(_COLUMNS, _cells), output, header=not no_header)

@@ -15,7 +15,6 @@ from fenglin.cli.session import (
     LimitOption,
     NoHeaderOption,
     OutputOption,
-    SortOption,
     command,
     group,
     hub_client,
@@ -65,7 +64,6 @@ def list_sites(  # noqa: PLR0913, PLR0917 - each option is an argument
     provider: Annotated[str, typer.Option("--provider", help="Only of this provider.")] = "",
     driver: Annotated[str, typer.Option("--driver", help="Only of this driver.")] = "",
     compute_class: Annotated[str, typer.Option("--class", help="general, ai or super.")] = "",
-    sort: SortOption = "",
     limit: LimitOption = 200,
     everything: AllOption = False,
     output: OutputOption = Output.TABLE,
@@ -79,7 +77,7 @@ def list_sites(  # noqa: PLR0913, PLR0917 - each option is an argument
         ("driver", driver),
         ("class", compute_class),
     )
-    cut = Cut(fields, sort, limit, everything)
+    cut = Cut(fields, limit=limit, everything=everything)
     with hub_client(hub) as client:
         page = client.sites(cut.filter(), cut.most())
     now = now_ms()

@@ -265,8 +265,8 @@ class Client:
         """Check the whole ledger."""
         return self.call(requests.ledger_verify())
 
-    def ledger_statement(self, account: str, from_ms: int = 0, to_ms: int = 0) -> Statement:
-        """Return an account's statement."""
+    def ledger_statement(self, account: str = "", from_ms: int = 0, to_ms: int = 0) -> Statement:
+        """Return the statement of an account, of the token's own when it is empty."""
         return self.call(requests.ledger_statement(account, from_ms, to_ms))
 
     def ledger_export(self, form: str) -> AbstractContextManager[Iterator[bytes]]:

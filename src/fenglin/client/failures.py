@@ -37,6 +37,7 @@ _BY_STATUS: dict[int, type[FenglinError]] = {
     400: InputError,
     404: NotFoundError,
     405: InputError,
+    408: UnavailableError,
     409: ConflictError,
     422: InputError,
     502: DriverError,

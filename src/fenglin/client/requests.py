@@ -122,7 +122,7 @@ def submit(document: Mapping[str, object], key: str) -> Call[Submitted]:
 def submit_batch(documents: Sequence[Mapping[str, object]], key: str) -> Call[Items[Submitted]]:
     """Submit many documents, all or none, under one idempotency key."""
     path = API + "/jobs:batch"
-    return _json("POST", path, Items[Submitted], {"items": documents}, **{IDEMPOTENCY_KEY: key})
+    return _json("POST", path, Items[Submitted], list(documents), **{IDEMPOTENCY_KEY: key})
 
 
 def dry_run(document: Mapping[str, object]) -> Call[DryRun]:
@@ -237,8 +237,12 @@ def ledger_verify() -> Call[LedgerCheck]:
 
 
 def ledger_statement(account: str, from_ms: int, to_ms: int) -> Call[Statement]:
-    """Read an account's statement; times are Unix milliseconds, `to_ms` 0 means now."""
-    query = (("account", account), ("from_ms", str(from_ms)), ("to_ms", str(to_ms)))
+    """Read an account's statement; times are Unix milliseconds, `to_ms` 0 means now.
+
+    An empty account is that of the token.
+    """
+    pairs = (("account", account), ("from_ms", str(from_ms)), ("to_ms", str(to_ms)))
+    query = tuple((name, value) for name, value in pairs if value)
     return Call("GET", _path("ledger", "statement", query=query), Statement)
 
 

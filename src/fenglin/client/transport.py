@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Result = TypeVar("Result")
 CHUNK_BYTES = 1 << 16
+TOO_MANY = 429
 _LOST = (OSError, http.client.HTTPException)
 
 
@@ -149,7 +150,7 @@ class Transport:
                 if _speaks_no_http(error):
                     raise problem from error
             failed += 1
-            if not isinstance(problem, UnavailableError) or failed >= self._retry.tries:
+            if not _may_pass(problem) or failed >= self._retry.tries:
                 raise problem
             dice = secrets.randbelow(1 << 20) / (1 << 20)
             self.sleep(self._retry.pause_s(failed, dice, retry_after))
@@ -224,6 +225,11 @@ def _open(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise InputError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _may_pass(problem: FenglinError) -> bool:
+    """Return whether a later try may succeed."""
+    return isinstance(problem, UnavailableError) or problem.http_status == TOO_MANY
 
 
 def _speaks_no_http(error: Exception) -> bool:

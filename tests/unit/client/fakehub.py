@@ -1,0 +1,126 @@
+"""A real HTTP server in a thread that plays scripted answers and remembers what it was asked."""
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+
+class Asked(NamedTuple):
+    """One request as it came."""
+
+    method: str
+    path: str
+    query: list
+    headers: dict
+    body: bytes
+
+
+class Play(NamedTuple):
+    """One scripted answer: a status with JSON or bytes, in pieces, or a dropped connection."""
+
+    status: int = 200
+    body: object = None
+    headers: dict | None = None
+    pieces: list | None = None
+    drop: bool = False
+    breaks: bool = False
+
+
+class FakeHub:
+    """Scripts by (method, path); the last answer of a script stays."""
+
+    def __init__(self):
+        self.asked = []
+        self.scripts = {}
+        self.url = ""
+
+    def on(self, method, path, *plays):
+        self.scripts[method, path] = [
+            play if isinstance(play, Play) else Play(body=play) for play in plays
+        ]
+
+    def next(self, method, path):
+        script = self.scripts.get((method, path))
+        if script is None:
+            view = {"code": "not_found", "what": f"no such thing: {path}", "hint": "look"}
+            return Play(404, view)
+        return script.pop(0) if len(script) > 1 else script[0]
+
+    def calls(self, method, path):
+        return [one for one in self.asked if (one.method, one.path) == (method, path)]
+
+
+class Handler(BaseHTTPRequestHandler):
+    hub: FakeHub
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def handle_one(self):
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.hub.asked.append(Asked(self.command, url.path, parse_qsl(url.query), headers, body))
+        self.play(self.hub.next(self.command, url.path))
+
+    do_GET = do_POST = do_PUT = do_HEAD = handle_one  # noqa: N815 - the library's names
+
+    def play(self, play):
+        if play.drop:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.send_response(play.status)
+        for name, value in (play.headers or {}).items():
+            self.send_header(name, value)
+        if play.pieces is not None:
+            self.stream(play)
+            return
+        raw = isinstance(play.body, bytes)
+        data = play.body if raw else json.dumps(play.body).encode()
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def stream(self, play):
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in play.pieces:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.flush()
+        if play.breaks:
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def fake_hub():
+    hub = FakeHub()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": hub}))
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def free_url():
+    """Return the URL of a port at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
