@@ -1,0 +1,1 @@
+"""Double entry and its proof: pure functions over immutable, hash-chained entries."""
