@@ -1,0 +1,162 @@
+"""The OpenAPI document: Litestar's, with what our own layer does put in.
+
+Litestar knows paths and answers. Queries, bodies, errors and security are the door's, and are
+written here from the same tables that the door works with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fenglin.api.caller import OPEN
+from fenglin.api.pool import DrainRequest
+from fenglin.wire.views import ErrorView
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+    from litestar.handlers import HTTPRouteHandler
+
+    from fenglin.api.query import Param
+
+    Json = dict[str, Any]
+
+REFERENCE = "#/components/schemas/{name}"
+_BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+_TEXT = {"type": "string"}
+_HEALTHY = {"type": "object", "properties": {"status": {"type": "string"}}}
+_DOCUMENT = {
+    "type": "object",
+    "description": "A native job document; see the reference of the job file.",
+    "required": ["name"],
+    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 128}},
+}
+
+# What stands in a body or an answer where Litestar cannot know it.
+_BODIES: dict[str, tuple[bool, Json]] = {
+    "submit": (True, {"application/json": {"schema": _DOCUMENT}}),
+    "submitBatch": (
+        True,
+        {
+            "application/json": {"schema": {"type": "array", "items": _DOCUMENT}},
+            "application/x-ndjson": {"schema": _TEXT},
+        },
+    ),
+    "plan": (True, {"application/json": {"schema": _DOCUMENT}}),
+    "drainSite": (
+        False,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="DrainRequest")}}},
+    ),
+    "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
+}
+_ANSWERS: dict[str, Json] = {
+    "readLog": {"application/octet-stream": {"schema": _BINARY}},
+    "readArtifact": {"application/octet-stream": {"schema": _BINARY}},
+    "exportLedger": {
+        "text/csv": {"schema": _TEXT},
+        "application/x-ndjson": {"schema": _TEXT},
+        "text/plain": {"schema": _TEXT},
+    },
+    "metrics": {"text/plain": {"schema": _TEXT}},
+    "ready": {"application/json": {"schema": _HEALTHY}},
+}
+_LOG_HEADERS = {
+    "Fenglin-Next-Offset": {
+        "description": "Where to read on; absent with `follow`.",
+        "schema": {"type": "integer"},
+    },
+    "Fenglin-Complete": {
+        "description": "Whether nothing will follow; absent with `follow`.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key and body give the same jobs again, never more of them.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+_ERRORS = {
+    "400": "The request is wrong; it says what, where and what is allowed.",
+    "401": "No token, or an unknown one.",
+    "403": "The token does not reach.",
+    "404": "No such object, or not yours.",
+    "408": "The body came too slowly.",
+    "409": "It contradicts what is there, such as a key used for another body.",
+    "413": "The body is too large.",
+    "415": "The body is compressed.",
+    "429": "Too many requests.",
+    "500": "The hub failed; `where` holds the incident's number.",
+    "502": "A site refused or failed.",
+    "503": "The hub cannot serve now; try again after `Retry-After` seconds.",
+}
+_WITH_BODY = {"408", "413"}
+_WITH_AUTH = {"401", "403"}
+
+
+def document(app: Litestar) -> bytes:
+    """Return the OpenAPI 3.1 document of the application as JSON."""
+    schema: Json = app.openapi_schema.to_schema()
+    components = schema.setdefault("components", {})
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    schemas = components.setdefault("schemas", {})
+    _, ours = msgspec.json.schema_components([ErrorView, DrainRequest], ref_template=REFERENCE)
+    schemas.update(ours)
+    components["responses"] = {
+        status: {
+            "description": text,
+            "content": {
+                "application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorView")}}
+            },
+        }
+        for status, text in _ERRORS.items()
+    }
+    for route in app.routes:
+        item = schema["paths"].get(getattr(route, "path_format", ""))
+        if item is None:
+            continue
+        for method, (handler, _) in getattr(route, "route_handler_map", {}).items():
+            operation = item.get(method.lower())
+            if operation is not None:
+                _complete(operation, handler)
+    return msgspec.json.encode(schema)
+
+
+def _complete(operation: Json, handler: HTTPRouteHandler) -> None:
+    """Add to an operation what the door does for it."""
+    name = operation["operationId"]
+    opened = handler.opt["scope"] == OPEN
+    parameters = operation.setdefault("parameters", [])
+    parameters.extend(_parameter(param) for param in handler.opt["query"])
+    if name in ("submit", "submitBatch"):
+        parameters.append(_KEY)
+    if name in _BODIES:
+        required, content = _BODIES[name]
+        operation["requestBody"] = {"required": required, "content": content}
+    responses = operation["responses"]
+    good = next(status for status in responses if status.startswith("2"))
+    if name in _ANSWERS:
+        responses[good]["content"] = _ANSWERS[name]
+    if name == "readLog":
+        responses[good]["headers"] = _LOG_HEADERS
+    for status in _ERRORS:
+        if (status in _WITH_AUTH and opened) or (status in _WITH_BODY and name not in _BODIES):
+            continue
+        responses[status] = {"$ref": f"#/components/responses/{status}"}
+    operation["security"] = [] if opened else [{"token": []}]
+    operation["x-scope"] = handler.opt["scope"]
+
+
+def _parameter(param: Param) -> Json:
+    """Describe a query parameter."""
+    schema: Json = {"type": "string" if param.kind == "text" else param.kind}
+    if param.allowed:
+        schema["enum"] = list(param.allowed)
+    if param.kind in ("integer", "number"):
+        schema |= {"minimum": param.lowest, "maximum": param.highest}
+    if param.filters:
+        schema = {"type": "array", "items": schema}
+    elif param.default != "":
+        schema["default"] = param.default
+    return {"name": param.name, "in": "query", "description": param.doc, "schema": schema}

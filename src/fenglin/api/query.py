@@ -1,0 +1,243 @@
+"""Query strings: each route says which parameters it takes; everything else is refused.
+
+One table serves the parser and the OpenAPI document, so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl
+
+from fenglin.errors import InputError
+from fenglin.model.job import MAX_TASKS
+from fenglin.model.states import ComputeClass, JobState, SiteState
+from fenglin.ports.driver import LOG_CAP_BYTES
+from fenglin.ports.hub import Listing
+
+MAX_LIMIT = 1000
+MAX_TEXT = 1024
+MAX_FIELDS = 200
+MAX_WAIT_S = 60
+BIGGEST = 2**63 - 1
+DEFAULT_LOG_BYTES = 256 * 2**10
+
+Kind = Literal["text", "integer", "number", "boolean"]
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One query parameter.
+
+    Attributes:
+        name: As it stands in the query.
+        doc: What it does, for people.
+        kind: How its text is read.
+        default: Value when absent or empty.
+        lowest: Least number allowed.
+        highest: Greatest number allowed.
+        allowed: The only texts allowed; empty for any.
+        filters: Whether it filters a listing; it may then be repeated, meaning any of them.
+    """
+
+    name: str
+    doc: str
+    kind: Kind = "text"
+    default: Value = ""
+    lowest: int = 0
+    highest: int = BIGGEST
+    allowed: tuple[str, ...] = ()
+    filters: bool = False
+
+    def read(self, text: str) -> Value:
+        """Return the value that the text stands for.
+
+        Raises:
+            InputError: it is not one; says what is allowed.
+        """
+        if self.kind == "text":
+            return self._text(text)
+        if self.kind == "boolean":
+            if text not in ("true", "false"):
+                raise self._wrong(text, "allowed: true, false")
+            return text == "true"
+        hint = f"allowed: {self.lowest} to {self.highest}"
+        # 20 characters hold every allowed number, and keep int() away from long ones.
+        if len(text) > 20 or not text.isascii():
+            raise self._wrong(text, hint)
+        try:
+            number = int(text) if self.kind == "integer" else float(text)
+        except ValueError:
+            raise self._wrong(text, hint) from None
+        if not math.isfinite(number) or not self.lowest <= number <= self.highest:
+            raise self._wrong(text, hint)
+        return number
+
+    def _text(self, text: str) -> str:
+        if self.allowed and text not in self.allowed:
+            raise self._wrong(text, "allowed: " + ", ".join(self.allowed))
+        if len(text) > MAX_TEXT or not text.isprintable():
+            raise self._wrong(text, f"allowed: up to {MAX_TEXT} printable characters")
+        if self.name == "label" and not text.partition("=")[0]:
+            raise self._wrong(text, "a label filter looks like key=value")
+        return text
+
+    def _wrong(self, text: str, hint: str) -> InputError:
+        return InputError(
+            f"{text[:80]!r} is not a valid {self.name}",
+            where=f"query parameter {self.name}",
+            hint=hint,
+        )
+
+
+Params = tuple[Param, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query, checked.
+
+    Attributes:
+        values: Each parameter of the route that is not a filter, with its value or default.
+        filters: (field, value) pairs in the order given.
+    """
+
+    values: dict[str, Value]
+    filters: tuple[tuple[str, str], ...]
+
+    def text(self, name: str) -> str:
+        """Return a text parameter."""
+        return str(self.values[name])
+
+    def integer(self, name: str) -> int:
+        """Return an integer parameter."""
+        return int(self.values[name])
+
+    def listing(self) -> Listing:
+        """Return the query of a listing route in the hub's words."""
+        values = self.values
+        return Listing(
+            limit=int(values["limit"]),
+            cursor=str(values["cursor"]),
+            sort=str(values.get("sort", "")),
+            filters=self.filters,
+        )
+
+
+def read_query(raw: bytes, params: Params) -> Query:
+    """Return the checked query.
+
+    Raises:
+        InputError: a parameter is unknown, given twice, or has a value that is not allowed.
+    """
+    values: dict[str, Value] = {param.name: param.default for param in params if not param.filters}
+    if not raw:
+        return Query(values, ())
+    known = {param.name: param for param in params}
+    filters: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for name, text in _pairs(raw):
+        param = known.get(name)
+        if param is None:
+            raise InputError(
+                f"this route does not know the query parameter {name[:80]!r}",
+                hint="allowed: " + (", ".join(known) or "none"),
+            )
+        if name in seen and not param.filters:
+            raise InputError(f"the query parameter {name} is given twice", hint="give it once")
+        seen.add(name)
+        if not text:
+            continue
+        value = param.read(text)
+        if param.filters:
+            filters.append((name, text))
+        else:
+            values[name] = value
+    return Query(values, tuple(filters))
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError:
+        raise InputError(
+            "the query string cannot be read",
+            hint=f"percent-encoded UTF-8, at most {MAX_FIELDS} parameters",
+        ) from None
+
+
+def _sort(*fields: str) -> Param:
+    allowed = tuple(sign + field for field in fields for sign in ("", "-"))
+    return Param("sort", "Field to sort by; `-` in front for falling order.", allowed=allowed)
+
+
+_CUT = (
+    Param("limit", "Rows per page.", "integer", default=100, lowest=1, highest=MAX_LIMIT),
+    Param("cursor", "`next` of the page before; empty for the first page."),
+)
+
+
+def _filter(name: str, doc: str, allowed: tuple[str, ...] = ()) -> Param:
+    return Param(name, doc + " Repeat it for any of several.", allowed=allowed, filters=True)
+
+
+JOBS: Params = (
+    _filter("state", "Only jobs in this state.", tuple(JobState)),
+    _filter("queue", "Only jobs of this queue."),
+    _filter("account", "Only jobs of this account."),
+    _filter("name", "Only jobs whose name contains this."),
+    _filter("label", "Only jobs with this label, as `key=value`."),
+    _sort("id", "name", "priority", "state", "submitted_ms"),
+    *_CUT,
+)
+SITES: Params = (
+    _filter("state", "Only sites in this state.", tuple(SiteState)),
+    _filter("provider", "Only sites of this provider."),
+    _filter("driver", "Only sites reached by this driver."),
+    _filter("class", "Only sites with a flavor of this compute class.", tuple(ComputeClass)),
+    *_CUT,
+)
+NODES: Params = (
+    _filter("site", "Only nodes of this site."),
+    _filter("flavor", "Only nodes of this flavor."),
+    _filter("up", "Only nodes that are up (or down).", ("true", "false")),
+    *_CUT,
+)
+QUEUES: Params = _CUT
+EVENTS: Params = (
+    Param("after", "Only events after this sequence number.", "integer", default=0),
+    Param("limit", "Most events.", "integer", default=100, lowest=1, highest=MAX_LIMIT),
+)
+WAIT: Params = (
+    Param(
+        "timeout_s", "How long to wait at most.", "number", default=MAX_WAIT_S, highest=MAX_WAIT_S
+    ),
+)
+LOGS: Params = (
+    Param("task", "Index of the task.", "integer", default=0, highest=MAX_TASKS - 1),
+    Param("offset", "Byte to read from.", "integer", default=0),
+    Param(
+        "limit",
+        "Most bytes in the answer; with `follow`, in one piece of it.",
+        "integer",
+        default=DEFAULT_LOG_BYTES,
+        lowest=1,
+        highest=LOG_CAP_BYTES,
+    ),
+    Param("follow", "Go on sending until the task has ended.", "boolean", default=False),
+)
+STATEMENT: Params = (
+    Param("account", "Whose statement; may be left out where the token has one account."),
+    Param("from_ms", "Start of the period, Unix milliseconds.", "integer", default=0),
+    Param("to_ms", "End of the period; 0 for now.", "integer", default=0),
+)
+EXPORT: Params = (
+    Param("format", "Form of the export.", default="jsonl", allowed=("csv", "jsonl", "beancount")),
+)
