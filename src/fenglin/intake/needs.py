@@ -122,7 +122,7 @@ def _capability(
 def _cards(value: object, path: Path, report: Report) -> int | None:
     """Return thousandths of cards: a share of one card, or whole cards."""
     hint = f"a part of one card such as 0.5, or 1 to {MAX_CARDS} whole cards"
-    milli = words.thousandths(value, path, report, "a number of cards")
+    milli = words.thousandths(value, path, report, "a number of cards", hint)
     if milli is None:
         return None
     if not 0 < milli <= MAX_CARDS * 1_000 or (milli > 1_000 and milli % 1_000):
@@ -151,10 +151,11 @@ def _least(value: object) -> object:
 def _tflops(value: object, path: Path, report: Report) -> int | None:
     """Return GFLOPS for a bound in TFLOPS."""
     amount = _least(value)
+    hint = "write for example 100 or '>=19.5', with at most 3 decimals"
     if type(amount) is str and amount.endswith("m"):
-        report.wrong(path, value, "TFLOPS", "write for example >=100")
+        report.wrong(path, value, "TFLOPS", hint)
         return None
-    milli = words.thousandths(amount, path, report, "TFLOPS")
+    milli = words.thousandths(amount, path, report, "TFLOPS", hint)
     if milli is not None and not 0 < milli <= MAX_TFLOPS_MILLI:
         report.add(path, f"{value!s:.40} TFLOPS is out of range", "leave it out for any")
         return None

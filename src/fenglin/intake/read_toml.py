@@ -26,6 +26,14 @@ _HEADER = re.compile(r"[ \t]*(\[\[?)[ \t]*([^\]\n]*?)[ \t]*\]\]?[ \t]*(?:#.*)?$"
 _PART = re.compile(r"""[\w-]+|"[^"\n]*"|'[^'\n]*'""")
 
 
+_ADVICE = {
+    "Cannot overwrite a value": "a key stands twice; keep one",
+    "Cannot declare ('resources',) twice": "keep one of the two tables",
+    "Invalid value": "quote text with double quotes",
+    "Invalid statement": "write key = value",
+}
+
+
 class _TooLargeError(Exception):
     """Too deep or too many values."""
 
@@ -44,8 +52,8 @@ def read_toml(text: str) -> Tree:
     except tomllib.TOMLDecodeError as error:
         match = _AT.fullmatch(str(error))
         what = match[1] if match else str(error)
-        line, column = (int(match[2]), int(match[3])) if match and match[2] else (0, 0)
-        problem = Problem("", f"broken TOML: {what[:200]}", "", line, column)
+        line, column = (int(match[2]), int(match[3])) if match and match[2] else _repeated(text)
+        problem = Problem("", f"broken TOML: {what[:200]}", _ADVICE.get(what, ""), line, column)
         return Tree(None, {}, (problem,), broken=True)
     except RecursionError:
         return _broken(f"nested deeper than {MAX_DEPTH}", "no field needs that", text, -1)
@@ -55,7 +63,7 @@ def read_toml(text: str) -> Tree:
         digits = _DIGITS.search(text)
         at = digits.start() if digits else -1
         return _broken("a number too long, or a date that does not exist", "", text, at)
-    return Tree(data, _marks(text))
+    return Tree(data, _marks(text)[0])
 
 
 def _broken(what: str, hint: str, text: str, at: int) -> Tree:
@@ -82,8 +90,15 @@ def _plain(value: object, depth: int, nodes: list[int]) -> object:
     return value
 
 
-def _marks(text: str) -> dict[Path, Mark]:
-    """Return where keys stand, as far as a scan by lines can tell."""
+def _repeated(text: str) -> tuple[int, int]:
+    """Return where the first repeated key stands, (0, 0) when the scan sees none."""
+    repeats = _marks(text)[1]
+    return repeats[0] if repeats else (0, 0)
+
+
+def _marks(text: str) -> tuple[dict[Path, Mark], list[Place]]:
+    """Return where keys stand, as far as a scan by lines can tell, and where any is repeated."""
+    repeats: list[Place] = []
     marks: dict[Path, Mark] = {(): Mark(Place(0, 0), Place(1, 1))}
     counts: dict[Path, int] = {}
     table: Path = ()
@@ -105,10 +120,11 @@ def _marks(text: str) -> dict[Path, Mark]:
         if key:
             path = table + _parts(key[1])
             mark = Mark(Place(number, key.start(1) + 1), Place(number, key.end() + 1))
-            marks.setdefault(path, mark)
+            if marks.setdefault(path, mark) is not mark:
+                repeats.append(mark.key)
             for shorter in range(len(table) + 1, len(path)):
                 marks.setdefault(path[:shorter], mark)
-    return marks
+    return marks, repeats
 
 
 def _parts(key: str) -> Path:

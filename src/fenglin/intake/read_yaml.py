@@ -241,7 +241,7 @@ def _place(event: yaml.Event) -> Place:
 def _resolve(event: yaml.ScalarEvent, *, text_map: bool) -> object:
     """Return the value of a scalar by the core schema of YAML 1.2, less its surprises."""
     text: str = event.value
-    if not event.implicit[0]:
+    if not event.implicit[0] or event.tag is not None:
         return text
     if text in _NULL:
         return None

@@ -156,7 +156,7 @@ def files(value: object, out: dict[str, object], report: Report) -> None:
 def _file(item: object, path: Path, report: Report) -> FileInput | None:
     """Read one entry of `files` in any of its forms."""
     if type(item) is str:
-        item = {"source": item}
+        return _local({"source": item}, path, path, report)
     if type(item) is not dict:
         report.wrong(path, item, "a path or a mapping", "for example {source: scene.bin}")
         return None
@@ -166,11 +166,11 @@ def _file(item: object, path: Path, report: Report) -> FileInput | None:
             report.unknown((*path, key), FILE_KEYS, FILE_SYNONYMS)
     kinds = [key for key in ("source", "sha256", "artifacts_of") if key in entry]
     if len(kinds) != 1:
-        what = f"{' and '.join(kinds)} together" if kinds else "it says not where it comes from"
+        what = f"{' and '.join(kinds)} together" if kinds else "it has no origin"
         report.add(path, what, "give one of source, sha256, artifacts_of")
         return None
     if kinds[0] == "source":
-        return _local(entry, path, report)
+        return _local(entry, path, (*path, "source"), report)
     if "target" not in entry:
         report.add(path, "target is missing", "say where the file goes in the working directory")
         return None
@@ -208,9 +208,15 @@ def _uploaded(
     return FileInput(target, digest, size, executable)
 
 
-def _local(entry: dict[str, object], path: Path, report: Report) -> FileInput | None:
-    """Check a file of the submitter's machine; the placeholder only serves further checks."""
-    at = (*path, "source") if "source" in entry else path
+def _local(entry: dict[str, object], path: Path, at: Path, report: Report) -> FileInput | None:
+    """Check a file of the submitter's machine; the placeholder only serves further checks.
+
+    Args:
+        entry: The mapping, or one made of a plain path.
+        path: Where the entry stands.
+        at: Where the local path stands.
+        report: Takes the problems.
+    """
     if not report.local:
         hint = "`fenglin submit` uploads it; over HTTP, upload it and give sha256 and size"
         report.add(at, "a path on your own machine means nothing to the hub", hint)

@@ -149,8 +149,7 @@ def size(value: object, path: Path, report: Report) -> int | None:
     elif type(value) is int and 0 <= value <= MAX_BYTES:
         amount = value
     if amount is None:
-        hint = "write for example 512MiB or 4GiB, at most 1 EiB"
-        report.wrong(path, value, "a size", hint)
+        report.wrong(path, value, "a size", "write for example 512MiB or 4GiB, at most 1 EiB")
         return None
     if 0 < amount < MIN_SIZE:
         # Slurm counts MiB, people count GB: a bare small number is never meant as bytes.
@@ -161,25 +160,34 @@ def size(value: object, path: Path, report: Report) -> int | None:
 
 def cores(value: object, path: Path, report: Report) -> int | None:
     """Return thousandths of a core, more than 0."""
-    milli = thousandths(value, path, report, "a number of cores")
+    milli = thousandths(value, path, report, "a number of cores, in thousandths at the finest")
     if milli is not None and not 0 < milli <= MAX_CPU_MILLI:
-        what = "a task needs some CPU" if milli == 0 else f"{describe(value)} is out of range"
+        what = "a task without CPU cannot run" if milli == 0 else "that is out of range"
         report.add(path, what, "write for example 0.1, 4 or 500m; at most 1000000")
         return None
     return milli
 
 
-def thousandths(value: object, path: Path, report: Report, wanted: str) -> int | None:
+def thousandths(
+    value: object,
+    path: Path,
+    report: Report,
+    wanted: str,
+    hint: str = "write for example 2, 0.5 or 500m",
+) -> int | None:
     """Return a non-negative count in thousandths for `2`, `0.5` or `500m`."""
     if type(value) is int and 0 <= value <= MAX_CPU_MILLI:
         return value * 1_000
     if type(value) is float or (type(value) is str and len(value) <= _QUANTITY_CHARS):
         try:
             return _milli(str(value))
-        except InputError as error:
-            report.refused(path, error)
+        except InputError:
+            report.wrong(path, value, wanted, hint)
             return None
-    report.wrong(path, value, wanted, "write for example 2, 0.5 or 500m")
+    if type(value) is int:
+        report.add(path, f"{describe(value)} is out of range", hint)
+        return None
+    report.wrong(path, value, wanted, hint)
     return None
 
 
