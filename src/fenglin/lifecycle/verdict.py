@@ -73,7 +73,7 @@ def job_state(
     succeeded: TaskSet,
     failed: TaskSet,
     cancelled: TaskSet,
-    running: int,
+    live: int,
     cancelling: bool,
 ) -> JobState:
     """Return the state of a job whose tasks stand so.
@@ -83,13 +83,13 @@ def job_state(
         succeeded: Tasks that ended well.
         failed: Tasks that failed for good.
         cancelled: Tasks that were cancelled.
-        running: Tasks in live allocations.
+        live: Allocations that have not ended; the job lasts as long as they do.
         cancelling: Whether the user asked for its end.
     """
-    if pending or running:
+    if pending or live:
         if cancelling:
             return JobState.CANCELLING
-        started = running or succeeded or failed
+        started = live or succeeded or failed
         return JobState.RUNNING if started else JobState.PENDING
     if cancelling or (cancelled and not failed):
         return JobState.CANCELLED

@@ -37,9 +37,11 @@ def parse_crash_at(text: str) -> tuple[str, int]:
     return point, int(times or 1)
 
 
-_ARMED, _AT = parse_crash_at(os.environ["FENGLIN_CRASH_AT"]) if os.environ.get(
-    "FENGLIN_CRASH_AT"
-) else ("", 0)
+_ARMED, _AT = (
+    parse_crash_at(os.environ["FENGLIN_CRASH_AT"])
+    if os.environ.get("FENGLIN_CRASH_AT")
+    else ("", 0)
+)
 _passed = count(1)
 
 

@@ -159,7 +159,7 @@ class Hub(Protocol):
         ...
 
     async def set_site(
-        self, name: str, drained: bool, reason: str, principal: Principal
+        self, name: str, principal: Principal, *, drained: bool, reason: str
     ) -> SiteView:
         """Drain or resume a site, durably (admin)."""
         ...

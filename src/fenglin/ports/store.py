@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.model.allocation import Share, Usage
     from fenglin.model.job import JobSpec
+    from fenglin.model.plan import Receipt
     from fenglin.model.reason import Reason
     from fenglin.model.site import Price, Site
-    from fenglin.planner.result import Receipt
     from fenglin.ports.hub import Listing, Principal
     from fenglin.quantities.resources import Resources
     from fenglin.wire.views import (
@@ -281,7 +281,9 @@ class Store(Protocol):
         """
         ...
 
-    async def set_site(self, epoch: int, site: str, drained: bool, reason: str, actor: str) -> None:
+    async def set_site(
+        self, epoch: int, site: str, *, drained: bool, reason: str, actor: str, now_ms: int
+    ) -> None:
         """Record the operator's wish for a site."""
         ...
 

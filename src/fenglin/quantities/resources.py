@@ -53,5 +53,7 @@ class Resources(Struct, frozen=True, order=True, omit_defaults=True):
 
     def count_in(self, free: Resources) -> int:
         """Return how many such tasks fit into `free`; a task that needs nothing fits 10^9 times."""
-        counts = [have // need for need, have in zip(self.values(), free.values(), strict=True) if need]
+        counts = [
+            have // need for need, have in zip(self.values(), free.values(), strict=True) if need
+        ]
         return max(0, min(counts)) if counts else 10**9

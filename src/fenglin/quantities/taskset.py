@@ -158,9 +158,7 @@ def _merge(runs: Iterable[Run]) -> tuple[Run, ...]:
 
 def check_runs(runs: tuple[Run, ...]) -> bool:
     """Return whether runs are non-empty, sorted, disjoint and apart (used by tests and loads)."""
-    return all(start < stop for start, stop in runs) and all(
-        a[1] < b[0] for a, b in pairwise(runs)
-    )
+    return all(start < stop for start, stop in runs) and all(a[1] < b[0] for a, b in pairwise(runs))
 
 
 EMPTY = TaskSet()

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from fenglin.planner.result import Receipt
+from fenglin.model.plan import Receipt
 
 T = TypeVar("T")
 

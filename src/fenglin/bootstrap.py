@@ -1,0 +1,348 @@
+"""Builds a hub from its configuration and runs it: the only file that names concrete rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import time
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+import uvloop
+
+from fenglin import __version__
+from fenglin.api import bind, create_app, serve
+from fenglin.engine.admission import Admission
+from fenglin.engine.effects import Effects
+from fenglin.engine.loop import Loop
+from fenglin.engine.meters import Meters
+from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.recovery import resume, sweep
+from fenglin.engine.service import HubService, Rooms
+from fenglin.engine.tokens import Tokens, new_token, well_formed
+from fenglin.engine.watcher import Watcher
+from fenglin.errors import ConflictError, DeniedError, InputError, UnavailableError
+from fenglin.intake.hubfile import HubConfig, read_hub_file
+from fenglin.ledger.posting import grant
+from fenglin.planner.policy import built_in
+from fenglin.ports.driver import Driver, DriverContext
+from fenglin.staging import FolderStaging
+from fenglin.storage.store import SqliteStore
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+
+DRIVER_GROUP = "fenglin.drivers"
+DATABASE = "fenglin.db"
+TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
+ADDRESS_FILE = "hub.address"
+LOCK_FILE = "hub.lock"
+MOST_PORT = 65_535
+
+_log = structlog.get_logger("fenglin.hub")
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ms(self) -> int:
+        """Return Unix time in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """Return milliseconds that never run backwards."""
+        return time.monotonic_ns() // 1_000_000
+
+
+def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
+    """Run a hub in the foreground until SIGTERM or SIGINT; return the exit code.
+
+    Args:
+        config: Its `fenglin.toml`; None takes the one in this folder, else a pool of this
+            machine alone.
+        data: Folder of its state; None takes the configuration's.
+        listen: HOST:PORT; None takes the configuration's.
+
+    Raises:
+        FenglinError: it cannot start; says why.
+    """
+    settings, base = _read_config(config)
+    _log_to(sys.stderr, settings.hub.log)
+    folder = data if data is not None else base / settings.hub.data
+    host, port = _address(listen or settings.hub.listen)
+    if not settings.hub.auth and not _is_loopback(host):
+        raise DeniedError(
+            f"refusing to listen on {host} without authentication",
+            where="hub.auth",
+            hint="set auth = true, or listen on 127.0.0.1",
+        )
+    with _owned(folder):
+        sock = bind(host, port)
+        uvloop.run(_run(settings, folder, sock))
+    return 0
+
+
+async def _run(settings: HubConfig, folder: Path, sock: socket.socket) -> None:
+    """Build the rooms, run loop, watchers and door side by side, and end in good order."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with _hub(settings, folder) as (service, background):
+        app = create_app(service, require_auth=settings.hub.auth)
+        host, port = sock.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+        def started() -> None:
+            (folder / ADDRESS_FILE).write_text(url + "\n")
+            _log.info("hub_started", url=url, data=str(folder), version=__version__)
+
+        tasks = [asyncio.create_task(work) for work in background]
+        door = asyncio.create_task(serve(app, sockets=[sock], stop=stop, started=started))
+        try:
+            done, _ = await asyncio.wait([*tasks, door], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                # A control task never ends by itself: its error ends the hub, loudly.
+                task.result()
+        finally:
+            stop.set()
+            await asyncio.gather(door, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            _log.info("hub_stopped")
+
+
+@contextlib.asynccontextmanager
+async def _hub(
+    settings: HubConfig, folder: Path
+) -> AsyncIterator[tuple[HubService, list[Coroutine[None, None, None]]]]:
+    """Open store and drivers, take over, and yield the service with its background work."""
+    clock = SystemClock()
+    store = SqliteStore(folder / DATABASE)
+    drivers: dict[str, Driver] = {}
+    effects: Effects | None = None
+    try:
+        loaded = await store.load(settings.sites, clock.now_ms())
+        pool = Pool.of(
+            loaded,
+            {site.name: SiteStatus(site) for site in settings.sites},
+            settings.queues,
+            await _granted(store, settings, loaded.epoch, clock.now_ms()),
+        )
+        watchers: dict[str, Watcher] = {}
+        drivers = _drivers(settings, folder, pool.hub, clock, watchers)
+        staging = FolderStaging(folder)
+        meters = Meters()
+        policy = built_in(settings.hub.policy)
+        control = Loop(pool, store, policy, clock, meters)
+        effects = Effects(pool, drivers, staging, control.tell)
+        tokens = Tokens(store, clock)
+        service = HubService(
+            Rooms(
+                loop=control,
+                store=store,
+                policy=policy,
+                clock=clock,
+                drivers=drivers,
+                staging=staging,
+                admission=Admission(pool, policy, frozenset(settings.credits_micro)),
+                tokens=tokens,
+                meters=meters,
+                version=__version__,
+            )
+        )
+        control.connect(effects, service.changed)
+        for name, driver in drivers.items():
+            watchers[name] = Watcher(name, driver, pool, clock, control.tell)
+        await _first_token(store, tokens, folder)
+        resume(pool, control, effects)
+        background = [control.run(), *(watcher.run() for watcher in watchers.values())]
+        await sweep(pool, drivers, effects)
+        yield service, background
+    finally:
+        if effects is not None:
+            await effects.close()
+        for driver in drivers.values():
+            await driver.close()
+        await store.close()
+
+
+def _drivers(
+    settings: HubConfig,
+    folder: Path,
+    hub: str,
+    clock: SystemClock,
+    watchers: dict[str, Watcher],
+) -> dict[str, Driver]:
+    """Build each site's driver by the entry point its `driver` names."""
+    known = {point.name: point for point in entry_points(group=DRIVER_GROUP)}
+    loop = asyncio.get_running_loop()
+
+    def wake(site: str) -> None:
+        if site in watchers:
+            loop.call_soon_threadsafe(watchers[site].wake)
+
+    drivers: dict[str, Driver] = {}
+    for site in settings.sites:
+        if site.driver not in known:
+            raise InputError(
+                f"there is no driver {site.driver!r}",
+                where=f"site.{site.name}.driver",
+                hint=f"installed: {', '.join(sorted(known))}",
+            )
+        directory = folder / "sites" / site.name
+        directory.mkdir(parents=True, exist_ok=True)
+        context = DriverContext(
+            hub=hub,
+            site=site.name,
+            directory=directory,
+            wake=partial(wake, site.name),
+            now_ms=clock.now_ms,
+        )
+        options = {
+            **settings.settings.get(site.name, {}),
+            "flavors": site.flavors,
+            "nodes": site.nodes,
+            "licences": site.licences,
+        }
+        drivers[site.name] = known[site.driver].load()(context, options)
+    return drivers
+
+
+async def _granted(
+    store: SqliteStore, settings: HubConfig, epoch: int, now_ms: int
+) -> dict[str, int]:
+    """Grant each account its credit when it is first seen; return what is available."""
+    known = await store.balances()
+    drafts = [
+        grant(name, credit_micro, f"config:{name}", memo="credit from the configuration")
+        for name, credit_micro in sorted(settings.credits_micro.items())
+        if name not in known and credit_micro > 0
+    ]
+    if drafts:
+        await store.post(epoch, drafts, now_ms)
+    return {**dict.fromkeys(settings.credits_micro, 0), **await store.balances()}
+
+
+async def _first_token(store: SqliteStore, tokens: Tokens, folder: Path) -> None:
+    """Make the admin token of a new hub. The file comes first, so that no crash can lose it."""
+    if await store.has_tokens():
+        return
+    path = folder / TOKEN_FILE
+    text = path.read_text().strip() if path.is_file() else ""
+    if not well_formed(text):
+        text = new_token()
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    await tokens.add(text, "admin", "admin", "")
+    _log.info("admin_token_made", file=str(path))
+
+
+def _read_config(config: Path | None) -> tuple[HubConfig, Path]:
+    """Return the configuration and the folder that its paths are relative to."""
+    path = config if config is not None else Path("fenglin.toml")
+    if config is None and not path.is_file():
+        return read_hub_file(_this_machine(), "built-in configuration"), Path()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the configuration: {error}", where=str(path)) from error
+    return read_hub_file(text, str(path)), path.parent
+
+
+def _this_machine() -> str:
+    """Return the configuration of a pool that is this machine alone."""
+    cores = os.cpu_count() or 1
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 8 // 10
+    return f"""
+[account.default]
+credit = "1000 CNY"
+
+[site.local]
+driver = "local"
+provider = "this-machine"
+
+[site.local.flavor.host]
+cpu = {cores}
+memory = {memory_bytes}
+disk = "1TiB"
+price = {{ core_hour = "0.10" }}
+"""
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > MOST_PORT:
+        raise InputError(
+            f"{text!r} is not HOST:PORT", where="listen", hint="write for example 127.0.0.1:8642"
+        )
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process alone: two hubs on one file would both lead."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot use the data folder: {error.strerror}",
+            where=str(folder),
+            hint="check that it can be written and the disk is not full",
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConflictError(
+                "another hub is running on this data folder",
+                where=str(folder),
+                hint="stop it first, or choose another folder with --data",
+            ) from None
+        yield
+
+
+def _log_to(stream: TextIO, level: str) -> None:
+    """Write structured lines: JSON for machines, aligned text on a terminal."""
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        raise InputError(f"unknown log level {level!r}", where="hub.log", hint="debug, info, …")
+    renderer = (
+        structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(levels[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=True,
+    )

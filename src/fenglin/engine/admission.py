@@ -1,0 +1,106 @@
+"""Whether the pool could ever hold a job: asked once per shape, before the job is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fenglin.errors import InputError
+from fenglin.model.job import JobSpec
+from fenglin.planner import explain, plan
+from fenglin.snapshot.builder import JobRow
+
+if TYPE_CHECKING:
+    from fenglin.engine.pool import Pool
+    from fenglin.model.plan import Option, Receipt
+    from fenglin.planner.policy import Policy
+    from fenglin.snapshot.snapshot import Shape
+
+MOST_NAMED = 6
+
+
+class Admission:
+    """Refuses what no site of the pool can hold, whatever ends or comes free."""
+
+    def __init__(self, pool: Pool, policy: Policy, accounts: frozenset[str]) -> None:
+        """Take the pool, and the accounts that may pay."""
+        self._pool = pool
+        self._policy = policy
+        self._accounts = accounts
+        self._fits: dict[Shape, str] = {}
+
+    def check(self, spec: JobSpec) -> None:
+        """Refuse a job that could never start.
+
+        Raises:
+            InputError: an unknown account or site, or no flavor can hold one task; says for
+                each flavor why.
+        """
+        if spec.account not in self._accounts:
+            raise InputError(
+                f"account {spec.account!r} does not exist",
+                where="account",
+                hint=f"one of {', '.join(sorted(self._accounts))}",
+            )
+        for site in spec.sites:
+            if site not in self._pool.sites:
+                raise InputError(
+                    f"site {site!r} does not exist",
+                    where="sites",
+                    hint=f"one of {', '.join(sorted(self._pool.sites))}",
+                )
+        shape = self._pool.shape(spec)
+        problem = self._fits.get(shape)
+        if problem is None:
+            problem = self._fits[shape] = self._why_never(spec)
+        if problem:
+            raise InputError(
+                "no site of the pool can ever hold one task of this job",
+                where="resources",
+                hint=problem,
+            )
+
+    def receipt(self, spec: JobSpec, now_ms: int) -> Receipt:
+        """Plan the job against the present pool as if it were submitted now."""
+        # Behind every real job, and never confused with one.
+        number = 1 + max(self._pool.jobs, default=0)
+        row = JobRow(
+            number=number,
+            shape=self._pool.shape(spec),
+            pending=spec.tasks,
+            queue=spec.queue,
+            account=spec.account,
+            priority=spec.priority,
+            submitted_ms=now_ms,
+            not_before_ms=spec.not_before_ms,
+            deadline_ms=spec.deadline_ms,
+            concurrency=spec.concurrency,
+            tasks=spec.tasks,
+            estimate_ms=spec.estimate_ms,
+            timeout_ms=spec.timeout_ms,
+        )
+        snapshot = self._pool.snapshot(now_ms, (row,))
+        return explain(snapshot, self._policy, plan(snapshot, self._policy), number)
+
+    def _why_never(self, spec: JobSpec) -> str:
+        """Return why each flavor refuses for good; empty when any does not."""
+        # One task of no queue and no wish but its shape.
+        bare = JobSpec(
+            name="shape",
+            account=spec.account,
+            resources=spec.resources,
+            nodes=spec.nodes,
+            accelerator=spec.accelerator,
+            licences=spec.licences,
+            compute_class=spec.compute_class,
+            sites=spec.sites,
+        )
+        options = self.receipt(bare, 0).options
+        if any(option.reason is None or option.reason.transient for option in options):
+            return ""
+        named = [_line(option) for option in options[:MOST_NAMED]]
+        more = len(options) - len(named)
+        return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+
+
+def _line(option: Option) -> str:
+    return f"{option.site}/{option.flavor}: {option.evidence or option.reason}"

@@ -1,0 +1,114 @@
+"""The plan into commitments: each start with its hold, its receipt and its line in the story."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fenglin.engine.dependencies import eligible
+from fenglin.ledger.posting import hold
+from fenglin.lifecycle.moves import check_job_move
+from fenglin.model.allocation import Usage
+from fenglin.model.ids import attempt_key
+from fenglin.model.states import JobState
+from fenglin.planner import explain
+from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord, StartUnit
+from fenglin.quantities.money import format_money
+
+if TYPE_CHECKING:
+    from fenglin.engine.pool import Pool
+    from fenglin.model.plan import Plan, Start
+    from fenglin.planner.policy import Policy
+    from fenglin.snapshot.snapshot import Snapshot
+
+
+def commitments(pool: Pool, snapshot: Snapshot, policy: Policy, plan: Plan, now_ms: int) -> Change:
+    """Return the change that commits the plan's starts, re-checked against the pool as it is.
+
+    A start that no longer holds (its job ended or is being cancelled, its tasks are gone) is
+    left out; whatever slips through here is refused by the store's own checks.
+    """
+    change = Change(epoch=pool.epoch, now_ms=now_ms)
+    jobs: dict[int, JobRecord] = {}
+    explained: set[int] = set()
+    for start in plan.starts:
+        job = jobs.get(start.job) or pool.jobs.get(start.job)
+        if job is None or job.cancelling or job.state.terminal:
+            continue
+        tasks = eligible(job, pool.parent).first(start.tasks)
+        if not tasks or start.site not in pool.sites:
+            continue
+        record = _allocation(pool, job, start, now_ms)
+        record.tasks = tasks
+        job = jobs[start.job] = _started(job, record)
+        key = attempt_key(pool.hub, record.number, record.attempt)
+        receipt = None
+        if start.job not in explained:
+            explained.add(start.job)
+            receipt = explain(snapshot, policy, plan, start.job)
+        change.starts.append(
+            StartUnit(
+                job=job,
+                allocation=record,
+                hold=hold(
+                    job.spec.account,
+                    record.held_micro,
+                    key,
+                    job=job.number,
+                    commodity=record.price.currency,
+                    details=(("site", record.site), ("flavor", record.flavor)),
+                ),
+                receipt=receipt,
+            )
+        )
+        change.events.append(
+            Event(
+                job.number,
+                "committed",
+                f"a{record.number}: {len(tasks)} tasks ({tasks}) to {record.site}/{record.flavor},"
+                f" {start_slots(start)} at once, hold"
+                f" {format_money(record.held_micro, record.price.currency)}",
+            )
+        )
+    return change
+
+
+def start_slots(start: Start) -> int:
+    """Return the slots of a start."""
+    return sum(share.slots for share in start.shares)
+
+
+def _allocation(pool: Pool, job: JobRecord, start: Start, now_ms: int) -> AllocationRecord:
+    flavor = pool.sites[start.site].site.flavor(start.flavor)
+    number = pool.next_allocation
+    # Numbers of refused starts are never used again.
+    pool.next_allocation += 1
+    return AllocationRecord(
+        number=number,
+        job=job.number,
+        site=start.site,
+        flavor=start.flavor,
+        shares=start.shares,
+        resources=job.spec.resources,
+        nodes=job.spec.nodes,
+        tasks=job.pending,
+        price=flavor.price,
+        speed_milli=flavor.speed_milli,
+        created_ms=now_ms,
+        finish_ms=start.finish_ms,
+        held_micro=start.hold_micro,
+        usage=Usage(),
+    )
+
+
+def _started(job: JobRecord, record: AllocationRecord) -> JobRecord:
+    """Return the job with these tasks running, one version on."""
+    check_job_move(job.state, JobState.RUNNING)
+    return replace(
+        job,
+        version=job.version + 1,
+        state=JobState.RUNNING,
+        pending=job.pending - record.tasks,
+        reason=None,
+        detail="",
+    )

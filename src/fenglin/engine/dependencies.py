@@ -1,0 +1,65 @@
+"""Which tasks may start as far as their parents go, and which never will."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fenglin.model.ids import parse_job_id
+from fenglin.model.job import AfterCondition
+from fenglin.model.states import JobState
+from fenglin.quantities.taskset import EMPTY, TaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.ports.store import JobRecord
+
+    ParentOf = Callable[[int], JobRecord | None]
+
+
+def eligible(job: JobRecord, parent_of: ParentOf) -> TaskSet:
+    """Return the pending tasks whose dependencies are met; none while a parent is unknown."""
+    tasks = job.pending
+    for need in job.spec.after:
+        parent = parent_of(parse_job_id(need.job))
+        if parent is None:
+            return EMPTY
+        if need.per_task:
+            tasks &= _met_tasks(parent, need.condition)
+        elif not _met(parent, need.condition):
+            return EMPTY
+    return tasks
+
+
+def doomed(job: JobRecord, parent_of: ParentOf) -> TaskSet:
+    """Return the pending tasks whose dependencies can never be met."""
+    tasks = EMPTY
+    for need in job.spec.after:
+        parent = parent_of(parse_job_id(need.job))
+        if parent is None:
+            continue
+        if need.per_task:
+            ended = parent.succeeded | parent.failed | parent.cancelled
+            tasks |= job.pending & (ended - _met_tasks(parent, need.condition))
+        elif parent.state.terminal and not _met(parent, need.condition):
+            return job.pending
+    return tasks
+
+
+def _met(parent: JobRecord, condition: AfterCondition) -> bool:
+    """Return whether a whole-job condition holds now."""
+    if not parent.state.terminal:
+        return False
+    if condition is AfterCondition.ANY:
+        return True
+    wanted = JobState.SUCCEEDED if condition is AfterCondition.OK else JobState.FAILED
+    return parent.state is wanted
+
+
+def _met_tasks(parent: JobRecord, condition: AfterCondition) -> TaskSet:
+    """Return the parent's tasks for which a per-task condition holds now."""
+    if condition is AfterCondition.OK:
+        return parent.succeeded
+    if condition is AfterCondition.FAIL:
+        return parent.failed
+    return parent.succeeded | parent.failed | parent.cancelled

@@ -1,0 +1,170 @@
+"""Calls that change the outside: each after its intent is committed, each answer told as news."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
+from fenglin.errors import DriverError, FenglinError
+from fenglin.model.ids import attempt_key, job_id
+from fenglin.model.reason import Reason
+from fenglin.ports.crashpoint import crash_point
+from fenglin.ports.driver import STOP_GRACE_MS, StagedInput, StartOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from fenglin.engine.news import News
+    from fenglin.engine.pool import Pool
+    from fenglin.ports.driver import Driver
+    from fenglin.ports.staging import Staging
+    from fenglin.ports.store import AllocationRecord, JobRecord
+
+START_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 30.0
+STOP_AGAIN_S = 5.0
+MOST_CALLS_PER_SITE = 16
+
+_log = structlog.get_logger("fenglin.effects")
+
+
+class Effects:
+    """Runs driver calls side by side, each site with a cap of its own."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        drivers: Mapping[str, Driver],
+        staging: Staging,
+        tell: Callable[[News], None],
+    ) -> None:
+        """Take what the calls need and where their answers go."""
+        self._pool = pool
+        self._drivers = drivers
+        self._staging = staging
+        self._tell = tell
+        self._gates = {site: asyncio.Semaphore(MOST_CALLS_PER_SITE) for site in drivers}
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+
+    def start(self, record: AllocationRecord, job: JobRecord) -> None:
+        """Begin to start an attempt whose intent is committed, unless that is under way."""
+        self._spawn("start", record.number, self._start(record, job))
+
+    def stop(self, record: AllocationRecord) -> None:
+        """Begin to stop an attempt whose end is wanted, unless that is under way."""
+        self._spawn("stop", record.number, self._stop(record))
+
+    def forget(self, site: str, key: str, allocation: int) -> None:
+        """Let the site drop what an ended attempt left behind."""
+        self._spawn("forget", allocation, self._forget(site, key))
+
+    async def close(self) -> None:
+        """Give up waiting; what was called may have happened, recovery looks it up."""
+        for task in list(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def _spawn(self, what: str, number: int, call: Coroutine[None, None, None]) -> None:
+        place = (what, number)
+        if place in self._running:
+            call.close()
+            return
+        task = self._running[place] = asyncio.create_task(call)
+        task.add_done_callback(lambda _: self._running.pop(place, None))
+
+    async def _start(self, record: AllocationRecord, job: JobRecord) -> None:
+        number = record.number
+        try:
+            order = self.order(record, job)
+            async with self._gates[record.site], asyncio.timeout(START_DEADLINE_S):
+                await self._drivers[record.site].start(order)
+        except TimeoutError:
+            self._tell(StartUnclear(number, "no answer in time"))
+        except DriverError as error:
+            if error.effect_unknown:
+                self._tell(StartUnclear(number, str(error)))
+            else:
+                self._tell(StartRefused(number, Reason.START_FAILED, str(error)))
+        except FenglinError as error:
+            self._tell(StartRefused(number, Reason.STAGING_FAILED, str(error)))
+        except Exception as error:  # noqa: BLE001 - a driver's fault must not end the loop
+            _log.exception("driver_fault", site=record.site, allocation=number)
+            self._tell(StartUnclear(number, f"{type(error).__name__}: {error}"))
+        else:
+            crash_point("c5")
+            self._tell(StartAnswered(number))
+
+    async def _stop(self, record: AllocationRecord) -> None:
+        key = attempt_key(self._pool.hub, record.number, record.attempt)
+        # The wish is committed, so this goes on until the site has heard it.
+        while record.number in self._pool.allocations:
+            try:
+                async with self._gates[record.site], asyncio.timeout(STOP_DEADLINE_S):
+                    await self._drivers[record.site].stop(key, STOP_GRACE_MS)
+            except (FenglinError, TimeoutError, OSError) as error:
+                _log.warning("stop_failed", site=record.site, key=key, error=str(error))
+                await asyncio.sleep(STOP_AGAIN_S)
+            else:
+                crash_point("c9")
+                return
+
+    async def _forget(self, site: str, key: str) -> None:
+        try:
+            async with self._gates[site], asyncio.timeout(STOP_DEADLINE_S):
+                await self._drivers[site].forget(key)
+        except (FenglinError, TimeoutError, OSError) as error:
+            _log.warning("forget_failed", site=site, key=key, error=str(error))
+
+    def order(self, record: AllocationRecord, job: JobRecord) -> StartOrder:
+        """Return the order for an attempt.
+
+        Raises:
+            DriverError: an uploaded file is gone.
+        """
+        spec = job.spec
+        return StartOrder(
+            key=attempt_key(self._pool.hub, record.number, record.attempt),
+            epoch=self._pool.epoch,
+            hub=self._pool.hub,
+            job=job_id(job.number),
+            job_name=spec.name,
+            site=record.site,
+            flavor=record.flavor,
+            tasks=str(record.tasks),
+            task_count=spec.tasks,
+            tries=tuple(
+                (task, tries + 1) for task, tries in job.tries.items() if task in record.tasks
+            ),
+            shares=record.shares,
+            nodes=record.nodes,
+            resources=record.resources,
+            command=spec.command,
+            script=spec.script,
+            env=spec.env,
+            workdir=spec.workdir,
+            inputs=self._inputs(job),
+            artifacts=spec.artifacts,
+            artifacts_dir=str(self._staging.artifacts_dir(job_id(job.number))),
+            timeout_ms=spec.timeout_ms,
+        )
+
+    def _inputs(self, job: JobRecord) -> tuple[StagedInput, ...]:
+        inputs: list[StagedInput] = []
+        for file in job.spec.files:
+            if file.artifacts_of:
+                source = self._staging.artifacts_dir(file.artifacts_of)
+                source.mkdir(parents=True, exist_ok=True)
+            else:
+                found = self._staging.blob_path(file.sha256)
+                if found is None:
+                    raise DriverError(
+                        f"the uploaded file for {file.target} is gone",
+                        where=file.sha256,
+                        hint="submit the job again",
+                    )
+                source = found
+            inputs.append(StagedInput(file.target, str(source), file.executable))
+        return tuple(inputs)

@@ -1,0 +1,311 @@
+"""News into a change: what observations, answers and wishes mean for jobs, slots and money.
+
+Nothing here does IO. A `Fold` works on copies of the pool's records and collects one `Change`
+that the store writes in one transaction; the pool itself is untouched until that commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fenglin.catalog.prices import billed_ms, rate_usage
+from fenglin.engine.dependencies import doomed
+from fenglin.ledger.posting import Charge, Hold, Terms, post, void
+from fenglin.lifecycle.moves import check_attempt_move, check_job_move
+from fenglin.lifecycle.verdict import Verdict, backoff_ms, job_state, judge
+from fenglin.model.allocation import Share, TaskEnd, Usage
+from fenglin.model.ids import attempt_key
+from fenglin.model.reason import Reason
+from fenglin.model.states import AttemptState, JobState
+from fenglin.ports.driver import Observation, Presence
+from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord
+from fenglin.quantities.money import format_money
+from fenglin.quantities.taskset import TaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fenglin.engine.pool import Pool
+
+# Ends reported one by one in a job's story; beyond that only their number is told.
+MOST_ENDS_TOLD = 5
+
+
+class Fold:
+    """Collects one change from the news of one cycle."""
+
+    def __init__(self, pool: Pool, now_ms: int) -> None:
+        """Start with no news."""
+        self._pool = pool
+        self._now_ms = now_ms
+        self._jobs: dict[int, JobRecord] = {}
+        self._allocations: dict[int, AllocationRecord] = {}
+        self.change = Change(epoch=pool.epoch, now_ms=now_ms)
+
+    def finish(self) -> Change:
+        """Return the change, each touched job judged as a whole."""
+        for number in sorted(self._jobs):
+            self._judge_job(self._jobs[number])
+        # A parent's end dooms or frees its children, which may be parents themselves.
+        self._settle_children()
+        self.change.jobs = [self._jobs[number] for number in sorted(self._jobs)]
+        self.change.allocations = [
+            self._allocations[number] for number in sorted(self._allocations)
+        ]
+        return self.change
+
+    def observed(self, news: Observation, allocation: int) -> None:
+        """Take in what a site says of one attempt."""
+        record = self._allocation(allocation)
+        if record is None:
+            return
+        job = self._job(record.job)
+        for end in news.ends:
+            self._task_ended(job, record, end)
+        record.cursor = news.cursor
+        if news.first_start_ms and not record.started_ms:
+            record.started_ms = news.first_start_ms
+            job.started_ms = job.started_ms or news.first_start_ms
+        if news.presence is Presence.ENDED:
+            self._attempt_ended(job, record, news.reason)
+        elif news.presence is Presence.RUNNING:
+            if record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
+                self._move(record, AttemptState.RUNNING)
+            self._shrink(record)
+
+    def start_answered(self, allocation: int) -> None:
+        """Take in that a site has accepted an attempt."""
+        record = self._allocation(allocation)
+        if record is not None and record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
+            self._move(record, AttemptState.RUNNING)
+
+    def start_unclear(self, allocation: int) -> None:
+        """Take in that a start may or may not have happened: its key must be looked up."""
+        record = self._allocation(allocation)
+        if record is not None and record.state is AttemptState.INTENT:
+            self._move(record, AttemptState.UNKNOWN)
+
+    def not_there(self, allocation: int) -> None:
+        """Take in that a complete listing does not hold an attempt whose start was unclear."""
+        record = self._allocation(allocation)
+        if record is not None and record.state is AttemptState.UNKNOWN:
+            self._move(record, AttemptState.INTENT)
+
+    def attempt_lost(self, allocation: int, reason: Reason, why: str) -> None:
+        """End an attempt that a site refused or has lost; its open tasks wait again."""
+        record = self._allocation(allocation)
+        if record is not None:
+            job = self._job(record.job)
+            self._tell(job, "attempt_lost", f"a{record.number} at {record.site}: {why}")
+            self._attempt_ended(job, record, reason)
+
+    def cancel(self, number: int, actor: str) -> None:
+        """Take in the user's wish that a job end."""
+        if number not in self._pool.jobs:
+            return
+        job = self._job(number)
+        if job.cancelling:
+            return
+        job.cancelling = True
+        job.cancelled |= job.pending
+        job.pending = TaskSet()
+        self._tell(job, "cancel_asked", "cancel was asked for", actor)
+        for live in self._pool.live(number):
+            record = self._allocation(live.number)
+            if record is not None and record.state is not AttemptState.STOPPING:
+                self._move(record, AttemptState.STOPPING)
+
+    def added(self, jobs: Sequence[JobRecord]) -> None:
+        """Take in new jobs, whose parents may have ended before they came."""
+        for job in jobs:
+            if job.spec.after and job.number in self._pool.jobs:
+                self._doom(job.number)
+
+    def _task_ended(self, job: JobRecord, record: AllocationRecord, end: TaskEnd) -> None:
+        if end.index not in record.remaining:
+            return
+        one = TaskSet.span(end.index, end.index + 1)
+        tries = job.tries.get(end.index, 0)
+        verdict = judge(end, job.spec.retries, tries, cancelling=job.cancelling)
+        record.usage += Usage(
+            tasks=1,
+            wall_ms=end.wall_ms,
+            billed_ms=billed_ms(record.price, end.wall_ms),
+            cpu_ms=end.cpu_ms,
+            peak_memory_bytes=end.peak_memory_bytes,
+        )
+        if verdict is Verdict.SUCCEEDED:
+            record.succeeded |= one
+            job.succeeded |= one
+            job.learned_tasks += 1
+            # Never 0, which would say that nothing is known.
+            job.learned_ms += max(1, end.wall_ms * record.speed_milli // 1_000)
+            return
+        record.failed |= one
+        if verdict is Verdict.CANCELLED:
+            job.cancelled |= one
+            return
+        tries += 1
+        job.tries = {**job.tries, end.index: tries}
+        reason = end.reason or Reason.EXIT_CODE
+        self.change.tries.append((job.number, end.index, tries, reason, end.exit_code))
+        if verdict is Verdict.AGAIN:
+            job.pending |= one
+            job.retry_at_ms = max(job.retry_at_ms, self._now_ms + backoff_ms(end, tries))
+            outcome = f"try {tries} failed, will be tried again"
+        else:
+            job.failed |= one
+            outcome = "failed for good"
+            job.reason, job.detail = reason, f"task {end.index}: {_how(end)}"
+        told = sum(e.job == job.number and e.kind == "task_failed" for e in self.change.events)
+        if told < MOST_ENDS_TOLD:
+            self._tell(
+                job, "task_failed", f"task {end.index} at {record.site}: {_how(end)}; {outcome}"
+            )
+
+    def _attempt_ended(
+        self, job: JobRecord, record: AllocationRecord, reason: Reason | None
+    ) -> None:
+        left = record.remaining
+        if left:
+            if job.cancelling:
+                job.cancelled |= left
+            else:
+                job.pending |= left
+        self._move(record, AttemptState.ENDED)
+        record.ended_ms = self._now_ms
+        record.reason = reason
+        self._release(record, record.shares)
+        record.shares = ()
+        self._settle(job, record)
+        self._tell(
+            job,
+            "allocation_ended",
+            f"a{record.number} at {record.site}: {len(record.succeeded)} succeeded,"
+            f" {len(record.failed)} did not, {len(left)} not run,"
+            f" cost {format_money(record.cost_micro, record.price.currency)}",
+        )
+
+    def _settle(self, job: JobRecord, record: AllocationRecord) -> None:
+        """Post what was used, give the rest of the hold back, and close the usage record."""
+        key = attempt_key(self._pool.hub, record.number, record.attempt)
+        hold = Hold(key, job.spec.account, record.price.currency, record.held_micro, record.job)
+        self.change.usage.append((key, replace(record)))
+        if record.usage.tasks == 0:
+            self.change.postings.append(void(hold))
+            return
+        lines = rate_usage(record.price, record.resources.times(record.nodes), record.usage)
+        charges = [
+            Charge(line.item, line.quantity, line.per, line.price_micro, line.amount_micro)
+            for line in lines
+        ]
+        record.cost_micro = sum(line.amount_micro for line in charges)
+        job.cost_micro += record.cost_micro
+        status = self._pool.sites.get(record.site)
+        provider = status.site.provider if status else record.site
+        terms = Terms(record.site, record.flavor, str(record.price.version))
+        self.change.postings.append(post(hold, provider, charges, terms=terms))
+
+    def _shrink(self, record: AllocationRecord) -> None:
+        """Give back slots for which no task is left."""
+        held = sum(share.slots for share in record.shares)
+        spare = held - max(1, len(record.remaining))
+        if record.nodes > 1 or spare <= 0:
+            return
+        kept: list[Share] = []
+        for share in reversed(record.shares):
+            cut = min(spare, share.slots)
+            spare -= cut
+            if cut:
+                self._release(record, (Share(share.node, cut),))
+            if share.slots > cut:
+                kept.append(Share(share.node, share.slots - cut))
+        record.shares = tuple(reversed(kept))
+
+    def _release(self, record: AllocationRecord, shares: tuple[Share, ...]) -> None:
+        for share in shares:
+            amounts = record.resources.times(share.slots)
+            self.change.released.append((record.site, share.node, amounts))
+
+    def _settle_children(self) -> None:
+        """Cancel tasks that wait for what can no longer happen, through all generations."""
+        frontier = sorted(self._jobs)
+        while frontier:
+            children = sorted({c for n in frontier for c in self._pool.children.get(n, ())})
+            frontier = [c for c in children if c in self._pool.jobs and self._doom(c)]
+
+    def _doom(self, child: int) -> bool:
+        """Cancel a child's doomed tasks; return whether there were any."""
+        lost = doomed(self._jobs.get(child) or self._pool.jobs[child], self._parent)
+        if not lost:
+            return False
+        job = self._job(child)
+        job.pending -= lost
+        job.cancelled |= lost
+        job.reason = Reason.DEPENDENCY_FAILED
+        job.detail = "a job that it waits for did not end as asked"
+        self._tell(job, "dependency_failed", f"{len(lost)} tasks cannot start any more")
+        self._judge_job(job)
+        return True
+
+    def _judge_job(self, job: JobRecord) -> None:
+        live = sum(
+            self._allocations.get(record.number, record).state is not AttemptState.ENDED
+            for record in self._pool.live(job.number)
+        )
+        state = job_state(
+            pending=job.pending,
+            succeeded=job.succeeded,
+            failed=job.failed,
+            cancelled=job.cancelled,
+            live=live,
+            cancelling=job.cancelling,
+        )
+        if state is job.state:
+            return
+        check_job_move(job.state, state)
+        job.state = state
+        if state.terminal:
+            job.ended_ms = self._now_ms
+            if state is JobState.SUCCEEDED:
+                job.reason, job.detail = None, ""
+            elif state is JobState.CANCELLED and job.reason is None:
+                job.reason = Reason.CANCELLED
+            self._tell(job, state, f"the job {state}")
+
+    def _move(self, record: AllocationRecord, state: AttemptState) -> None:
+        check_attempt_move(record.state, state)
+        record.state = state
+
+    def _tell(self, job: JobRecord, kind: str, text: str, actor: str = "") -> None:
+        self.change.events.append(Event(job.number, kind, text, actor))
+
+    def _parent(self, number: int) -> JobRecord | None:
+        return self._jobs.get(number) or self._pool.parent(number)
+
+    def _job(self, number: int) -> JobRecord:
+        """Return this fold's copy of a job, one version on."""
+        if number not in self._jobs:
+            job = self._pool.jobs[number]
+            self._jobs[number] = replace(job, version=job.version + 1)
+        return self._jobs[number]
+
+    def _allocation(self, number: int) -> AllocationRecord | None:
+        """Return this fold's copy of a live allocation; None when it has ended."""
+        if number not in self._allocations:
+            if number not in self._pool.allocations:
+                return None
+            self._allocations[number] = replace(self._pool.allocations[number])
+        record = self._allocations[number]
+        return None if record.state is AttemptState.ENDED else record
+
+
+def _how(end: TaskEnd) -> str:
+    """Return how a task ended, in words."""
+    reason = end.reason or Reason.EXIT_CODE
+    if reason is Reason.EXIT_CODE:
+        return f"exit code {end.exit_code}"
+    if reason is Reason.SIGNAL:
+        return f"signal {end.exit_code - 128}"
+    return str(reason).replace("_", " ")

@@ -1,0 +1,318 @@
+"""The control loop: one cycle at a time decides everything; nothing else does.
+
+A cycle, in the words of the house:
+
+1. observe   Watchers and effects have put what they learned into the inbox.
+2. record    Fold it into one change and commit it: tasks that ended, slots given back, money
+             posted. Only then believe it.
+3. snapshot  Take an immutable picture of what is now true.
+4. plan      Ask the pure planner.
+5. apply     Commit the plan's starts, each re-checked inside the transaction, each with its
+             hold. What is refused there is simply not started.
+6. act       Call the sites for what is committed. Their answers are the next cycle's news.
+
+The loop sleeps until there is news or until time itself may allow a start. After a crash the
+committed state is all there is, and all that is needed: see `recover`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fenglin.engine import applier
+from fenglin.engine.breaker import Breakers
+from fenglin.engine.fold import Fold
+from fenglin.engine.news import (
+    CancelAsked,
+    JobsAdded,
+    Observed,
+    SiteSeen,
+    StartAnswered,
+    StartRefused,
+    StartUnclear,
+)
+from fenglin.errors import FenglinError, StaleEpochError, UnavailableError
+from fenglin.model.ids import attempt_key, job_id
+from fenglin.model.reason import Reason
+from fenglin.model.states import AttemptState
+from fenglin.planner import plan
+from fenglin.ports.crashpoint import crash_point
+from fenglin.ports.driver import Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.engine.effects import Effects
+    from fenglin.engine.meters import Meters
+    from fenglin.engine.news import News
+    from fenglin.engine.pool import Pool
+    from fenglin.model.plan import Plan
+    from fenglin.planner.policy import Policy
+    from fenglin.ports.clock import Clock
+    from fenglin.ports.driver import Observation
+    from fenglin.ports.store import Change, JobRecord, StartUnit, Store
+    from fenglin.snapshot.snapshot import Snapshot
+
+# A cycle may use this part of one core at most, so that the door stays responsive.
+REST_PER_WORK = 3.0
+MOST_REST_S = 1.0
+STORE_RETRY_S = 1.0
+# Beyond this many waiting jobs planning moves to a thread.
+PLAN_INLINE_JOBS = 200
+
+_log = structlog.get_logger("fenglin.loop")
+
+
+@dataclass(slots=True)
+class LastPlan:
+    """What the newest plan was made from, kept to explain it."""
+
+    snapshot: Snapshot
+    plan: Plan
+
+
+class Loop:
+    """Runs cycles until it is told to stop or another hub has taken over."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        store: Store,
+        policy: Policy,
+        clock: Clock,
+        meters: Meters,
+    ) -> None:
+        """Take the rooms; `connect` must follow before `run`."""
+        self.pool = pool
+        self.last: LastPlan | None = None
+        self.alive = True
+        self.problem = ""
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._meters = meters
+        self._effects: Effects
+        self._on_change: Callable[[list[JobRecord]], None]
+        self._inbox: list[News] = []
+        self._wake = asyncio.Event()
+        self._breakers = Breakers(clock)
+        self._plan_due = True
+        self._next_ms = 0
+
+    def connect(self, effects: Effects, on_change: Callable[[list[JobRecord]], None]) -> None:
+        """Take what answers to this loop; `on_change` hears of ended jobs after each commit."""
+        self._effects = effects
+        self._on_change = on_change
+
+    def tell(self, news: News) -> None:
+        """Put news in the inbox; on the loop's thread only."""
+        self._inbox.append(news)
+        self._wake.set()
+
+    def replan(self) -> None:
+        """Ask for a new plan although there is no news, for a changed wish."""
+        self._plan_due = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run cycles for ever.
+
+        Raises:
+            StaleEpochError: another hub leads; this one must end.
+        """
+        while True:
+            await self._sleep()
+            started_ms = self._clock.monotonic_ms()
+            try:
+                await self._cycle()
+            except StaleEpochError:
+                self.alive = False
+                raise
+            except UnavailableError as error:
+                self.problem = str(error)
+                _log.error("store_unavailable", error=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
+                self._wake.set()
+                continue
+            self.problem = ""
+            spent_s = (self._clock.monotonic_ms() - started_ms) / 1_000
+            self._meters.cycle(spent_s)
+            await asyncio.sleep(min(MOST_REST_S, REST_PER_WORK * spent_s))
+
+    async def _cycle(self) -> None:
+        if self._inbox:
+            await self._record()
+        if not self._plan_due:
+            return
+        self._plan_due = False
+        self.pool.cycle += 1
+        snapshot, made = await self._make_plan()
+        if made.starts:
+            await self._apply(snapshot, made)
+
+    async def _record(self) -> None:
+        """Fold the inbox into one change and commit it; on failure the inbox stands."""
+        taken = self._inbox[:]
+        fold = Fold(self.pool, self._clock.now_ms())
+        for news in taken:
+            self._take(fold, news)
+        change = fold.finish()
+        try:
+            if change:
+                await self._store.commit(change)
+        except UnavailableError as error:
+            self._refuse_cancels(error)
+            raise
+        del self._inbox[: len(taken)]
+        if change.postings:
+            crash_point("c12")
+        await self._believe(change, ())
+        for news in taken:
+            self._answer(news)
+
+    def _take(self, fold: Fold, news: News) -> None:
+        match news:
+            case Observed():
+                for number, seen in news.observations:
+                    self._observed(fold, number, seen)
+            case StartAnswered():
+                fold.start_answered(news.allocation)
+                self._breakers.good(self._site_of(news.allocation))
+            case StartRefused():
+                self._plan_due = True
+                self._breakers.bad(self._site_of(news.allocation), news.why)
+                fold.attempt_lost(news.allocation, news.reason, news.why)
+            case StartUnclear():
+                fold.start_unclear(news.allocation)
+            case SiteSeen():
+                self._site_seen(news)
+            case CancelAsked():
+                fold.cancel(news.job, news.actor)
+                self._plan_due = True
+            case JobsAdded():
+                self._plan_due = True
+                fold.added(news.jobs)
+
+    def _observed(self, fold: Fold, number: int, seen: Observation) -> None:
+        record = self.pool.allocations.get(number)
+        if record is None:
+            return
+        if seen.presence is Presence.ABSENT:
+            if record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
+                fold.not_there(number)
+            elif self._breakers.absent_for_good(number):
+                fold.attempt_lost(number, Reason.SITE_LOST, "the site no longer knows it")
+                self._plan_due = True
+            return
+        self._breakers.present(number)
+        if seen.presence is Presence.ENDED:
+            crash_point("c10")
+        # A slot that comes free is the only news of a running attempt that needs a plan.
+        slots = sum(share.slots for share in record.shares)
+        left = len(record.remaining) - len(seen.ends)
+        if seen.presence is Presence.ENDED or left < slots:
+            self._plan_due = True
+        fold.observed(seen, number)
+
+    def _site_seen(self, news: SiteSeen) -> None:
+        status = self.pool.sites[news.site]
+        if news.report is None:
+            if status.down != news.problem:
+                _log.warning("site_down", site=news.site, problem=news.problem)
+                self._plan_due = True
+            status.down = news.problem
+            return
+        if status.down or status.report is None or status.report.nodes != news.report.nodes:
+            self._plan_due = True
+        status.report = news.report
+        status.down = ""
+        status.seen_ms = self._clock.now_ms()
+
+    def _answer(self, news: News) -> None:
+        """Tell those who wait for their news to be durable."""
+        if isinstance(news, Observed):
+            news.taken.set()
+        elif isinstance(news, CancelAsked) and not news.done.done():
+            crash_point("c7")
+            news.done.set_result(None)
+
+    def _refuse_cancels(self, error: FenglinError) -> None:
+        """Tell those who asked for a cancel that it is not durable; they ask again."""
+        for news in [n for n in self._inbox if isinstance(n, CancelAsked)]:
+            self._inbox.remove(news)
+            if not news.done.done():
+                news.done.set_exception(error)
+
+    async def _make_plan(self) -> tuple[Snapshot, Plan]:
+        for site, status in self.pool.sites.items():
+            status.resting = self._breakers.problem(site)
+        snapshot = self.pool.snapshot(self._clock.now_ms())
+        if self.pool.pending_rows() > PLAN_INLINE_JOBS:
+            made = await asyncio.to_thread(plan, snapshot, self._policy)
+        else:
+            made = plan(snapshot, self._policy)
+        self.last = LastPlan(snapshot, made)
+        self._next_ms = made.next_ms
+        return snapshot, made
+
+    async def _apply(self, snapshot: Snapshot, made: Plan) -> None:
+        """Commit what the plan starts, then call the sites for it."""
+        crash_point("c2")
+        change = applier.commitments(self.pool, snapshot, self._policy, made, self._clock.now_ms())
+        refused = await self._store.commit(change)
+        crash_point("c3")
+        out = {id(unit): reason for unit, reason in refused}
+        self._report_refused(refused)
+        await self._believe(change, [unit for unit, _ in refused])
+        for unit in change.starts:
+            if id(unit) not in out:
+                self._effects.start(unit.allocation, unit.job)
+                self._meters.started(unit.allocation.site, len(unit.allocation.tasks))
+
+    def _report_refused(self, refused: list[tuple[StartUnit, Reason]]) -> None:
+        for unit, reason in refused:
+            _log.warning("start_refused", job=job_id(unit.job.number), reason=reason)
+            self._plan_due = True
+
+    async def _believe(self, change: Change, refused: list[StartUnit] | tuple[()]) -> None:
+        """Adopt a committed change and let the outside follow it."""
+        ended = self.pool.adopt(change, refused)
+        if change.postings or change.starts:
+            self.pool.balances = await self._store.balances()
+        for record in change.allocations:
+            key = attempt_key(self.pool.hub, record.number, record.attempt)
+            if record.state is AttemptState.ENDED:
+                self._effects.forget(record.site, key, record.number)
+                self._meters.ended(record.site, record.usage)
+                self.pool.finished_tasks += record.usage.tasks
+            elif record.state is AttemptState.STOPPING:
+                self._effects.stop(record)
+            elif record.state is AttemptState.INTENT:
+                self._effects.start(record, self.pool.jobs[record.job])
+        if change.allocations or change.jobs:
+            crash_point("c6")
+            self._on_change(ended)
+
+    def _site_of(self, allocation: int) -> str:
+        record = self.pool.allocations.get(allocation)
+        return record.site if record else ""
+
+    async def _sleep(self) -> None:
+        """Sleep until there is news, or until time alone may allow a start."""
+        wait_s: float | None = None
+        due = [at for at in (self._next_ms - self._clock.now_ms(),) if self._next_ms]
+        due += self._breakers.due_in_ms()
+        if due:
+            wait_s = max(0.0, min(due) / 1_000)
+        if not self._inbox and not self._plan_due:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            if not self._inbox:
+                self._plan_due = True
+        self._wake.clear()

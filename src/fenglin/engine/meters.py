@@ -1,0 +1,60 @@
+"""Prometheus metrics of one hub, in a registry of its own. Tenants are never labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from fenglin.model.allocation import Usage
+
+
+class Meters:
+    """What the hub counts about itself."""
+
+    def __init__(self) -> None:
+        """Start from zero."""
+        self.registry = CollectorRegistry()
+        self._cycle = Histogram(
+            "fenglin_cycle_seconds", "Time of one control cycle", registry=self.registry
+        )
+        self._started = Counter(
+            "fenglin_tasks_committed", "Tasks committed", ["site"], registry=self.registry
+        )
+        self._ended = Counter(
+            "fenglin_tasks_ended", "Tasks ended", ["site"], registry=self.registry
+        )
+        self._wall = Counter(
+            "fenglin_task_seconds", "Runtime of ended tasks", ["site"], registry=self.registry
+        )
+        self._submitted = Counter(
+            "fenglin_jobs_submitted", "Jobs made durable", registry=self.registry
+        )
+        self._jobs = Gauge("fenglin_jobs_unended", "Jobs not ended", registry=self.registry)
+        self._epoch = Gauge("fenglin_epoch", "Leader's epoch", registry=self.registry)
+        self.cycle_ms = 0.0
+
+    def cycle(self, seconds: float) -> None:
+        """Count one cycle."""
+        self._cycle.observe(seconds)
+        self.cycle_ms = seconds * 1_000
+
+    def started(self, site: str, tasks: int) -> None:
+        """Count committed tasks."""
+        self._started.labels(site).inc(tasks)
+
+    def ended(self, site: str, usage: Usage) -> None:
+        """Count an ended attempt."""
+        self._ended.labels(site).inc(usage.tasks)
+        self._wall.labels(site).inc(usage.wall_ms / 1_000)
+
+    def submitted(self, jobs: int) -> None:
+        """Count durable submits."""
+        self._submitted.inc(jobs)
+
+    def expose(self, unended_jobs: int, epoch: int) -> bytes:
+        """Return the text exposition with the gauges set to now."""
+        self._jobs.set(unended_jobs)
+        self._epoch.set(epoch)
+        return generate_latest(self.registry)

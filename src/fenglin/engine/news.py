@@ -1,0 +1,75 @@
+"""What reaches the loop between two cycles. Every kind is folded in one place, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from fenglin.model.reason import Reason
+    from fenglin.ports.driver import Observation, SiteReport
+    from fenglin.ports.store import JobRecord
+
+
+@dataclass(slots=True, frozen=True)
+class Observed:
+    """A site's observations, by allocation number; `taken` is set once they are committed."""
+
+    site: str
+    observations: Sequence[tuple[int, Observation]]
+    taken: asyncio.Event
+
+
+@dataclass(slots=True, frozen=True)
+class StartAnswered:
+    """A site has accepted an attempt."""
+
+    allocation: int
+
+
+@dataclass(slots=True, frozen=True)
+class StartRefused:
+    """A site has refused an attempt for certain."""
+
+    allocation: int
+    reason: Reason
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class StartUnclear:
+    """A start's answer was lost."""
+
+    allocation: int
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class SiteSeen:
+    """A site's inventory, or why there is none."""
+
+    site: str
+    report: SiteReport | None
+    problem: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class CancelAsked:
+    """A user wants a job's end; `done` gets None once that is durable, or the error."""
+
+    job: int
+    actor: str
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True, frozen=True)
+class JobsAdded:
+    """Jobs that became durable."""
+
+    jobs: Sequence[JobRecord]
+
+
+News = Observed | StartAnswered | StartRefused | StartUnclear | SiteSeen | CancelAsked | JobsAdded

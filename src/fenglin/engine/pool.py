@@ -1,0 +1,265 @@
+"""What the engine knows: live jobs and allocations, sites, money. Only ever a copy of the store.
+
+Every field can be rebuilt by a load. Changes are adopted after their commit, never before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from fenglin.engine.dependencies import eligible
+from fenglin.model.ids import parse_job_id
+from fenglin.model.site import Queue, Site
+from fenglin.model.states import AttemptState, JobState, SiteState
+from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
+from fenglin.snapshot.builder import JobRow, ShareRow, build
+from fenglin.snapshot.snapshot import Shape, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fenglin.model.job import JobSpec
+    from fenglin.ports.driver import SiteReport
+
+
+@dataclass(slots=True)
+class SiteStatus:
+    """One site as declared, wished and observed.
+
+    Attributes:
+        site: As declared in the configuration.
+        drained: The operator's reason for draining; None when not drained.
+        down: Why it cannot be reached; empty when it can.
+        resting: Why no new work goes there for a while; empty when it may.
+        report: Newest inventory; None before the first.
+        seen_ms: Unix time of its last good answer.
+    """
+
+    site: Site
+    drained: str | None = None
+    down: str = "not yet seen"
+    resting: str = ""
+    report: SiteReport | None = None
+    seen_ms: int = 0
+
+    def effective(self) -> Site:
+        """Return the site as the planner must see it."""
+        nodes = self.site.nodes
+        licences = self.site.licences
+        if self.report is not None:
+            up = {node.name: node.up for node in self.report.nodes}
+            nodes = tuple(structs.replace(n, up=up.get(n.name, False)) for n in nodes)
+            licences = self.report.licences or licences
+        state, reason = SiteState.ACTIVE, ""
+        if self.down or self.resting:
+            state, reason = SiteState.DOWN, self.down or self.resting
+        elif self.drained is not None:
+            state, reason = SiteState.DRAINED, self.drained
+        return structs.replace(
+            self.site, nodes=nodes, licences=licences, state=state, state_reason=reason
+        )
+
+
+@dataclass(slots=True)
+class Pool:
+    """The engine's picture. `jobs` and `allocations` hold only what has not ended."""
+
+    hub: str
+    epoch: int
+    sites: dict[str, SiteStatus]
+    queues: tuple[Queue, ...]
+    jobs: dict[int, JobRecord]
+    allocations: dict[int, AllocationRecord]
+    ended_parents: dict[int, JobRecord]
+    balances: dict[str, int]
+    next_allocation: int
+    cycle: int
+    finished_tasks: int = 0
+    live_of: dict[int, set[int]] = field(default_factory=dict)
+    children: dict[int, set[int]] = field(default_factory=dict)
+    _rows: dict[int, JobRow] = field(default_factory=dict)
+    _shapes: dict[Shape, Shape] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        loaded: Loaded,
+        sites: dict[str, SiteStatus],
+        queues: tuple[Queue, ...],
+        balances: dict[str, int],
+    ) -> Pool:
+        """Return the picture of what a load found."""
+        pool = cls(
+            hub=loaded.hub,
+            epoch=loaded.epoch,
+            sites=sites,
+            queues=queues,
+            jobs={},
+            allocations={},
+            ended_parents=dict(loaded.parents),
+            balances=balances,
+            next_allocation=loaded.next_allocation,
+            cycle=loaded.cycle,
+        )
+        for name, reason in loaded.drained.items():
+            if name in sites:
+                sites[name].drained = reason
+        for record in loaded.allocations.values():
+            pool.adopt_allocation(record)
+        pool.add_jobs(loaded.jobs.values())
+        return pool
+
+    def add_jobs(self, records: Iterable[JobRecord]) -> None:
+        """Take new or loaded jobs in."""
+        for job in records:
+            self.jobs[job.number] = job
+            for parent in job.spec.after:
+                self.children.setdefault(parse_job_id(parent.job), set()).add(job.number)
+            self._refresh(job)
+            for child in self.children.get(job.number, ()):
+                if child in self.jobs:
+                    self._refresh(self.jobs[child])
+
+    def adopt(self, change: Change, refused: Iterable[StartUnit] = ()) -> list[JobRecord]:
+        """Believe a committed change; return the jobs that it ended."""
+        ended: list[JobRecord] = []
+        for record in change.allocations:
+            self.adopt_allocation(record)
+        for job in change.jobs:
+            self._adopt_job(job, ended)
+        out = {id(unit) for unit in refused}
+        for unit in change.starts:
+            if id(unit) not in out:
+                self.adopt_allocation(unit.allocation)
+                self._adopt_job(unit.job, ended)
+        return ended
+
+    def adopt_allocation(self, record: AllocationRecord) -> None:
+        """Believe one allocation's committed state."""
+        live = self.live_of.setdefault(record.job, set())
+        if record.state is AttemptState.ENDED:
+            self.allocations.pop(record.number, None)
+            live.discard(record.number)
+            if not live:
+                del self.live_of[record.job]
+        else:
+            self.allocations[record.number] = record
+            live.add(record.number)
+
+    def live(self, job: int) -> Iterator[AllocationRecord]:
+        """Yield a job's live allocations, oldest first."""
+        for number in sorted(self.live_of.get(job, ())):
+            yield self.allocations[number]
+
+    def parent(self, number: int) -> JobRecord | None:
+        """Return a parent, ended or not; None for one that was never loaded."""
+        return self.jobs.get(number) or self.ended_parents.get(number)
+
+    def shape_of(self, job: JobRecord) -> Shape:
+        """Return the job's shape; equal shapes are one object."""
+        return self.shape(job.spec)
+
+    def shape(self, spec: JobSpec) -> Shape:
+        """Return the shape of a spec; equal shapes are one object."""
+        shape = Shape(
+            spec.resources,
+            spec.nodes,
+            spec.accelerator,
+            spec.licences,
+            spec.compute_class,
+            spec.sites,
+        )
+        return self._shapes.setdefault(shape, shape)
+
+    def snapshot(self, now_ms: int, extra: Sequence[JobRow] = ()) -> Snapshot:
+        """Return the planner's picture of this moment."""
+        return build(
+            index=self.cycle,
+            now_ms=now_ms,
+            sites=[status.effective() for status in self.sites.values()],
+            queues=self.queues,
+            accounts=self.balances,
+            jobs=[*self._rows.values(), *extra],
+            shares=list(self._share_rows()),
+        )
+
+    def pending_rows(self) -> int:
+        """Return how many jobs have pending tasks."""
+        return len(self._rows)
+
+    def row_of(self, number: int) -> JobRow | None:
+        """Return the planner's row of a job; None when nothing of it is pending."""
+        return self._rows.get(number)
+
+    def job_row(self, job: JobRecord) -> JobRow:
+        """Return the planner's view of a job."""
+        spec = job.spec
+        ready = len(eligible(job, self.parent)) if spec.after else len(job.pending)
+        return JobRow(
+            number=job.number,
+            shape=self.shape_of(job),
+            pending=ready,
+            queue=spec.queue,
+            account=spec.account,
+            priority=spec.priority,
+            submitted_ms=job.submitted_ms,
+            not_before_ms=max(spec.not_before_ms, job.retry_at_ms),
+            deadline_ms=spec.deadline_ms,
+            blocked=len(job.pending) - ready,
+            concurrency=spec.concurrency,
+            tasks=spec.tasks,
+            estimate_ms=spec.estimate_ms,
+            learned_ms=job.learned_ms // job.learned_tasks if job.learned_tasks else 0,
+            timeout_ms=spec.timeout_ms,
+        )
+
+    def _adopt_job(self, job: JobRecord, ended: list[JobRecord]) -> None:
+        if job.state.terminal:
+            self.jobs.pop(job.number, None)
+            self._rows.pop(job.number, None)
+            for parent in job.spec.after:
+                self._forget_child(parse_job_id(parent.job), job.number)
+            if job.number in self.children:
+                self.ended_parents[job.number] = job
+            ended.append(job)
+        else:
+            self.jobs[job.number] = job
+            self._refresh(job)
+        for child in self.children.get(job.number, ()):
+            if child in self.jobs:
+                self._refresh(self.jobs[child])
+
+    def _forget_child(self, parent: int, child: int) -> None:
+        kin = self.children.get(parent)
+        if kin is not None:
+            kin.discard(child)
+            if not kin:
+                del self.children[parent]
+                self.ended_parents.pop(parent, None)
+
+    def _refresh(self, job: JobRecord) -> None:
+        """Recompute the planner's row of one job."""
+        waits = job.state in (JobState.PENDING, JobState.RUNNING)
+        if waits and job.pending and not job.cancelling:
+            self._rows[job.number] = self.job_row(job)
+        else:
+            self._rows.pop(job.number, None)
+
+    def _share_rows(self) -> Iterator[ShareRow]:
+        for record in self.allocations.values():
+            job = self.jobs[record.job]
+            for share in record.shares:
+                yield ShareRow(
+                    job=record.job,
+                    site=record.site,
+                    node=share.node,
+                    slots=share.slots,
+                    end_ms=record.finish_ms,
+                    resources=record.resources,
+                    queue=job.spec.queue,
+                    nodes=record.nodes,
+                    licences=job.spec.licences,
+                )

@@ -1,0 +1,411 @@
+"""The hub's face: what `api` asks is answered here, from the store and the pool."""
+
+# ruff: noqa: ARG002 - the contract hands every method its principal; some show to all alike
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from fenglin.engine import sights
+from fenglin.engine.news import CancelAsked, JobsAdded
+from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
+from fenglin.ledger.beancount import beancount
+from fenglin.ledger.export import csv, jsonl
+from fenglin.model.ids import attempt_key, job_id, parse_job_id
+from fenglin.model.states import JobState
+from fenglin.planner import explain
+from fenglin.ports.crashpoint import crash_point
+from fenglin.ports.driver import LogChunk
+from fenglin.ports.hub import Health
+from fenglin.ports.store import SubmitRequest
+from fenglin.wire.views import ArtifactView, BlobView, DryRun, Explanation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from fenglin.engine.admission import Admission
+    from fenglin.engine.loop import Loop
+    from fenglin.engine.meters import Meters
+    from fenglin.engine.tokens import Tokens
+    from fenglin.model.job import JobSpec
+    from fenglin.model.plan import Receipt
+    from fenglin.planner.policy import Policy
+    from fenglin.ports.clock import Clock
+    from fenglin.ports.driver import Driver
+    from fenglin.ports.hub import Listing, Principal
+    from fenglin.ports.staging import Staging
+    from fenglin.ports.store import AllocationRecord, JobRecord, Store
+    from fenglin.wire.views import (
+        EventView,
+        JobView,
+        LedgerCheck,
+        NodeView,
+        Overview,
+        Page,
+        QueueView,
+        SiteView,
+        Statement,
+        Submitted,
+    )
+
+MOST_RECEIPTS = 100
+MOST_EVENTS = 200
+EXPORT_CHUNK_BYTES = 64 * 1024
+_FORMS = {"csv": csv, "jsonl": jsonl, "beancount": beancount}
+_ENCODER = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the hub's face speaks for."""
+
+    loop: Loop
+    store: Store
+    policy: Policy
+    clock: Clock
+    drivers: Mapping[str, Driver]
+    staging: Staging
+    admission: Admission
+    tokens: Tokens
+    meters: Meters
+    version: str
+
+
+class HubService:
+    """Implements `ports.hub.Hub` over the loop of this process."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        """Take the rooms that `bootstrap` has built."""
+        self._loop = rooms.loop
+        self._pool = rooms.loop.pool
+        self._store = rooms.store
+        self._policy = rooms.policy
+        self._clock = rooms.clock
+        self._drivers = rooms.drivers
+        self._staging = rooms.staging
+        self._admission = rooms.admission
+        self._tokens = rooms.tokens
+        self._meters = rooms.meters
+        self._version = rooms.version
+        self._waiters: dict[int, set[asyncio.Future[None]]] = {}
+        self._changed = asyncio.Event()
+
+    async def authenticate(self, token: str) -> Principal:
+        """See `ports.hub.Hub`."""
+        return await self._tokens.holder(token)
+
+    async def submit(
+        self, specs: Sequence[JobSpec], principal: Principal, idempotency_key: str, body: bytes
+    ) -> Sequence[Submitted]:
+        """See `ports.hub.Hub`."""
+        for spec in specs:
+            self._may_use(principal, spec.account)
+            self._admission.check(spec)
+        request = SubmitRequest(
+            specs=specs,
+            spec_bytes=[_ENCODER.encode(spec) for spec in specs],
+            actor=principal.name,
+            key=idempotency_key,
+            body_hash=hashlib.sha256(body).digest() if idempotency_key else b"",
+            now_ms=self._clock.now_ms(),
+        )
+        answers, records = await self._store.submit(request)
+        crash_point("c1")
+        if records:
+            await self._load_parents(records)
+            self._pool.add_jobs(records)
+            self._meters.submitted(len(records))
+            self._loop.tell(JobsAdded(records))
+        return answers
+
+    async def dry_run(self, spec: JobSpec, principal: Principal) -> DryRun:
+        """See `ports.hub.Hub`."""
+        self._may_use(principal, spec.account)
+        self._admission.check(spec)
+        receipt = self._admission.receipt(spec, self._clock.now_ms())
+        chosen = [option for option in receipt.options if option.reason is None]
+        shares = [(o.tasks, o.price_micro) for o in chosen if o.tasks]
+        # The price of the mix that the plan chose, else of the best option alone.
+        if shares:
+            weight = sum(tasks for tasks, _ in shares)
+            price_micro = sum(tasks * price for tasks, price in shares) // weight
+        else:
+            price_micro = min((o.price_micro for o in receipt.options if o.price_micro), default=0)
+        return DryRun(structs.replace(receipt, job=0), price_micro)
+
+    async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:
+        """See `ports.hub.Hub`."""
+        return await self._store.jobs(listing, principal.account)
+
+    async def job(self, number: int, principal: Principal) -> JobView:
+        """See `ports.hub.Hub`."""
+        view = await self._store.job(number, principal.account)
+        if view is None:
+            raise NotFoundError(f"there is no job {job_id(number)}")
+        if number in self._pool.jobs and not view.reason:
+            view = self._with_reason(view, number)
+        return view
+
+    async def explain(self, number: int, principal: Principal) -> Explanation:
+        """See `ports.hub.Hub`."""
+        view = await self.job(number, principal)
+        return Explanation(
+            job=view.id,
+            state=view.state,
+            receipt=self._receipt(number),
+            decisions=await self._store.receipts(number, MOST_RECEIPTS),
+            story=await self._store.events(number, 0, MOST_EVENTS),
+        )
+
+    async def events(
+        self, number: int, after_seq: int, limit: int, principal: Principal
+    ) -> Sequence[EventView]:
+        """See `ports.hub.Hub`."""
+        await self.job(number, principal)
+        return await self._store.events(number, after_seq, limit)
+
+    async def cancel(self, number: int, principal: Principal) -> JobView:
+        """See `ports.hub.Hub`."""
+        view = await self.job(number, principal)
+        if not JobState(view.state).terminal:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._loop.tell(CancelAsked(number, principal.name, done))
+            await done
+            view = await self.job(number, principal)
+        return view
+
+    async def wait(self, number: int, timeout_s: float, principal: Principal) -> JobView:
+        """See `ports.hub.Hub`."""
+        view = await self.job(number, principal)
+        if JobState(view.state).terminal or number not in self._pool.jobs:
+            return view
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(number, set()).add(future)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+        except TimeoutError:
+            pass
+        finally:
+            waiting = self._waiters.get(number, set())
+            waiting.discard(future)
+            if not waiting:
+                self._waiters.pop(number, None)
+        return await self.job(number, principal)
+
+    async def read_log(
+        self, number: int, task: int, offset: int, limit: int, principal: Principal
+    ) -> LogChunk:
+        """See `ports.hub.Hub`."""
+        view = await self.job(number, principal)
+        if task >= view.task_count:
+            raise NotFoundError(f"{view.id} has no task {task}", hint=f"0 to {view.task_count - 1}")
+        over = JobState(view.state).terminal
+        record = await self._holder_of(number, task)
+        if record is None or record.site not in self._drivers:
+            return LogChunk(b"", offset, over)
+        key = attempt_key(self._pool.hub, record.number, record.attempt)
+        chunk = await self._drivers[record.site].read_log(key, task, offset, limit)
+        return structs.replace(chunk, complete=chunk.complete or (over and not chunk.data))
+
+    async def wait_log(self, number: int, timeout_s: float) -> None:
+        """See `ports.hub.Hub`."""
+        changed = self._changed
+        try:
+            async with asyncio.timeout(timeout_s):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+    async def artifacts(self, number: int, principal: Principal) -> Sequence[ArtifactView]:
+        """See `ports.hub.Hub`."""
+        view = await self.job(number, principal)
+        found = await asyncio.to_thread(self._staging.list_artifacts, view.id)
+        return [ArtifactView(*row) for row in found]
+
+    async def artifact(self, number: int, path: str, principal: Principal) -> Path:
+        """See `ports.hub.Hub`."""
+        view = await self.job(number, principal)
+        return self._staging.artifact_path(view.id, path)
+
+    async def has_blob(self, sha256: str, principal: Principal) -> BlobView:
+        """See `ports.hub.Hub`."""
+        path = self._staging.blob_path(sha256)
+        if path is None:
+            raise NotFoundError("this file was not uploaded", where=sha256)
+        return BlobView(sha256, path.stat().st_size)
+
+    async def put_blob(
+        self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
+    ) -> BlobView:
+        """See `ports.hub.Hub`."""
+        return BlobView(sha256, await self._staging.put_blob(sha256, chunks))
+
+    async def sites(self, listing: Listing, principal: Principal) -> Page[SiteView]:
+        """See `ports.hub.Hub`."""
+        return sights.page(sights.sites(self._pool), listing, sights.SITE_FILTERS)
+
+    async def site(self, name: str, principal: Principal) -> SiteView:
+        """See `ports.hub.Hub`."""
+        for view in sights.sites(self._pool, flavors=True):
+            if view.name == name:
+                return view
+        raise NotFoundError(f"there is no site {name!r}")
+
+    async def set_site(
+        self, name: str, principal: Principal, *, drained: bool, reason: str
+    ) -> SiteView:
+        """See `ports.hub.Hub`."""
+        status = self._pool.sites.get(name)
+        if status is None:
+            raise NotFoundError(f"there is no site {name!r}")
+        await self._store.set_site(
+            self._pool.epoch,
+            name,
+            drained=drained,
+            reason=reason,
+            actor=principal.name,
+            now_ms=self._clock.now_ms(),
+        )
+        status.drained = (reason or f"drained by {principal.name}") if drained else None
+        self._loop.replan()
+        return await self.site(name, principal)
+
+    async def nodes(self, listing: Listing, principal: Principal) -> Page[NodeView]:
+        """See `ports.hub.Hub`."""
+        return sights.page(sights.nodes(self._pool), listing, sights.NODE_FILTERS)
+
+    async def queues(self, listing: Listing, principal: Principal) -> Page[QueueView]:
+        """See `ports.hub.Hub`."""
+        return sights.page(sights.queues(self._pool), listing, sights.QUEUE_FILTERS)
+
+    async def overview(self, principal: Principal) -> Overview:
+        """See `ports.hub.Hub`."""
+        return sights.overview(
+            self._pool, self._clock.now_ms(), self._version, self._meters.cycle_ms,
+            leader=self._loop.alive,
+        )  # fmt: skip
+
+    async def ledger_verify(self, principal: Principal) -> LedgerCheck:
+        """See `ports.hub.Hub`."""
+        return await self._store.ledger_verify()
+
+    async def ledger_statement(
+        self, account: str, from_ms: int, to_ms: int, principal: Principal
+    ) -> Statement:
+        """See `ports.hub.Hub`."""
+        self._may_use(principal, account)
+        if account not in self._pool.balances:
+            raise NotFoundError(f"there is no account {account!r}")
+        return await self._store.ledger_statement(
+            account, from_ms, to_ms or self._clock.now_ms() + 1
+        )
+
+    async def ledger_export(self, form: str, principal: Principal) -> AsyncIterator[bytes]:
+        """See `ports.hub.Hub`."""
+        if principal.account:
+            raise DeniedError("only an admin may export the whole ledger")
+        if form not in _FORMS:
+            raise InputError(
+                f"unknown form {form!r}", where="format", hint=f"one of {', '.join(_FORMS)}"
+            )
+        # One thread from first to last: the reading transaction belongs to its connection.
+        queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(4)
+        loop = asyncio.get_running_loop()
+
+        def produce() -> None:
+            def put(item: bytes | Exception | None) -> None:
+                asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
+
+            try:
+                for piece in _pieces(_FORMS[form](self._store.ledger_entries())):
+                    put(piece)
+                put(None)
+            except Exception as error:  # noqa: BLE001 - raised again on the reader's side
+                put(error)
+
+        producing = asyncio.create_task(asyncio.to_thread(produce))
+        try:
+            while (item := await queue.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            producing.cancel()
+
+    def health(self) -> Health:
+        """See `ports.hub.Hub`."""
+        problems = [self._loop.problem] if self._loop.problem else []
+        if not self._loop.alive:
+            problems.append("another hub leads")
+        return Health(not problems, tuple(problems))
+
+    def metrics(self) -> bytes:
+        """See `ports.hub.Hub`."""
+        return self._meters.expose(len(self._pool.jobs), self._pool.epoch)
+
+    def changed(self, ended: list[JobRecord]) -> None:
+        """Wake those who wait for these jobs; called by the loop after each commit."""
+        for job in ended:
+            for future in self._waiters.pop(job.number, ()):
+                if not future.done():
+                    future.set_result(None)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _may_use(self, principal: Principal, account: str) -> None:
+        if principal.account and principal.account != account:
+            # Exactly what an unknown account answers (S1).
+            raise InputError(f"account {account!r} does not exist", where="account")
+
+    async def _load_parents(self, records: Sequence[JobRecord]) -> None:
+        """Bring parents that have ended into the pool before their children come."""
+        wanted = {parse_job_id(need.job) for job in records for need in job.spec.after}
+        own = {job.number for job in records}
+        loaded: dict[int, JobRecord] = {}
+        while missing := [
+            n for n in wanted - own if self._pool.parent(n) is None and n not in loaded
+        ]:
+            loaded |= await self._store.parents(missing)
+            if not loaded.keys() >= set(missing):
+                raise UnavailableError("a parent job cannot be read", hint="retry in a moment")
+        for number, parent in loaded.items():
+            if parent.state.terminal:
+                self._pool.ended_parents[number] = parent
+
+    def _receipt(self, number: int) -> Receipt | None:
+        last = self._loop.last
+        if last is not None and number in last.plan.order:
+            return explain(last.snapshot, self._policy, last.plan, number)
+        return None
+
+    def _with_reason(self, view: JobView, number: int) -> JobView:
+        last = self._loop.last
+        if last is None or number not in last.plan.order or not view.tasks.pending:
+            return view
+        reason = last.plan.reasons[last.plan.order.index(number)]
+        return structs.replace(view, reason=reason or "") if reason else view
+
+    async def _holder_of(self, number: int, task: int) -> AllocationRecord | None:
+        """Return the newest allocation that holds a task."""
+        held = [r for r in await self._store.allocations_of(number) if task in r.tasks]
+        return held[-1] if held else None
+
+
+def _pieces(lines: Iterator[str]) -> Iterator[bytes]:
+    """Join lines into pieces worth sending."""
+    buffer = bytearray()
+    for line in lines:
+        buffer += line.encode()
+        if len(buffer) >= EXPORT_CHUNK_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)

@@ -1,0 +1,116 @@
+"""One watcher per site: asks its driver for news, at its own pace, and never twice from one cursor.
+
+A slow or silent site delays nobody but itself: the loop takes what has come and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fenglin.engine.news import Observed, SiteSeen
+from fenglin.errors import FenglinError
+from fenglin.model.ids import attempt_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.engine.news import News
+    from fenglin.engine.pool import Pool
+    from fenglin.ports.clock import Clock
+    from fenglin.ports.driver import Driver
+
+# Wakes come from the driver; these are only the nets beneath them.
+BUSY_POLL_S = 1.0
+IDLE_POLL_S = 15.0
+OBSERVE_DEADLINE_S = 30.0
+INVENTORY_DEADLINE_S = 10.0
+INVENTORY_EVERY_MS = 15_000
+
+_log = structlog.get_logger("fenglin.watcher")
+
+
+class Watcher:
+    """Watches one site until cancelled."""
+
+    def __init__(
+        self, site: str, driver: Driver, pool: Pool, clock: Clock, tell: Callable[[News], None]
+    ) -> None:
+        """Take the site's driver and where to bring the news."""
+        self.site = site
+        self.driver = driver
+        self._pool = pool
+        self._clock = clock
+        self._tell = tell
+        self._wake = asyncio.Event()
+        self._inventory_at_ms = -INVENTORY_EVERY_MS
+
+    def wake(self) -> None:
+        """Look soon; called on the loop's thread."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look, tell, wait; for ever."""
+        while True:
+            self._wake.clear()
+            await self._take_inventory()
+            cursors = {
+                attempt_key(self._pool.hub, record.number, record.attempt): record
+                for record in self._pool.allocations.values()
+                if record.site == self.site
+            }
+            if cursors:
+                await self._observe({key: record.number for key, record in cursors.items()})
+            await self._rest(BUSY_POLL_S if cursors else IDLE_POLL_S)
+
+    async def _observe(self, numbers: dict[str, int]) -> None:
+        asked = {key: self._pool.allocations[number].cursor for key, number in numbers.items()}
+        try:
+            async with asyncio.timeout(OBSERVE_DEADLINE_S):
+                found = await self.driver.observe(asked)
+        except (FenglinError, TimeoutError, OSError) as error:
+            self._tell(SiteSeen(self.site, None, f"cannot be observed: {_why(error)}"))
+            return
+        news = [
+            (numbers[seen.key], seen)
+            for seen in found
+            if seen.key in numbers and self._is_news(numbers[seen.key], seen.cursor, seen.presence)
+        ]
+        if news:
+            taken = asyncio.Event()
+            self._tell(Observed(self.site, news, taken))
+            # Until these are committed the cursors stand, and asking again would repeat them.
+            await taken.wait()
+
+    def _is_news(self, number: int, cursor: str, presence: str) -> bool:
+        record = self._pool.allocations.get(number)
+        if record is None:
+            return False
+        return cursor != record.cursor or presence != "running" or record.state != "running"
+
+    async def _take_inventory(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._inventory_at_ms < INVENTORY_EVERY_MS:
+            return
+        self._inventory_at_ms = now_ms
+        try:
+            async with asyncio.timeout(INVENTORY_DEADLINE_S):
+                report = await self.driver.inventory()
+        except (FenglinError, TimeoutError, OSError) as error:
+            self._tell(SiteSeen(self.site, None, f"no inventory: {_why(error)}"))
+        else:
+            self._tell(SiteSeen(self.site, report))
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+
+def _why(error: Exception) -> str:
+    """Return what an error says, also when it says nothing."""
+    return str(error) or "no answer in time"

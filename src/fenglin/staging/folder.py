@@ -1,0 +1,116 @@
+"""Staging in a folder of the hub: `blobs/ab/<sha256>` and `artifacts/<job>/<task>/…`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from fenglin.errors import InputError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_ADDRESS = re.compile(r"[0-9a-f]{64}", re.ASCII)
+MOST_LISTED = 100_000
+
+
+class FolderStaging:
+    """Implements `ports.staging.Staging` on a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder; it is made when something is stored."""
+        self._blobs = root / "blobs"
+        self._artifacts = root / "artifacts"
+
+    def blob_path(self, sha256: str) -> Path | None:
+        """See `ports.staging.Staging`."""
+        path = self._place(sha256)
+        return path if path.is_file() else None
+
+    async def put_blob(self, sha256: str, chunks: AsyncIterator[bytes]) -> int:
+        """See `ports.staging.Staging`."""
+        path = self._place(sha256)
+        part = path.with_name(f".{sha256}.{secrets.token_hex(4)}")
+        try:
+            return await self._write(path, part, sha256, chunks)
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot store the file: {error.strerror}",
+                where=sha256,
+                hint="free some space on the hub's disk and retry",
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def artifacts_dir(self, job: str) -> Path:
+        """See `ports.staging.Staging`."""
+        return self._artifacts / job
+
+    def list_artifacts(self, job: str) -> list[tuple[str, int, int]]:
+        """See `ports.staging.Staging`."""
+        root = self.artifacts_dir(job)
+        found: list[tuple[str, int, int]] = []
+        for folder, folders, files in os.walk(root, followlinks=False):
+            folders.sort()
+            for name in sorted(files):
+                path = Path(folder, name)
+                if path.is_symlink() or len(found) >= MOST_LISTED:
+                    continue
+                stat = path.stat()
+                relative = path.relative_to(root).as_posix()
+                found.append((relative, stat.st_size, stat.st_mtime_ns // 1_000_000))
+        return sorted(found)
+
+    def artifact_path(self, job: str, path: str) -> Path:
+        """See `ports.staging.Staging`."""
+        root = self.artifacts_dir(job)
+        parts = path.split("/")
+        missing = NotFoundError(f"{job} has no artifact {path[:200]!r}")
+        if "\0" in path or any(part in ("", ".", "..") for part in parts):
+            raise missing
+        here = root
+        # Link by link: a symlink on the way could lead anywhere.
+        for part in parts:
+            here /= part
+            if here.is_symlink():
+                raise missing
+        if not here.is_file():
+            raise missing
+        return here
+
+    async def _write(
+        self, path: Path, part: Path, sha256: str, chunks: AsyncIterator[bytes]
+    ) -> int:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        with part.open("xb") as file:
+            async for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                await asyncio.to_thread(file.write, chunk)
+            if digest.hexdigest() != sha256:
+                raise InputError(
+                    "the bytes that came have another SHA-256",
+                    where=sha256,
+                    hint="upload the file again",
+                )
+            await asyncio.to_thread(_sync, file)
+        part.replace(path)
+        return size
+
+    def _place(self, sha256: str) -> Path:
+        if not _ADDRESS.fullmatch(sha256):
+            raise InputError(
+                f"{sha256[:80]!r} is not a SHA-256", hint="64 lower-case hexadecimal digits"
+            )
+        return self._blobs / sha256[:2] / sha256
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Durable state: the embedded store on one SQLite file."""

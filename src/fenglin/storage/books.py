@@ -1,0 +1,137 @@
+"""The ledger as the store offers it: appends, balances, verification, statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fenglin.ledger.entry import Kind
+from fenglin.ledger.posting import CURRENCY, charges_of
+from fenglin.storage import ledger
+from fenglin.wire.views import LedgerCheck, Statement, StatementLine
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from fenglin.ledger.entry import Draft, Entry
+
+_PREFIX = "tenant:"
+_SUFFIX = ":available"
+
+
+def ledger_id(conn: sqlite3.Connection) -> str:
+    """Return the id of this hub's ledger."""
+    return str(conn.execute("SELECT value FROM meta WHERE name = 'ledger'").fetchone()[0])
+
+
+def found(conn: sqlite3.Connection, now_ms: int) -> None:
+    """Found the ledger if it is not there."""
+    ledger.found(conn, ledger_id(conn), now_ms)
+
+
+def append(conn: sqlite3.Connection, drafts: Sequence[Draft], now_ms: int) -> list[Entry]:
+    """Enter drafts; see `storage.ledger.append`."""
+    return ledger.append(conn, ledger_id(conn), now_ms, drafts)
+
+
+def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
+    """Return what each tenant's account may still spend, by its short name."""
+    rows = conn.execute(
+        "SELECT account, amount_micro FROM ledger_balance WHERE commodity = ?"
+        " AND account LIKE 'tenant:%:available'",
+        (CURRENCY,),
+    )
+    return {name.removeprefix(_PREFIX).removesuffix(_SUFFIX): amount for name, amount in rows}
+
+
+def verify(conn: sqlite3.Connection) -> LedgerCheck:
+    """Check everything against everything, in constant memory."""
+    conn.execute("BEGIN")
+    try:
+        report = ledger.verify_stored(conn)
+        head = ledger.head(conn)
+    finally:
+        conn.execute("ROLLBACK")
+    return LedgerCheck(
+        ok=report.ok,
+        entries=report.entries,
+        first_bad_seq=report.bad_seq or 0,
+        problem="; ".join(filter(None, (report.why, *report.problems))),
+        head_hash=head.hash.hex() if head else "",
+        ledger_id=head.ledger_id if head else "",
+    )
+
+
+def entries(conn: sqlite3.Connection) -> Iterator[Entry]:
+    """Yield all entries as one state of the ledger."""
+    conn.execute("BEGIN")
+    try:
+        yield from ledger.entries(conn)
+    finally:
+        conn.execute("ROLLBACK")
+
+
+def statement(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) -> Statement:
+    """Return the account's statement, its charges summed per job, place and item."""
+    conn.execute("BEGIN")
+    try:
+        period = ledger.statement(conn, account, from_ms, to_ms)
+        lines = _lines(conn, [line.key for line in period.lines if line.kind is Kind.POST])
+        head = ledger.head(conn)
+    finally:
+        conn.execute("ROLLBACK")
+    return Statement(
+        account=account,
+        currency=period.commodity,
+        from_ms=from_ms,
+        to_ms=to_ms,
+        opening_micro=period.opening.total_micro,
+        granted_micro=period.granted_micro,
+        charged_micro=period.charged_micro,
+        held_micro=period.closing.held_micro,
+        closing_micro=period.closing.total_micro,
+        lines=lines,
+        ledger_id=head.ledger_id if head else "",
+        ledger_seq=head.seq if head else 0,
+        ledger_hash=head.hash.hex() if head else "",
+    )
+
+
+def _lines(conn: sqlite3.Connection, keys: list[str]) -> list[StatementLine]:
+    """Sum the charges of postings per (job, site, flavor, item, price)."""
+    sums: dict[tuple[int, str, str, str, int, int], list[int]] = {}
+    for key in keys:
+        entry = ledger.find(conn, key)
+        if entry is None:
+            continue
+        details = dict(entry.details)
+        for charge in charges_of(entry):
+            place = (
+                entry.job,
+                details.get("site", ""),
+                details.get("flavor", ""),
+                charge.item,
+                charge.per,
+                charge.price_micro,
+            )
+            total = sums.setdefault(place, [0, 0])
+            total[0] += charge.quantity
+            total[1] += charge.amount_micro
+    names: dict[int, str] = {0: ""}
+    for job in {place[0] for place in sums} - {0}:
+        row = conn.execute("SELECT name FROM job WHERE number = ?", (job,)).fetchone()
+        names[job] = row[0] if row else ""
+    return [
+        StatementLine(
+            job=f"j{job}" if job else "",
+            job_name=names[job],
+            site=site,
+            flavor=flavor,
+            item=item,
+            quantity=f"{quantity / per:.6f}",
+            unit=item,
+            price_micro=price_micro,
+            amount_micro=amount,
+        )
+        for (job, site, flavor, item, per, price_micro), (quantity, amount) in sorted(sums.items())
+    ]

@@ -1,0 +1,222 @@
+"""Listings of jobs: filtered, sorted and paged by the database, never by the reader.
+
+Pages are cut by key, not by offset: a row that is added or ends between two pages neither
+hides nor repeats another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fenglin.errors import InputError
+from fenglin.model.ids import allocation_id, job_id
+from fenglin.model.states import JobState, TaskState
+from fenglin.quantities.taskset import TaskSet
+from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record
+from fenglin.wire.views import AllocationView, JobView, Page, TaskCounts
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from fenglin.ports.hub import Listing
+    from fenglin.ports.store import AllocationRecord
+
+SORTS = {
+    "id": "number",
+    "name": "name",
+    "queue": "queue",
+    "account": "account",
+    "priority": "priority",
+    "state": "state",
+    "submitted_ms": "submitted_ms",
+}
+FILTERS = ("state", "queue", "account", "name", "label")
+_VIEW = (
+    "number, name, queue, account, priority, state, reason, detail, tasks, pending_set,"
+    " succeeded_set, failed_set, cancelled_set, submitted_ms, started_ms, ended_ms, cost_micro,"
+    " (SELECT coalesce(sum(held_micro), 0) FROM allocation"
+    "  WHERE allocation.job = job.number AND allocation.state <> 'ended'),"
+    " (SELECT coalesce(max(finish_ms), 0) FROM allocation"
+    "  WHERE allocation.job = job.number AND allocation.state <> 'ended')"
+)
+
+
+def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[JobView]:
+    """Return one page of jobs.
+
+    Args:
+        conn: A reading connection.
+        listing: How it is cut, sorted and filtered.
+        account: Only jobs of this account; empty for all.
+
+    Raises:
+        InputError: an unknown sort or filter, a bad state, or a cursor that is not ours.
+    """
+    sort = listing.sort or "-id"
+    falling = sort.startswith("-")
+    column = SORTS.get(sort.removeprefix("-"))
+    if column is None:
+        raise InputError(
+            f"cannot sort by {sort!r}", where="sort", hint=f"one of {', '.join(SORTS)}"
+        )
+    where, values = _conditions(listing, account)
+    if listing.cursor:
+        key, number = _read_cursor(listing.cursor)
+        sign = "<" if falling else ">"
+        if column == "number":
+            where.append(f"number {sign} ?")
+            values.append(number)
+        else:
+            where.append(f"({column}, number) {sign} (?, ?)")
+            values += [key, number]
+    order = "DESC" if falling else "ASC"
+    ordering = f"number {order}" if column == "number" else f"{column} {order}, number {order}"
+    condition = " AND ".join(where) or "1"
+    rows = conn.execute(
+        # Columns come from SORTS, conditions from _conditions; values are bound.
+        f"SELECT {_VIEW}, {column} FROM job WHERE {condition}"  # noqa: S608
+        f" ORDER BY {ordering} LIMIT ?",
+        (*values, listing.limit + 1),
+    ).fetchall()
+    more = len(rows) > listing.limit
+    rows = rows[: listing.limit]
+    cursor = _write_cursor(rows[-1][-1], rows[-1][0]) if more else ""
+    return Page([_job_view(row) for row in rows], cursor)
+
+
+def show_job(conn: sqlite3.Connection, number: int, account: str) -> JobView | None:
+    """Return one job with its allocations and spec; None when missing or another account's."""
+    row = conn.execute(
+        f"SELECT {_VIEW}, spec FROM job WHERE number = ?",  # noqa: S608 - our own constant
+        (number,),
+    ).fetchone()
+    if row is None or (account and row[3] != account):
+        return None
+    view = _job_view(row)
+    allocations = [_allocation_view(record) for record in allocations_of(conn, number)]
+    spec = msgspec.json.decode(row[-1])
+    labels = dict(spec.get("labels", ()))
+    return msgspec.structs.replace(view, allocations=allocations, spec=spec, labels=labels)
+
+
+def allocations_of(conn: sqlite3.Connection, number: int) -> list[AllocationRecord]:
+    """Return a job's allocations, oldest first."""
+    return [
+        allocation_record(row)
+        for row in conn.execute(
+            f"SELECT {ALLOCATION_COLUMNS} FROM allocation"  # noqa: S608 - our own constant
+            " WHERE job = ? ORDER BY number",
+            (number,),
+        )
+    ]
+
+
+def _conditions(listing: Listing, account: str) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if account:
+        where.append("account = ?")
+        values.append(account)
+    chosen: dict[str, list[str]] = {}
+    for field, value in listing.filters:
+        if field not in FILTERS:
+            raise InputError(
+                f"cannot filter by {field!r}", where=field, hint=f"one of {', '.join(FILTERS)}"
+            )
+        chosen.setdefault(field, []).append(value)
+    for field, wanted in chosen.items():
+        parts, bound = _any_of(field, wanted)
+        where.append(f"({' OR '.join(parts)})")
+        values += bound
+    return where, values
+
+
+def _any_of(field: str, wanted: list[str]) -> tuple[list[str], list[Any]]:
+    """Return conditions of which any may hold, with their parameters."""
+    if field == "name":
+        return ["instr(name, ?) > 0"] * len(wanted), list(wanted)
+    if field == "label":
+        pairs = [value.partition("=") for value in wanted]
+        if any(not sign for _, sign, _ in pairs):
+            raise InputError("a label filter is key=value", where="label")
+        part = "number IN (SELECT job FROM label WHERE label.name = ? AND value = ?)"
+        return [part] * len(pairs), [text for key, _, value in pairs for text in (key, value)]
+    if field == "state":
+        known = [str(state) for state in JobState]
+        for value in wanted:
+            if value not in known:
+                raise InputError(
+                    f"{value!r} is no job state", where="state", hint=f"one of {', '.join(known)}"
+                )
+    return [f"{field} = ?"] * len(wanted), list(wanted)
+
+
+def _job_view(row: tuple[Any, ...]) -> JobView:
+    pending, succeeded, failed, cancelled = (len(TaskSet.parse(text)) for text in row[9:13])
+    running = row[8] - pending - succeeded - failed - cancelled
+    return JobView(
+        id=job_id(row[0]),
+        name=row[1],
+        queue=row[2],
+        account=row[3],
+        priority=row[4],
+        state=row[5],
+        reason=row[6],
+        detail=row[7],
+        task_count=row[8],
+        tasks=TaskCounts(
+            **{
+                TaskState.PENDING: pending,
+                TaskState.RUNNING: running,
+                TaskState.SUCCEEDED: succeeded,
+                TaskState.FAILED: failed,
+                TaskState.CANCELLED: cancelled,
+            }
+        ),
+        submitted_ms=row[13],
+        started_ms=row[14],
+        ended_ms=row[15],
+        cost_micro=row[16],
+        held_micro=row[17],
+        expected_finish_ms=row[18],
+    )
+
+
+def _allocation_view(record: AllocationRecord) -> AllocationView:
+    return AllocationView(
+        id=allocation_id(record.number),
+        site=record.site,
+        flavor=record.flavor,
+        tasks=str(record.tasks),
+        slots=sum(share.slots for share in record.shares),
+        nodes=[share.node for share in record.shares],
+        state=record.state,
+        attempt=record.attempt,
+        started_ms=record.started_ms,
+        ended_ms=record.ended_ms,
+        succeeded=len(record.succeeded),
+        failed=len(record.failed),
+        expected_finish_ms=record.finish_ms,
+        held_micro=record.held_micro,
+        cost_micro=record.cost_micro,
+        reason=record.reason or "",
+    )
+
+
+def _write_cursor(key: object, number: int) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode([key, number])).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> tuple[str | int, int]:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        key, number = msgspec.json.decode(raw, type=tuple[str | int, int])
+    except (binascii.Error, msgspec.MsgspecError, ValueError, UnicodeError) as error:
+        raise InputError(
+            "this cursor is not ours", where="cursor", hint="take it from `next`"
+        ) from error
+    return key, number

@@ -1,0 +1,171 @@
+"""Tables of the embedded store, and how a database file is opened.
+
+The statements keep to what SQLite and PostgreSQL share, except STRICT and the triggers.
+Columns named `*_set` hold task sets in text form, so a row stays small however large the array.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from fenglin.errors import DamageError, UnavailableError
+from fenglin.storage.ledger_schema import LEDGER_DDL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+DDL: tuple[str, ...] = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """CREATE TABLE token (
+        digest BLOB PRIMARY KEY, name TEXT NOT NULL, scopes TEXT NOT NULL,
+        account TEXT NOT NULL, created_ms INTEGER NOT NULL,
+        revoked_ms INTEGER NOT NULL DEFAULT 0) STRICT""",
+    """CREATE TABLE job (
+        number INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 0,
+        name TEXT NOT NULL, queue TEXT NOT NULL, account TEXT NOT NULL,
+        priority INTEGER NOT NULL, tasks INTEGER NOT NULL, actor TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'pending', reason TEXT NOT NULL DEFAULT '',
+        detail TEXT NOT NULL DEFAULT '',
+        submitted_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL DEFAULT 0,
+        ended_ms INTEGER NOT NULL DEFAULT 0,
+        pending_set TEXT NOT NULL, succeeded_set TEXT NOT NULL DEFAULT '',
+        failed_set TEXT NOT NULL DEFAULT '', cancelled_set TEXT NOT NULL DEFAULT '',
+        learned_tasks INTEGER NOT NULL DEFAULT 0, learned_ms INTEGER NOT NULL DEFAULT 0,
+        retry_at_ms INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0,
+        cost_micro INTEGER NOT NULL DEFAULT 0, spec BLOB NOT NULL) STRICT""",
+    "CREATE INDEX job_live ON job (number) WHERE ended_ms = 0",
+    """CREATE TABLE job_parent (
+        child INTEGER NOT NULL, parent INTEGER NOT NULL,
+        PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE label (
+        name TEXT NOT NULL, value TEXT NOT NULL, job INTEGER NOT NULL,
+        PRIMARY KEY (name, value, job)) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE task_try (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, tries INTEGER NOT NULL,
+        reason TEXT NOT NULL, exit_code INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+        PRIMARY KEY (job, task)) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE idempotency (
+        key TEXT NOT NULL, actor TEXT NOT NULL, body_hash BLOB NOT NULL,
+        first_job INTEGER NOT NULL, jobs INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        PRIMARY KEY (actor, key)) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE site_wish (
+        site TEXT PRIMARY KEY, drained INTEGER NOT NULL, reason TEXT NOT NULL,
+        actor TEXT NOT NULL, time_ms INTEGER NOT NULL) STRICT""",
+    # The capacity check that no wrong plan can pass (A1).
+    """CREATE TABLE node (
+        site TEXT NOT NULL, name TEXT NOT NULL, declared INTEGER NOT NULL DEFAULT 1,
+        cpu_milli INTEGER NOT NULL, memory_bytes INTEGER NOT NULL,
+        disk_bytes INTEGER NOT NULL, accelerator_milli INTEGER NOT NULL,
+        cpu_used_milli INTEGER NOT NULL DEFAULT 0, memory_used_bytes INTEGER NOT NULL DEFAULT 0,
+        disk_used_bytes INTEGER NOT NULL DEFAULT 0,
+        accelerator_used_milli INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (site, name),
+        CHECK (cpu_used_milli >= 0 AND memory_used_bytes >= 0
+               AND disk_used_bytes >= 0 AND accelerator_used_milli >= 0)
+        ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE allocation (
+        number INTEGER PRIMARY KEY, job INTEGER NOT NULL, site TEXT NOT NULL,
+        flavor TEXT NOT NULL, shares BLOB NOT NULL, resources BLOB NOT NULL,
+        nodes INTEGER NOT NULL, tasks_set TEXT NOT NULL, price BLOB NOT NULL,
+        speed_milli INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        finish_ms INTEGER NOT NULL, held_micro INTEGER NOT NULL,
+        attempt INTEGER NOT NULL, state TEXT NOT NULL, driver_cursor TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        succeeded_set TEXT NOT NULL, failed_set TEXT NOT NULL,
+        started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,
+        tasks_ended INTEGER NOT NULL, wall_ms INTEGER NOT NULL, billed_ms INTEGER NOT NULL,
+        cpu_ms INTEGER NOT NULL, peak_memory_bytes INTEGER NOT NULL,
+        cost_micro INTEGER NOT NULL, reason TEXT NOT NULL) STRICT""",
+    "CREATE INDEX allocation_job ON allocation (job)",
+    "CREATE INDEX allocation_live ON allocation (number) WHERE state <> 'ended'",
+    # One row per attempt, for ever: the key that makes usage count once (M1).
+    """CREATE TABLE usage (
+        attempt TEXT PRIMARY KEY, allocation INTEGER NOT NULL, job INTEGER NOT NULL,
+        site TEXT NOT NULL, flavor TEXT NOT NULL, tasks INTEGER NOT NULL,
+        wall_ms INTEGER NOT NULL, billed_ms INTEGER NOT NULL, cpu_ms INTEGER NOT NULL,
+        peak_memory_bytes INTEGER NOT NULL, started_ms INTEGER NOT NULL,
+        ended_ms INTEGER NOT NULL, recorded_ms INTEGER NOT NULL) STRICT""",
+    """CREATE TABLE event (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, job INTEGER NOT NULL,
+        kind TEXT NOT NULL, text TEXT NOT NULL, actor TEXT NOT NULL, epoch INTEGER NOT NULL)
+        STRICT""",
+    "CREATE INDEX event_job ON event (job, seq)",
+    """CREATE TABLE receipt (
+        job INTEGER NOT NULL, cycle INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (job, cycle)) STRICT, WITHOUT ROWID""",
+    *LEDGER_DDL,
+)
+
+CAPACITY_TRIGGER = """CREATE TRIGGER node_capacity BEFORE UPDATE OF
+    cpu_used_milli, memory_used_bytes, disk_used_bytes, accelerator_used_milli ON node
+    WHEN (NEW.cpu_used_milli > OLD.cpu_used_milli AND NEW.cpu_used_milli > NEW.cpu_milli)
+      OR (NEW.memory_used_bytes > OLD.memory_used_bytes
+          AND NEW.memory_used_bytes > NEW.memory_bytes)
+      OR (NEW.disk_used_bytes > OLD.disk_used_bytes AND NEW.disk_used_bytes > NEW.disk_bytes)
+      OR (NEW.accelerator_used_milli > OLD.accelerator_used_milli
+          AND NEW.accelerator_used_milli > NEW.accelerator_milli)
+    BEGIN SELECT RAISE(ABORT, 'node over capacity'); END"""
+
+# A usage may never pass its node's capacity by growing. It may stand above it for a while when
+# an operator shrinks a node under running tasks, which is why this is no plain CHECK.
+SCHEMA: tuple[str, ...] = (*DDL, CAPACITY_TRIGGER)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database file with the settings that durability rests on, and assert them.
+
+    Raises:
+        UnavailableError: it cannot be opened.
+        DamageError: the settings did not take.
+    """
+    try:
+        conn = sqlite3.connect(
+            path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        conn.execute("PRAGMA journal_mode = WAL")
+        conn.execute("PRAGMA synchronous = FULL")
+        conn.execute("PRAGMA foreign_keys = ON")
+        conn.execute("PRAGMA temp_store = MEMORY")
+        conn.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+    except sqlite3.Error as error:
+        raise UnavailableError(
+            f"cannot open the database: {error}",
+            where=str(path),
+            hint="check that the folder exists, is writable, and the disk is not full",
+        ) from error
+    mode = conn.execute("PRAGMA journal_mode").fetchone()[0]
+    full = conn.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or full != 2:
+        raise DamageError(f"journal_mode={mode}, synchronous={full}", where=str(path))
+    return conn
+
+
+def ensure_schema(conn: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of a new file, or check that an old file has them at this version.
+
+    Raises:
+        DamageError: the file was written by another version, or is no database of ours.
+    """
+    try:
+        tables = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        version = conn.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise DamageError(
+            f"not a database: {error}", where=str(path), hint="restore it from a backup"
+        ) from error
+    if version == SCHEMA_VERSION:
+        return
+    if tables or version:
+        raise DamageError(
+            f"schema version {version}, this program needs {SCHEMA_VERSION}",
+            where=str(path),
+            hint="use the program version that wrote it, or migrate it",
+        )
+    conn.execute("BEGIN IMMEDIATE")
+    for statement in SCHEMA:
+        conn.execute(statement)
+    conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    conn.execute("COMMIT")

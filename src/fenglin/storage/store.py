@@ -1,0 +1,208 @@
+"""The embedded store: one SQLite file, one writer thread, one reading connection per thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from fenglin.errors import UnavailableError
+from fenglin.model.plan import Receipt
+from fenglin.ports.hub import Principal
+from fenglin.storage import books, commits, listings, loads, submits
+from fenglin.storage.rows import read_jobs
+from fenglin.storage.schema import connect, ensure_schema
+from fenglin.storage.writer import Writer
+from fenglin.wire.views import EventView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from fenglin.ledger.entry import Draft, Entry
+    from fenglin.model.reason import Reason
+    from fenglin.model.site import Site
+    from fenglin.ports.hub import Listing
+    from fenglin.ports.store import (
+        AllocationRecord,
+        Change,
+        JobRecord,
+        Loaded,
+        NewToken,
+        StartUnit,
+        SubmitRequest,
+    )
+    from fenglin.wire.views import JobView, LedgerCheck, Page, Statement, Submitted
+
+T = TypeVar("T")
+_RECEIPT = msgspec.json.Decoder(Receipt)
+
+
+class SqliteStore:
+    """Implements `ports.store.Store` on one file. Only one process may open it for writing."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file. Must be called inside a running event loop.
+
+        Raises:
+            UnavailableError: it cannot be opened.
+            DamageError: it is of another version or no database.
+        """
+        self.path = path
+        conn = connect(path)
+        ensure_schema(conn, path)
+        self._last_job = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()[0]
+        self._writer = Writer(conn)
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+
+    async def load(self, sites: Sequence[Site], now_ms: int) -> Loaded:
+        """See `ports.store.Store`."""
+
+        def work(conn: sqlite3.Connection) -> Loaded:
+            loaded = loads.take_over(conn, sites)
+            books.found(conn, now_ms)
+            return loaded
+
+        return await self._writer.run(work)
+
+    async def submit(self, request: SubmitRequest) -> tuple[list[Submitted], list[JobRecord]]:
+        """See `ports.store.Store`."""
+        return await self._writer.run(lambda conn: submits.insert(conn, request, self._take))
+
+    async def commit(self, change: Change) -> list[tuple[StartUnit, Reason]]:
+        """See `ports.store.Store`."""
+        return await self._writer.run(lambda conn: commits.write(conn, change))
+
+    async def set_site(
+        self, epoch: int, site: str, *, drained: bool, reason: str, actor: str, now_ms: int
+    ) -> None:
+        """See `ports.store.Store`."""
+
+        def work(conn: sqlite3.Connection) -> None:
+            commits.check_epoch(conn, epoch)
+            conn.execute(
+                "INSERT OR REPLACE INTO site_wish (site, drained, reason, actor, time_ms)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (site, int(drained), reason, actor, now_ms),
+            )
+
+        await self._writer.run(work)
+
+    async def add_token(self, token: NewToken) -> None:
+        """See `ports.store.Store`."""
+        values = (token.digest, token.name, token.scopes, token.account, token.created_ms)
+        await self._writer.run(
+            lambda conn: conn.execute(
+                "INSERT INTO token (digest, name, scopes, account, created_ms)"
+                " VALUES (?, ?, ?, ?, ?)",
+                values,
+            )
+        )
+
+    async def token(self, digest: bytes) -> Principal | None:
+        """See `ports.store.Store`."""
+        row = self._read(
+            "SELECT name, scopes, account FROM token WHERE digest = ? AND revoked_ms = 0",
+            (digest,),
+        ).fetchone()
+        return Principal(row[0], frozenset(row[1].split()), row[2]) if row else None
+
+    async def has_tokens(self) -> bool:
+        """Return whether any token is known."""
+        return self._read("SELECT 1 FROM token LIMIT 1", ()).fetchone() is not None
+
+    async def parents(self, numbers: Sequence[int]) -> dict[int, JobRecord]:
+        """See `ports.store.Store`."""
+        marks = ", ".join("?" * len(numbers))
+        found = read_jobs(self._conn(), f"number IN ({marks})", numbers)
+        return {job.number: job for job in found}
+
+    async def jobs(self, listing: Listing, account: str) -> Page[JobView]:
+        """See `ports.store.Store`."""
+        return self._guard(lambda conn: listings.list_jobs(conn, listing, account))
+
+    async def job(self, number: int, account: str) -> JobView | None:
+        """See `ports.store.Store`."""
+        return self._guard(lambda conn: listings.show_job(conn, number, account))
+
+    async def allocations_of(self, number: int) -> list[AllocationRecord]:
+        """See `ports.store.Store`."""
+        return self._guard(lambda conn: listings.allocations_of(conn, number))
+
+    async def events(self, number: int, after_seq: int, limit: int) -> list[EventView]:
+        """See `ports.store.Store`."""
+        rows = self._read(
+            "SELECT seq, time_ms, kind, text FROM event WHERE job = ? AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (number, after_seq, limit),
+        )
+        return [EventView(*row) for row in rows]
+
+    async def receipts(self, number: int, limit: int) -> list[Receipt]:
+        """See `ports.store.Store`."""
+        rows = self._read(
+            "SELECT body FROM receipt WHERE job = ? ORDER BY cycle LIMIT ?", (number, limit)
+        )
+        return [_RECEIPT.decode(row[0]) for row in rows]
+
+    async def post(self, epoch: int, drafts: Sequence[Draft], now_ms: int) -> list[Entry]:
+        """See `ports.store.Store`."""
+
+        def work(conn: sqlite3.Connection) -> list[Entry]:
+            commits.check_epoch(conn, epoch)
+            return books.append(conn, drafts, now_ms)
+
+        return await self._writer.run(work)
+
+    async def balances(self) -> dict[str, int]:
+        """See `ports.store.Store`."""
+        return self._guard(books.available_balances)
+
+    async def ledger_verify(self) -> LedgerCheck:
+        """See `ports.store.Store`."""
+        return await asyncio.to_thread(self._guard, books.verify)
+
+    async def ledger_statement(self, account: str, from_ms: int, to_ms: int) -> Statement:
+        """See `ports.store.Store`."""
+        return await asyncio.to_thread(
+            self._guard, lambda conn: books.statement(conn, account, from_ms, to_ms)
+        )
+
+    def ledger_entries(self) -> Iterator[Entry]:
+        """See `ports.store.Store`."""
+        return books.entries(self._conn())
+
+    async def close(self) -> None:
+        """See `ports.store.Store`."""
+        await self._writer.close()
+        for conn in self._readers:
+            conn.close()
+        self._readers.clear()
+
+    def _take(self, count: int) -> int:
+        """Reserve job numbers. Numbers of a submit that fails are never used again."""
+        first: int = self._last_job + 1
+        self._last_job += count
+        return first
+
+    def _conn(self) -> sqlite3.Connection:
+        """Return this thread's reading connection."""
+        conn = getattr(self._local, "conn", None)
+        if conn is None:
+            conn = self._local.conn = connect(self.path, read_only=True)
+            self._readers.append(conn)
+        return conn
+
+    def _read(self, query: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+        return self._guard(lambda conn: conn.execute(query, values))
+
+    def _guard(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a read; say a database error in our words."""
+        try:
+            return work(self._conn())
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the database refused: {error}", where="database") from error
