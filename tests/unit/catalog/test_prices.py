@@ -62,6 +62,11 @@ def test_the_task_minimum_is_what_the_other_lines_lack() -> None:
     assert total_micro(rate_usage(price, held, Usage(tasks=3, billed_ms=400_000))) == 400
 
 
+def test_a_minimum_of_one_micro_is_still_a_line() -> None:
+    lines = rate_usage(Price(task_minimum_micro=1), Resources(cpu_milli=1), Usage(tasks=1))
+    assert [(line.item, line.amount_micro) for line in lines] == [(PriceItem.TASK_MINIMUM, 1)]
+
+
 def test_a_task_is_billed_for_at_least_the_minimum_time() -> None:
     price = Price(core_hour_micro=3_600_000, task_minimum_ms=1_000)
     assert billed_ms(price, 1) == 1_000
@@ -100,6 +105,10 @@ def test_any_split_into_attempts_sums_within_half_a_micro_per_item_and_attempt(
             for used in (*parts, whole)
         ]
         assert abs(sum(amounts[:-1]) - amounts[-1]) <= Fraction(len(parts) + 1, 2)
+    # The minimum is due attempt by attempt, so splitting never makes a bill smaller.
+    together = total_micro(rate_usage(price, held, whole))
+    apart = sum(total_micro(rate_usage(price, held, used)) for used in parts)
+    assert apart >= together - Fraction(3 * (len(parts) + 1), 2)
 
 
 @given(PRICES, HELD, st.integers(0, 10**8), st.integers(0, 10**4))
