@@ -37,6 +37,7 @@ class FolderStaging:
         path = self._place(sha256)
         part = path.with_name(f".{sha256}.{secrets.token_hex(4)}")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return await self._write(path, part, sha256, chunks)
         except OSError as error:
             raise UnavailableError(
@@ -86,7 +87,6 @@ class FolderStaging:
     async def _write(
         self, path: Path, part: Path, sha256: str, chunks: AsyncIterator[bytes]
     ) -> int:
-        path.parent.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
         with part.open("xb") as file:
             async for chunk in chunks:
@@ -100,7 +100,7 @@ class FolderStaging:
                     hint="upload the file again",
                 )
             await asyncio.to_thread(_sync, file)
-        part.replace(path)
+        await asyncio.to_thread(part.replace, path)
         return size
 
     def _place(self, sha256: str) -> Path:
