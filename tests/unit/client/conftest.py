@@ -23,8 +23,15 @@ def no_hub():
     return fakehub.free_url()
 
 
-@pytest.fixture
-def hub():
-    """Run a scripted hub."""
-    with fakehub.fake_hub() as running:
+@pytest.fixture(scope="module")
+def server():
+    """Run one HTTP server for all tests of a file."""
+    with fakehub.serving() as running:
         yield running
+
+
+@pytest.fixture
+def hub(server):
+    """Return a hub without any script yet."""
+    server.hub = fakehub.FakeHub(f"http://127.0.0.1:{server.server_port}")
+    return server.hub

@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -33,10 +33,17 @@ class Play(NamedTuple):
 class FakeHub:
     """Scripts by (method, path); the last answer of a script stays."""
 
-    def __init__(self):
+    def __init__(self, url):
         self.asked = []
         self.scripts = {}
-        self.url = ""
+        self.url = url
+        self.held = None
+        self.reached = threading.Event()
+        self.release = threading.Event()
+
+    def hold(self, method, path):
+        """Let a request hang until `release` is set; `reached` tells that it has come."""
+        self.held = (method, path)
 
     def on(self, method, path, *plays):
         self.scripts[method, path] = [
@@ -55,17 +62,28 @@ class FakeHub:
 
 
 class Handler(BaseHTTPRequestHandler):
-    hub: FakeHub
-
     protocol_version = "HTTP/1.1"
     wbufsize = -1
+
+    def handle(self):
+        with suppress(ConnectionError, ValueError):  # the client may go away at any moment
+            super().handle()
+
+    def finish(self):
+        with suppress(ConnectionError, ValueError):
+            super().finish()
 
     def handle_one(self):
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.hub.asked.append(Asked(self.command, url.path, parse_qsl(url.query), headers, body))
-        self.play(self.hub.next(self.command, url.path))
+        self.server.hub.asked.append(
+            Asked(self.command, url.path, parse_qsl(url.query), headers, body)
+        )
+        if self.server.hub.held == (self.command, url.path):
+            self.server.hub.reached.set()
+            self.server.hub.release.wait(30)
+        self.play(self.server.hub.next(self.command, url.path))
 
     do_GET = do_POST = do_PUT = do_HEAD = handle_one  # noqa: N815 - the library's names
 
@@ -104,15 +122,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_hub():
-    hub = FakeHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": hub}))
+def serving():
+    """Serve until the block ends; whoever uses the server puts a `FakeHub` into `hub`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield hub
+        yield server
     finally:
         server.shutdown()
         server.server_close()
