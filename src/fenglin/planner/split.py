@@ -18,13 +18,10 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
     pending = draft.pending(grant.row)
     span_ms = piece_ms(grant.held, pending, draft.policy)
     left = pending - grant.slots
-    bundles = _bundles(draft, grant)
     starts: list[Start] = []
-    for figures, shares, slots in bundles:
+    for figures, shares, slots in _bundles(draft, grant):
         depth = piece_depth(span_ms, figures.task_ms, grant.runtime, draft.policy)
         more = min(depth - 1, left // slots) * slots
-        if len(bundles) == 1 and left - more < slots:
-            more = left  # nobody else would do the odd rest, so do not come back for it
         more = _affordable(draft, grant, figures, more)
         left -= more
         starts.append(_start(draft, grant, figures, shares, slots, slots + more))

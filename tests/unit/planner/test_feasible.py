@@ -1,0 +1,104 @@
+"""Every refusal has its typed reason and figures a person can act on."""
+
+from __future__ import annotations
+
+import pytest
+
+from fenglin.planner import explain, plan
+from fenglin.planner.policy import BALANCED
+
+POOL = """
+site  here general 2×4,8     1 0.1  licences=matlab:1
+site  card ai      1×4,8,2   1 0.1  accelerator=A100-80
+"""
+
+
+def only_option(snapshot, site, job=1):
+    receipt = explain(snapshot, BALANCED, plan(snapshot), job)
+    return next(option for option in receipt.options if option.site == site)
+
+
+@pytest.mark.parametrize(
+    ("job", "site", "reason", "evidence"),
+    [
+        ("1,1 sites=card", "here", "site_not_allowed", "the job allows only card"),
+        ("1,1 class=ai", "here", "class_differs", "needs ai, it is general"),
+        ("1,1,1", "here", "no_accelerator", "its nodes have no accelerator"),
+        ("1,1,1 model=H100", "card", "accelerator_model_differs", "needs H100, its cards are A100"),
+        ("8,1", "here", "cpu_exceeds_node", "needs 8 cores, a node has 4 cores"),
+        ("1,9", "here", "memory_exceeds_node", "needs 9GiB of memory, a node has 8GiB of memory"),
+        ("1,1,3", "card", "accelerators_exceed_node", "needs 3 cards, a node has 2 cards"),
+        ("1,1 nodes=3", "here", "too_few_nodes", "needs 3 nodes, it has 2"),
+        ("1,1 licences=maple:1", "here", "licence_unknown", "needs 1 of maple, the site has 0"),
+        ("1,1 licences=matlab:2", "here", "licence_unknown", "needs 2 of matlab, the site has 1"),
+    ],
+)
+def test_permanent_refusals(pool, job, site, reason, evidence):
+    option = only_option(pool(POOL + f"job 1 {job}"), site)
+    assert option.reason == reason
+    assert not option.reason.transient
+    assert option.evidence.startswith(evidence)
+    assert option.terms == ()
+    assert option.tasks == 0
+
+
+def test_job_that_fits_nowhere_says_what_would_make_it_fit(pool, why):
+    snapshot = pool(POOL + "job 1 1,10 class=general")
+    result = plan(snapshot)
+    assert why(result) == {1: "no_site_can_hold"}
+    receipt = explain(snapshot, BALANCED, result, 1)
+    assert receipt.change == "needs 2GiB of memory less per task to fit on here/std"
+
+
+@pytest.mark.parametrize(
+    ("site", "reason"),
+    [
+        ("state=drained why=upgrade", "site_drained"),
+        ("state=down why=timeout", "site_down"),
+        ("down=n0,n1", "node_down"),
+    ],
+)
+def test_out_of_service_is_transient_and_starts_nothing(pool, why, site, reason):
+    snapshot = pool(f"site here general 2×4,8 1 0.1 {site}\njob 1 1,1")
+    result = plan(snapshot)
+    assert result.starts == ()
+    assert why(result) == {1: reason}
+    option = only_option(snapshot, "here")
+    assert option.reason == reason
+    assert option.reason.transient
+
+
+def test_site_that_is_down_with_no_node_seen_may_still_come_back(pool, why):
+    snapshot = pool("site here general 0×4,8 1 0.1 state=down\njob 1 1,1")
+    assert why(plan(snapshot)) == {1: "site_down"}
+
+
+def test_site_without_nodes_can_never_hold(pool, why):
+    assert why(plan(pool("site here general 0×4,8 1 0.1\njob 1 1,1"))) == {1: "no_site_can_hold"}
+
+
+@pytest.mark.parametrize(
+    ("live", "job", "reason", "evidence"),
+    [
+        ("4×1,1", "1,1", "cpu_busy", "needs 1 core, at most 0 cores free on any node"),
+        ("1×1,7", "1,2", "memory_busy", "needs 2GiB of memory, at most 1GiB of memory free"),
+    ],
+)
+def test_busy_names_what_is_short(pool, why, live, job, reason, evidence):
+    snapshot = pool(f"site here general 1×4,8 1 0.1\nlive 9 here/n0 {live} 30\njob 1 {job}")
+    assert why(plan(snapshot)) == {1: reason}
+    assert only_option(snapshot, "here").evidence.startswith(evidence)
+
+
+def test_busy_card(pool, why):
+    text = "site c ai 1×4,8,1 1 0.1 accelerator=A100-80\nlive 9 c/n0 1×1,1,1 30\njob 1 1,1,1"
+    assert why(plan(pool(text))) == {1: "accelerator_busy"}
+
+
+def test_licences_limit_starts_and_are_returned(pool, why, starts):
+    text = "site s general 1×8,8 1 0 licences=m:3\njob 1 5×1,1 licences=m:1"
+    result = plan(pool(text))
+    assert starts(result) == ["1 s n0:3 3"]
+    assert why(result) == {1: "licence_busy"}
+    held = text + "\nlive 9 s/n0 2×1,1 30 licences=m:1"
+    assert starts(plan(pool(held))) == ["1 s n0:1 2"]  # one at once, two in turn
