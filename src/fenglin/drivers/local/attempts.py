@@ -23,13 +23,14 @@ from fenglin.errors import DriverError
 from fenglin.quantities.sizes import format_milli
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from fenglin.drivers.local.settings import LocalSettings
     from fenglin.ports.driver import StartOrder
 
 EPOCH = "epoch"
 RUNNER_ERRORS = "runner.err"
+TAIL_BYTES = 64
 LAUNCH = str(Path(__file__).with_name("launch.py"))
 # What a payload needs to be itself; everything else of the hub's environment stays with it.
 PASSED = ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
@@ -68,16 +69,16 @@ class Attempts:
         for base in (self._active, self._kept):
             path = base / name
             try:
-                os.stat(path)
+                path.stat()
             except FileNotFoundError:
                 continue
             return path
-        os.stat(self._active)
+        self._active.stat()
         return None
 
     def keys(self) -> frozenset[str]:
         """Return the keys of all attempts that are not forgotten."""
-        return frozenset(os.listdir(self._active))
+        return frozenset(path.name for path in self._active.iterdir())
 
     def start(self, order: StartOrder) -> None:
         """Make the folder, write the order, start a runner; find what is there already.
@@ -157,19 +158,13 @@ class Attempts:
             claim = claims.read(str(path))
             if claim is None and not path.exists():
                 return
-            if claim is not None and self.alive(claim):
+            if claim is not None and not _closed(path) and self.alive(claim):
                 raise DriverError(
                     f"attempt {key} still runs", where=self._where, hint="stop it first"
                 )
-            for name in os.listdir(path):
-                if name in (claims.CLAIM, JOURNAL) or name.endswith(".log"):
-                    continue
-                if name == RUNNER_ERRORS and (path / name).stat().st_size:
-                    continue
-                if (path / name).is_dir() and not (path / name).is_symlink():
-                    remove_tree(str(path / name))
-                else:
-                    (path / name).unlink()
+            for entry in list(path.iterdir()):
+                if not _worth_keeping(entry):
+                    _remove(entry)
             path.rename(self._kept / path.name)
         except OSError as error:
             raise _translated(error, self._where, effect_unknown=True) from error
@@ -229,6 +224,31 @@ class Attempts:
         )
 
 
+def _closed(path: Path) -> bool:
+    """Return whether the journal's last line is written; its runner may live a moment longer."""
+    try:
+        with (path / JOURNAL).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return b"\nD " in b"\n" + file.read()
+    except FileNotFoundError:
+        return False
+
+
+def _worth_keeping(entry: Path) -> bool:
+    """Return whether an entry of an ended attempt's folder stays."""
+    if entry.name == RUNNER_ERRORS:
+        return entry.stat().st_size > 0
+    return entry.name in (claims.CLAIM, JOURNAL) or entry.name.endswith(".log")
+
+
+def _remove(entry: Path) -> None:
+    """Remove a file, a link or a whole folder."""
+    if entry.is_dir() and not entry.is_symlink():
+        remove_tree(str(entry))
+    else:
+        entry.unlink()
+
+
 def _lines(order: StartOrder, log_cap_bytes: int) -> Iterator[tuple[str, str]]:
     """Yield the order file; the epoch stands first."""
     yield "epoch", str(order.epoch)
@@ -274,7 +294,7 @@ def _write(folder: Path, name: str, data: bytes) -> None:
     try:
         with open(draft, "xb", opener=_private) as file:
             file.write(data)
-        os.replace(draft, folder / name)
+        draft.replace(folder / name)
     except OSError:
         draft.unlink(missing_ok=True)
         raise
@@ -297,7 +317,7 @@ def _sync(path: Path) -> None:
 def _epoch_in(path: Path) -> int:
     """Return the number in the first line `epoch N`; -1 when there is no such file."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return int(file.readline().split()[1])
     except (FileNotFoundError, IndexError, ValueError):
         return -1
@@ -307,7 +327,9 @@ def _translated(error: OSError, where: str, *, effect_unknown: bool) -> DriverEr
     """Return what the operator is told."""
     hint = "see the system's log"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "the disk of the hub's data directory is full: free some space, work goes on by itself"
+        hint = (
+            "the disk of the hub's data directory is full: free some space, work goes on by itself"
+        )
     elif error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
         hint = "this machine is short of processes, memory or descriptors (ulimit -u, -n)"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH100, PTH120
 """The file the interpreter is given: `python -I -S -E launch.py ATTEMPT_DIR`.
 
 Isolated mode leaves our folder off the path; it is added so that `runner` loads as a package

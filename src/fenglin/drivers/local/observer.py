@@ -100,7 +100,7 @@ class Observer:
         alive = self._attempts.alive(claim)
         page, more = _page(folder, cursor)
         if not alive and not more and not page.done:
-            if not self._bury(key, folder, claim):
+            if not self._bury(key, folder, claim, cursor.offset):
                 return Observation(key, Presence.UNKNOWN, cursor=str(cursor))
             page, more = _page(folder, cursor)
         if alive:
@@ -129,11 +129,13 @@ class Observer:
         claims.take(str(folder), claims.Claim(0, 0, "", Reason.START_FAILED.value))
         return claims.read(str(folder)) or Presence.UNKNOWN
 
-    def _bury(self, key: str, folder: Path, claim: claims.Claim) -> bool:
+    def _bury(self, key: str, folder: Path, claim: claims.Claim, offset: int) -> bool:
         """Close the journal of a dead runner; return False while a task of it still lives.
 
         The ends are written into the journal itself, so that every later reader, from whatever
-        cursor, is told the same.
+        cursor, is told the same. A loss of power may have cut lines that the hub knows already
+        (the runner syncs every two seconds): the file is padded to the hub's offset, and tasks
+        whose start alone was left are told to have ended with the machine.
         """
         rebooted = claim.boot != self._attempts.boot
         if not rebooted and not _killed(key, claim):
@@ -148,32 +150,27 @@ class Observer:
                 return True
             # Usage is counted up to the last proof of life, not to the time of discovery.
             proof_ms = max(os.fstat(file).st_mtime_ns // 1_000_000, self._alive_ms.get(key, 0))
-            rows = [] if not data or data.endswith(b"\n") else [""]
-            rows += [
+            torn = bool(data) and not data.endswith(b"\n")
+            padding = "\n" * max(torn, offset - len(data))
+            rows = [
                 f"E {index} {start} {max(0, proof_ms - start)} {LOST_EXIT_CODE} {reason} 0 0 ."
                 for index, start in unended(data).items()
             ]
             rows += [f"D {reason} {self._now_ms()} .", ""]
-            _append(file, "\n".join(rows).encode())
+            _append(file, (padding + "\n".join(rows)).encode())
         finally:
             os.close(file)
         return True
 
 
 def _page(folder: Path, cursor: Cursor) -> tuple[Page, bool]:
-    """Return the next page and whether more follows it.
-
-    What is handed to the hub is on the disk before: a cursor never points past what a loss of
-    power would leave.
-    """
+    """Return the next page and whether more follows it."""
     try:
         file = os.open(folder / JOURNAL, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return Page(cursor, ()), False
     try:
         data = os.pread(file, PAGE_BYTES, cursor.offset)
-        if data:
-            os.fdatasync(file)
     finally:
         os.close(file)
     return read_page(data, cursor), len(data) == PAGE_BYTES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -109,8 +110,7 @@ def _check_machine(where: str) -> None:
     """Refuse a machine without what identity and waiting rest on."""
     try:
         os.close(os.pidfd_open(os.getpid()))
-        with open("/proc/self/stat", "rb"):
-            pass
+        Path("/proc/self/stat").read_bytes()
     except (AttributeError, OSError) as error:
         raise InputError(
             "this machine cannot run tasks: no pidfd_open or no /proc",

@@ -60,9 +60,7 @@ class LocalDriver:
         """Return what the configuration declares; the generation is this boot's id."""
         self._listen()
         settings = self._settings
-        return SiteReport(
-            settings.flavors, settings.nodes, settings.licences, self._attempts.boot
-        )
+        return SiteReport(settings.flavors, settings.nodes, settings.licences, self._attempts.boot)
 
     async def start(self, order: StartOrder) -> None:
         """Make the attempt exist, at most once per key.
@@ -185,7 +183,7 @@ class LocalDriver:
             raise DriverError(f"claim of {key} is unreadable", where=self._where) from error
         ended = claim is not None and (bool(claim.void) or has_ended(self._journal(folder), task))
         try:
-            with open(folder / f"{task}.log", "rb") as file:
+            with (folder / f"{task}.log").open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 file.seek(offset)
                 data = file.read(max(0, min(limit, READ_LIMIT_BYTES)))
@@ -217,7 +215,7 @@ class LocalDriver:
 def _open_poke(path: Path) -> int:
     """Open the FIFO for reading and writing, so that it never reports end-of-file."""
     try:
-        if not stat.S_ISFIFO(os.lstat(path).st_mode):
+        if not stat.S_ISFIFO(path.lstat().st_mode):
             path.unlink()
             os.mkfifo(path, 0o600)
     except FileNotFoundError:

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH108, PTH123
 """The right to run an attempt: taken once, by whoever links the file `claim` first.
 
 The content is complete before the name appears (a hard link of a finished file), so a claim

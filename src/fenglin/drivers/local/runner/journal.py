@@ -1,3 +1,4 @@
+# ruff: noqa: PTH120
 """The runner's record: an append-only file of one line per event, and the poke that tells of it.
 
     S INDEX PID UNIX_MS .                                             a task started

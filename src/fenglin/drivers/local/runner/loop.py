@@ -1,14 +1,15 @@
+# ruff: noqa: PTH123, SIM105, TID252
 """The runner's loop: start what fits, listen, reap, write down, until nothing is left."""
 
 from __future__ import annotations
 
 import os
 import select
-import sys
 import time
 
 from . import proc, watch
 from .order import indices
+from .output import TaskLog
 from .task import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -16,6 +17,7 @@ from .task import (
     RUN,
     SHORTAGES,
     STAGE,
+    Folders,
     Launcher,
     Slots,
     Task,
@@ -36,8 +38,6 @@ STOP = "stop"
 NEVER_S = float("inf")
 SHORTAGE_WAIT_S = 0.5
 STARTS_PER_ROUND = 64
-# A pipe holds at most this much, so what a task wrote before its end is drained completely.
-PIPE_BYTES = 2**20
 
 
 class Runner:
@@ -51,6 +51,7 @@ class Runner:
         self._start_ticks = start_ticks
         self._launcher = _patiently(lambda: Launcher(order, directory))
         self._slots = Slots(order)
+        self._folders = Folders(directory)
         self._indices = indices(order.tasks)
         self._next = next(self._indices, None)
         self._live: dict[int, Task] = {}
@@ -113,30 +114,29 @@ class Runner:
 
     def _begin(self, index: int, now_s: float) -> bool:
         """Start one task; return False when the machine is short of something just now."""
-        nodes = self._slots.take()
+        log = TaskLog(f"{self._directory}/{index}.log", self._order.log_cap_bytes)
+        nodes, folder = self._slots.take(), ""
         try:
-            task = Task(index, nodes, self._directory, self._order.log_cap_bytes)
-        except OSError as error:
-            self._slots.give(nodes)
-            if error.errno in SHORTAGES:
-                return False
-            print(f"task {index}: {error}", file=sys.stderr)
-            self._journal.ended(index, _unix_ms(), 0, NOT_EXECUTABLE, "start_failed", 0, 0)
-            return True
-        self._live[index] = task
-        self._listen(task, task.pipe, 0)
-        try:
-            if self._order.inputs:
-                task.phase = STAGE
-                self._fork(task, self._stage)
-                return True
-            return self._launch(task, now_s)
+            folder = self._folders.take()
+            task = Task(index, nodes, folder, log)
         except OSError as error:
             if error.errno not in SHORTAGES:
                 raise
-            self._release(task)
-            task.tidy()
+            self._slots.give(nodes)
+            if folder:
+                self._folders.give(folder)
             return False
+        self._live[index] = task
+        self._listen(task, task.pipe, 0)
+        if not self._order.inputs:
+            return self._launch(task, now_s)
+        task.phase = STAGE
+        try:
+            self._fork(task, self._stage)
+        except OSError:
+            self._release(task)
+            return False
+        return True
 
     def _launch(self, task: Task, now_s: float) -> bool:
         """Start the payload, one process per rank; return False on shortage, nothing started."""
@@ -157,7 +157,6 @@ class Runner:
             short = isinstance(error, OSError) and error.errno in SHORTAGES
             if short and not task.processes and not self._order.inputs:
                 self._release(task)
-                task.tidy()
                 return False
             self._refuse(task, error, short=short)
             return True
@@ -301,6 +300,8 @@ class Runner:
         elif task.phase == PUBLISH:
             if code:
                 task.exit_code, task.reason = 1, task.reason or "staging_failed"
+            else:
+                task.folder = ""  # the child has removed it
             self._finish(task)
         else:
             task.cpu_s += usage.ru_utime + usage.ru_stime
@@ -331,20 +332,21 @@ class Runner:
         if task.signal == proc.SIGKILL and not task.reason and not task.kill_at_s:
             task.log.note("killed from outside; often it is the kernel, out of memory")
         task.kill_at_s = 0.0
-        if task.ok and (self._order.artifacts or not task.tidy()):
-            task.phase = PUBLISH
-            self._publish_or_fail(task)
-        else:
-            task.tidy()
+        if not task.ok or (not self._order.artifacts and self._give_back(task)):
             self._finish(task)
-
-    def _publish_or_fail(self, task: Task) -> None:
-        """Start keeping the artifacts."""
+            return
+        task.phase = PUBLISH
         try:
             self._fork(task, self._publish)
         except OSError as error:
             task.log.note(f"cannot keep artifacts: {error}")
             self._fail(task, 1, "staging_failed")
+
+    def _give_back(self, task: Task) -> bool:
+        """Return the task's folder to the pool if it is clean."""
+        if task.folder and self._folders.give(task.folder):
+            task.folder = ""
+        return not task.folder
 
     def _finish(self, task: Task) -> None:
         """Write the task's end down and free what it held."""
@@ -364,11 +366,11 @@ class Runner:
         )
 
     def _release(self, task: Task) -> None:
-        """Close the task's output and free its slots."""
-        for _ in range(PIPE_BYTES // 2**20 + 1):
-            if not task.drain():
-                break
+        """Close the task's output and free its slots and its folder."""
+        task.drain()
         task.log.close()
+        if not self._give_back(task):
+            self._folders.keep(task.folder, task.index)
         self._unlisten(task.pipe)
         os.close(task.pipe_in)
         del self._live[task.index]
@@ -423,7 +425,12 @@ class Runner:
         timeout_s = self._order.timeout_ms / 1000
         self._check_at_s = NEVER_S
         for task in list(self._live.values()):
-            if timeout_s and task.phase == RUN and not task.kill_at_s and now_s >= task.started_s + timeout_s:
+            if (
+                timeout_s
+                and task.phase == RUN
+                and not task.kill_at_s
+                and now_s >= task.started_s + timeout_s
+            ):
                 self._terminate(task, "timeout", self._order.grace_ms)
             if task.kill_at_s and now_s >= task.kill_at_s:
                 task.signal_all(proc.SIGKILL)

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH100, PTH123, TID252
 """Entry of the runner: claim the attempt, then run it to its end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH105, PTH108, PTH208
 """A task's output on disk: the first half of the cap, and the end of what came after.
 
 The middle is dropped by writing the later part to two segments in turn; the older is thrown

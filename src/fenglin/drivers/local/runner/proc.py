@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123, PTH208
 """Who a process is (pid + start time + boot id), and how to end what a dead runner left.
 
 Field numbers are those of proc(5). A pid alone is never trusted: the kernel uses it again.

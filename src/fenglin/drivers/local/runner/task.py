@@ -1,3 +1,4 @@
+# ruff: noqa: PTH102, PTH104, PTH106, PTH113, PTH116, PTH208, TID252
 """One task as the runner sees it, its environment, and the making of its processes."""
 
 from __future__ import annotations
@@ -6,11 +7,11 @@ import errno
 import os
 
 from . import proc
-from .output import TaskLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .order import Order
+    from .output import TaskLog
 
 # Python ignores these two (SIGPIPE, SIGXFSZ); a payload must find them at their default.
 IGNORED_SIGNALS = (13, 25)
@@ -69,24 +70,18 @@ class Task:
         "wall_ms",
     )
 
-    def __init__(self, index: int, nodes: list[str], directory: str, log_cap_bytes: int) -> None:
-        """Make the folder and the output pipe.
+    def __init__(self, index: int, nodes: list[str], folder: str, log: TaskLog) -> None:
+        """Make the output pipe.
 
         Raises:
-            OSError: the disk is full or descriptors are used up; nothing is left behind then.
+            OSError: descriptors are used up.
         """
         self.index = index
         self.nodes = nodes
-        self.folder = f"{directory}/t{index}"
-        try:
-            os.mkdir(self.folder)
-            os.mkdir(f"{self.folder}/artifacts")
-            self.pipe, self.pipe_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
-            self.tidy()
-            raise
-        os.set_blocking(self.pipe_in, True)
-        self.log = TaskLog(f"{directory}/{index}.log", log_cap_bytes)
+        self.folder = folder
+        self.log = log
+        self.pipe, self.pipe_in = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.pipe, False)
         self.phase = RUN
         self.processes: dict[int, int] = {}
         self.started_s = 0.0
@@ -103,17 +98,6 @@ class Task:
     def ok(self) -> bool:
         """Return whether nothing has gone wrong so far."""
         return not self.exit_code and not self.reason
-
-    def tidy(self) -> bool:
-        """Remove the task's folders if they are empty; return whether they are gone."""
-        try:
-            os.rmdir(f"{self.folder}/artifacts")
-            os.rmdir(self.folder)
-        except FileNotFoundError:
-            return not os.path.exists(self.folder)
-        except OSError:
-            return False
-        return True
 
     def drain(self) -> bool:
         """Move what waits in the pipe to the log; return whether there may be more."""
@@ -212,6 +196,62 @@ class Launcher:
         env.update(self._user_env)
         env[proc.KEY_VARIABLE] = self._order.key
         return env
+
+
+class Folders:
+    """Working folders, used again while tasks leave them as they found them.
+
+    Making and removing folders for each task would cost four changes of the filesystem's
+    journal, which a hub that syncs its database on the same disk makes slow.
+    """
+
+    def __init__(self, directory: str) -> None:
+        """Take the attempt's folder."""
+        self._directory = directory
+        self._free: list[str] = []
+        self._made = 0
+        self._mode = 0
+
+    def take(self) -> str:
+        """Return an empty folder with an empty `artifacts` in it.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self._free:
+            return self._free.pop()
+        path = f"{self._directory}/w{self._made}"
+        os.mkdir(path)
+        try:
+            os.mkdir(f"{path}/artifacts")
+        except OSError:
+            os.rmdir(path)
+            raise
+        self._made += 1
+        self._mode = os.stat(path).st_mode
+        return path
+
+    def give(self, path: str) -> bool:
+        """Take a folder back if the task left nothing in it; return whether that was so."""
+        kept = f"{path}/artifacts"
+        try:
+            clean = (
+                os.listdir(path) == ["artifacts"]
+                and os.lstat(kept).st_mode == os.lstat(path).st_mode == self._mode
+                and not os.listdir(kept)
+            )
+        except OSError:
+            return False
+        if clean:
+            self._free.append(path)
+        return clean
+
+    def keep(self, path: str, index: int) -> None:
+        """Leave what a failed task made for people to look at, as `tINDEX`."""
+        try:
+            os.rename(path, f"{self._directory}/t{index}")
+        except OSError:
+            return  # it stays under its old name, which no other task gets
 
 
 class Slots:

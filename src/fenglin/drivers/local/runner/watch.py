@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123, PTH208
 """What a task uses now: memory of its process tree, size of its folder.
 
 A watch rather than a cgroup: it needs no privilege and costs a task that ends within half a

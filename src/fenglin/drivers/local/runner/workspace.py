@@ -1,3 +1,4 @@
+# ruff: noqa: PTH101, PTH102, PTH103, PTH104, PTH106, PTH108, PTH112, PTH116, PTH208, SIM105
 """A task's folder: what is brought in before it starts, what is kept after it succeeded.
 
 Runs in a forked child of the runner, so that a slow copy never holds up the other tasks. No
@@ -36,7 +37,7 @@ def bring(root: str, inputs: list[tuple[str, str, bool]]) -> None:
         try:
             parent = _open_parents(root, parts[:-1])
             try:
-                _place(parent, parts[-1], source, executable)
+                _place(parent, parts[-1], source, executable=executable)
             finally:
                 os.close(parent)
         except OSError as error:
@@ -65,7 +66,7 @@ def _open_parents(root: str, parts: list[str]) -> int:
     return here
 
 
-def _place(parent: int, name: str, source: str, executable: bool) -> None:
+def _place(parent: int, name: str, source: str, *, executable: bool) -> None:
     """Link a folder, link a file that nobody may write, copy any other."""
     info = os.stat(source)
     try:
@@ -107,7 +108,7 @@ def _copy_from(source: str, target: int, dir_fd: int | None = None) -> None:
         os.close(reader)
 
 
-def keep(  # noqa: PLR0913 - the folders of one task and the two ways to take from them
+def keep(
     cwd: str, own: str, patterns: list[str], inputs: list[str], target: str, *, move: bool
 ) -> list[str]:
     """Gather files matching the patterns, then publish `own/artifacts` as `target`.
