@@ -59,8 +59,14 @@ class Admission:
                 hint=problem,
             )
 
-    def receipt(self, spec: JobSpec, now_ms: int) -> Receipt:
-        """Plan the job against the present pool as if it were submitted now."""
+    def receipt(self, spec: JobSpec, now_ms: int, *, alone: bool = False) -> Receipt:
+        """Plan the job against the present pool as if it were submitted now.
+
+        Args:
+            spec: The job.
+            now_ms: Unix time.
+            alone: As if no other job waited.
+        """
         # Behind every real job, and never confused with one.
         number = 1 + max(self._pool.jobs, default=0)
         row = JobRow(
@@ -78,7 +84,7 @@ class Admission:
             estimate_ms=spec.estimate_ms,
             timeout_ms=spec.timeout_ms,
         )
-        snapshot = self._pool.snapshot(now_ms, (row,))
+        snapshot = self._pool.snapshot(now_ms, (row,), alone=alone)
         return explain(snapshot, self._policy, plan(snapshot, self._policy), number)
 
     def _why_never(self, spec: JobSpec) -> str:
@@ -94,7 +100,7 @@ class Admission:
             compute_class=spec.compute_class,
             sites=spec.sites,
         )
-        options = self.receipt(bare, 0).options
+        options = self.receipt(bare, 0, alone=True).options
         if any(option.reason is None or option.reason.transient for option in options):
             return ""
         named = [_line(option) for option in options[:MOST_NAMED]]

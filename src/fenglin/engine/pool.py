@@ -174,15 +174,23 @@ class Pool:
         )
         return self._shapes.setdefault(shape, shape)
 
-    def snapshot(self, now_ms: int, extra: Sequence[JobRow] = ()) -> Snapshot:
-        """Return the planner's picture of this moment."""
+    def snapshot(
+        self, now_ms: int, extra: Sequence[JobRow] = (), *, alone: bool = False
+    ) -> Snapshot:
+        """Return the planner's picture of this moment.
+
+        Args:
+            now_ms: Unix time.
+            extra: Jobs that are asked about but not stored.
+            alone: Leave the stored jobs that wait out of it.
+        """
         return build(
             index=self.cycle,
             now_ms=now_ms,
             sites=[status.effective() for status in self.sites.values()],
             queues=self.queues,
             accounts=self.balances,
-            jobs=[*self._rows.values(), *extra],
+            jobs=list(extra) if alone else [*self._rows.values(), *extra],
             shares=list(self._share_rows()),
         )
 
