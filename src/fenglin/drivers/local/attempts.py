@@ -20,6 +20,7 @@ from fenglin.drivers.local.runner.loop import CONTROL, STOP
 from fenglin.drivers.local.runner.order import ORDER, encode
 from fenglin.drivers.local.runner.workspace import remove_tree
 from fenglin.errors import DriverError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.quantities.sizes import format_milli
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Attempts:
             # The runner starts while we sync: after a loss of power neither would be there.
             if self.unclaimed_pid(order.key) <= 0:
                 self.spawned[order.key] = self._spawn(path)
+                crash_point("c4")
             _sync(path / ORDER)
             _sync(path)
             _sync(self._active)
@@ -130,6 +132,7 @@ class Attempts:
             _write(path, STOP, str(max(0, grace_ms)).encode())
             _sync(path / STOP)
             _sync(path)
+            crash_point("c8")
             if claims.take(str(path), claims.Claim(0, 0, "", "cancelled")):
                 _sync(path)
                 _sync(self._active)

@@ -1,0 +1,84 @@
+"""An attempt on the mock site: all its starts and ends are known when it begins."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from fenglin.model.allocation import TaskEnd
+from fenglin.model.reason import Reason
+from fenglin.quantities.taskset import TaskSet
+
+if TYPE_CHECKING:
+    from fenglin.drivers.mock.script import Behaviour
+    from fenglin.ports.driver import StartOrder
+
+STOPPED_EXIT_CODE = 143
+LOST_EXIT_CODE = 137
+
+
+class Timeline:
+    """Tasks run in rising order of index on `slots` slots, each as soon as one is free."""
+
+    def __init__(self, order: StartOrder, begin_ms: int, behaviour: Behaviour) -> None:
+        """Lay out every task from `begin_ms` (Unix time) on."""
+        self.order = order
+        self._ends: list[TaskEnd] = []
+        self._closed_ms: int | None = None
+        self._reason: Reason | None = None
+        free = [begin_ms] * order.slots
+        for index in TaskSet.parse(order.tasks):
+            outcome = behaviour(order, index)
+            start_ms = heapq.heappop(free)
+            heapq.heappush(free, start_ms + outcome.wall_ms)
+            failed = Reason.EXIT_CODE if outcome.exit_code else None
+            self._ends.append(
+                TaskEnd(
+                    index, start_ms, outcome.wall_ms, outcome.exit_code, outcome.reason or failed
+                )
+            )
+        self._ends.sort(key=_end_ms)
+
+    def close(self, now_ms: int, reason: Reason) -> None:
+        """End what runs now; drop what has not started. Only the first time counts."""
+        if self._closed_ms is not None or self.done(now_ms):
+            return
+        code = STOPPED_EXIT_CODE if reason is Reason.CANCELLED else LOST_EXIT_CODE
+        kept = []
+        for end in self._ends:
+            if _end_ms(end)[0] <= now_ms:
+                kept.append(end)
+            elif end.started_ms <= now_ms:
+                wall_ms = now_ms - end.started_ms
+                kept.append(TaskEnd(end.index, end.started_ms, wall_ms, code, reason))
+        self._ends = sorted(kept, key=_end_ms)
+        self._closed_ms, self._reason = now_ms, reason
+
+    def ends(self, now_ms: int) -> tuple[TaskEnd, ...]:
+        """Return the ends up to now, in the order in which they happened."""
+        return tuple(end for end in self._ends if _end_ms(end)[0] <= now_ms)
+
+    def starts_ms(self, now_ms: int) -> list[int]:
+        """Return the times of the starts up to now, sorted."""
+        return sorted(end.started_ms for end in self._ends if end.started_ms <= now_ms)
+
+    def done(self, now_ms: int) -> bool:
+        """Return whether nothing follows."""
+        if self._closed_ms is not None:
+            return True
+        return not self._ends or _end_ms(self._ends[-1])[0] <= now_ms
+
+    @property
+    def reason(self) -> Reason | None:
+        """Return why it was closed early; None when it was not."""
+        return self._reason
+
+    def next_ms(self, now_ms: int) -> int | None:
+        """Return the time of the next start or end; None when nothing follows."""
+        times = [t for end in self._ends for t in (end.started_ms, _end_ms(end)[0]) if t > now_ms]
+        return min(times, default=None)
+
+
+def _end_ms(end: TaskEnd) -> tuple[int, int]:
+    """Return the order of ends: time, then index."""
+    return end.started_ms + end.wall_ms, end.index
