@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fenglin.cli.files import replacing
-from fenglin.cli.humane import age, now_ms
+from fenglin.cli.humane import age, count, now_ms
 from fenglin.cli.output import Column, Output, safe, write_data, write_table
 from fenglin.errors import DamageError, InputError
 from fenglin.quantities.sizes import format_bytes
@@ -51,7 +51,7 @@ def bring(client: Client, job_id: str, found: Sequence[ArtifactView], folder: Pa
                     where=f"{job_id}: {one.path}",
                     hint="the job may still be writing it; try again when the job has ended",
                 )
-    sys.stderr.write(f"{len(found)} files in {safe(str(folder))}\n")
+    sys.stderr.write(f"{count(len(found), 'file')} in {safe(str(folder))}\n")
 
 
 def _target(folder: Path, path: str) -> Path:

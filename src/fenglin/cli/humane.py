@@ -27,12 +27,19 @@ def span(from_ms: int, to_ms: int) -> str:
 
 
 def ahead(moment_ms: int, now: int) -> str:
-    """Return `in 5m` for a moment to come, `5m ago` for a past one, empty for none."""
+    """Return `in 5m` for a moment to come, `now`, `5m ago` for a past one, empty for none."""
     if not moment_ms:
         return ""
-    if moment_ms >= now:
+    if abs(moment_ms - now) < 1_000:
+        return "now"
+    if moment_ms > now:
         return f"in {span(now, moment_ms)}"
     return f"{span(moment_ms, now)} ago"
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 task` or `2 tasks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def moment(moment_ms: int) -> str:

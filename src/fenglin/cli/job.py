@@ -16,6 +16,7 @@ from fenglin.cli.output import (
     write,
     write_data,
     write_fields,
+    write_line,
     write_table,
 )
 from fenglin.cli.session import (
@@ -240,7 +241,7 @@ def cancel_jobs(
             job = client.cancel(job_id)
             jobs.append(job)
             if output is Output.TABLE:
-                write_table((Column("ID"), Column("STATE")), [(job.id, job.state)], header=False)
+                write_line(job.id, job.state)
                 flush()
     if output is not Output.TABLE:
         write_data(jobs[0] if len(jobs) == 1 else {"items": jobs}, output)
@@ -263,8 +264,8 @@ def wait_for_jobs(
     with hub_client(hub) as client:
         jobs = wait_for(client, job_ids, timeout_s)
     if output is Output.TABLE:
-        rows = [(job.id, job.state, job.reason) for job in jobs]
-        write_table((Column("ID"), Column("STATE"), Column("REASON")), rows, header=False)
+        for job in jobs:
+            write_line(job.id, job.state, job.reason)
     else:
         write_data(jobs[0] if len(jobs) == 1 else {"items": jobs}, output)
     raise typer.Exit(exit_code(jobs))

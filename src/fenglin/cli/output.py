@@ -141,6 +141,11 @@ def table_lines(
     return lines
 
 
+def write_line(*cells: str) -> None:
+    """Write cells on one line, two blanks apart; empty ones are left out."""
+    write("  ".join(safe(cell) for cell in cells if cell) + "\n")
+
+
 def write_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Write `name  value` lines, the values aligned; empty values are left out."""
     shown = [(name, safe(value)) for name, value in fields if value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fenglin.cli.humane import ahead, moment, money
+from fenglin.cli.humane import ahead, count, moment, money
 from fenglin.cli.output import Column, safe, write, write_fields, write_table
 
 if TYPE_CHECKING:
@@ -37,10 +37,14 @@ _TERM_COLUMNS = (
 def write_explanation(explanation: Explanation, now: int) -> None:
     """Print why a job is where it is: its newest receipt, its decisions, its story."""
     receipt = explanation.receipt
+    if receipt is None and explanation.decisions:
+        receipt = explanation.decisions[-1]
     fields = [("job", explanation.job), ("state", explanation.state)]
     if receipt is None:
         write_fields([*fields, ("receipt", "none: no plan has considered it")])
     else:
+        if explanation.receipt is None:
+            fields.append(("receipt", "of its last start; nothing waits any more"))
         write_fields([*fields, *_receipt_fields(receipt, now)])
         _write_options(receipt, now)
     starts = [one for one in explanation.decisions if one.started and one != receipt]
@@ -70,8 +74,8 @@ def _receipt_fields(receipt: Receipt, now: int) -> list[tuple[str, str]]:
     """Return the lines above the options."""
     waits = receipt.reason.value if receipt.reason is not None else ""
     return [
-        ("starts now", f"{receipt.started} tasks" if receipt.started else ""),
-        ("waiting", f"{receipt.waiting} tasks" if receipt.waiting else ""),
+        ("starts now", count(receipt.started, "task") if receipt.started else ""),
+        ("waiting", count(receipt.waiting, "task") if receipt.waiting else ""),
         ("waits for", waits),
         ("position", str(receipt.position) if receipt.position else ""),
         ("start", _when(receipt.start_ms, now)),
@@ -132,7 +136,7 @@ def _given(receipt: Receipt) -> str:
         for one in receipt.options
         if one.tasks
     )
-    return f"{receipt.started} tasks started" + (f" ({shares})" if shares else "")
+    return f"{count(receipt.started, 'task')} started" + (f" ({shares})" if shares else "")
 
 
 def _write_story(story: Sequence[EventView]) -> None:

@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fenglin.cli.humane import age, money, now_ms, used_of
+from fenglin.cli.humane import age, count, money, now_ms, used_of
 from fenglin.cli.listing import Cut, Layout, show_page
-from fenglin.cli.output import Column, Output, write, write_data, write_fields, write_table
+from fenglin.cli.output import (
+    Column,
+    Output,
+    write,
+    write_data,
+    write_fields,
+    write_line,
+    write_table,
+)
 from fenglin.cli.session import (
     AllOption,
     HubOption,
@@ -136,8 +144,8 @@ def resume_site(
 def _show_state(site: SiteView, output: Output) -> None:
     """Print what became of a site."""
     if output is Output.TABLE:
-        cells = (site.name, site.state, f"{site.running_tasks} tasks running", site.state_reason)
-        write_table((Column(""),) * len(cells), [cells], header=False)
+        running = f"{count(site.running_tasks, 'task')} running"
+        write_line(site.name, site.state, running, site.state_reason)
     else:
         write_data(site, output)
 
@@ -160,7 +168,7 @@ def _show(site: SiteView, output: Output) -> None:
             ("cores", used_of(site.cpu_used_milli, site.cpu_milli, "milli")),
             ("memory", used_of(site.memory_used_bytes, site.memory_bytes, "bytes")),
             ("cards", used_of(site.accelerator_used_milli, site.accelerator_milli, "milli")),
-            ("running", f"{site.running_tasks} tasks"),
+            ("running", count(site.running_tasks, "task")),
             ("seen", f"{age(site.seen_ms, now)} ago" if site.seen_ms else "never"),
         ]
     )

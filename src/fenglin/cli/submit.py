@@ -56,11 +56,11 @@ def submit(
         except (FenglinError, KeyboardInterrupt):
             _tell_stored(stored, output)
             raise
-        code = 0
-        if wait:
-            code = _wait(client, stored, timeout_s)
-        if output is not Output.TABLE:
-            write_data(stored[0] if len(stored) == 1 else {"items": stored}, output)
+        try:
+            code = _wait(client, stored, timeout_s) if wait else 0
+        finally:  # whatever became of the waiting, the jobs exist and must be named
+            if output is not Output.TABLE:
+                write_data(stored[0] if len(stored) == 1 else {"items": stored}, output)
     raise typer.Exit(code)
 
 

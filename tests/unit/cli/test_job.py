@@ -132,6 +132,15 @@ def test_explain(fenglin, hub):
     assert json.loads(fenglin("job", "explain", "j7", "-o", "json").out)["receipt"]["position"] == 2
 
 
+def test_explain_an_ended_job_by_its_last_decision(fenglin, hub):
+    explanation = {"job": "j7", "state": "succeeded", "receipt": None, "decisions": [RECEIPT]}
+    hub.on("GET", "/v1/jobs/j7/explain", explanation)
+    out = fenglin("job", "explain", "j7").out
+    assert "of its last start" in out
+    assert "812000 ms" in out
+    assert "Earlier" not in out
+
+
 def test_explain_a_job_that_no_plan_has_seen(fenglin, hub):
     hub.on("GET", "/v1/jobs/j7/explain", {"job": "j7", "state": "held", "receipt": None})
     assert "no plan has considered it" in fenglin("job", "explain", "j7").out

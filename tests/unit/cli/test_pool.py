@@ -1,11 +1,18 @@
 """Sites, nodes, queues, the ledger and the picture of it all."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
 from fenglin.cli.top import bar
 
+FENGLIN = "import sys; from fenglin.cli import main; sys.exit(main(sys.argv[1:]))"
 GIB = 2**30
 SITE = {
     "name": "here", "provider": "us", "driver": "local", "placement": "node", "state": "active",
@@ -36,6 +43,13 @@ STATEMENT = {
         "job": "j7", "job_name": "sky", "site": "here", "flavor": "general", "item": "core-hour",
         "quantity": "1.5", "unit": "h", "price_micro": 120_000, "amount_micro": 1_234_567,
     }],
+}  # fmt: skip
+
+
+POOL = {
+    "hub": "hub1", "version": "9.9", "now_ms": 62_000, "leader": True, "epoch": 3, "cycle": 8,
+    "cycle_ms": 1.25, "pending_jobs": 2, "running_jobs": 1, "pending_tasks": 40,
+    "running_tasks": 3, "finished_tasks": 1, "sites": [SITE], "queues": [QUEUE],
 }  # fmt: skip
 
 
@@ -162,12 +176,7 @@ def test_export_to_nowhere_says_where(fenglin, hub, play, tmp_path):
 
 
 def test_top_once(fenglin, hub, job):
-    pool = {
-        "hub": "hub1", "version": "9.9", "now_ms": 62_000, "leader": True, "epoch": 3, "cycle": 8,
-        "cycle_ms": 1.25, "pending_jobs": 2, "running_jobs": 1, "pending_tasks": 40,
-        "running_tasks": 3, "finished_tasks": 1, "sites": [SITE], "queues": [QUEUE],
-    }  # fmt: skip
-    hub.on("GET", "/v1/overview", pool)
+    hub.on("GET", "/v1/overview", POOL)
     running = job(name="\x1b[2Jsky", expected_finish_ms=92_000)
     hub.on("GET", "/v1/jobs", {"items": [running], "next": "", "total": 1})
     done = fenglin("top", "--once")
@@ -178,6 +187,27 @@ def test_top_once(fenglin, hub, job):
     assert "[#####...............]" in done.out
     assert done.out.splitlines()[-1].split()[-3:] == ["1m", "in", "30s"]
     assert ("state", "running") in hub.asked[1].query
+
+
+def test_live_top_leaves_the_terminal_as_it_was(hub):
+    hub.on("GET", "/v1/overview", POOL)
+    hub.on("GET", "/v1/jobs", {"items": [], "next": "", "total": 0})
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", FENGLIN, "top", "--interval", "0.2", "--hub", hub.url]
+    running = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"no job is running" not in seen:
+        seen += os.read(ours, 10_000)
+    running.send_signal(signal.SIGINT)
+    with suppress(OSError):  # Linux tells the end of a terminal by an error
+        while more := os.read(ours, 10_000):
+            seen += more
+    os.close(ours)
+    assert running.wait() == 0
+    for begin, end in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h")):
+        assert seen.count(begin) == seen.count(end) == 1
+    assert b"Traceback" not in seen
 
 
 @pytest.mark.parametrize(

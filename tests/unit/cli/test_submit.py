@@ -141,6 +141,14 @@ def test_wait_tells_the_end(fenglin, hub, write, job, state, code):
     assert f"j7 {state} (why)" in done.err
 
 
+def test_job_is_named_although_the_waiting_failed(fenglin, hub, write, play):
+    hub.on("POST", "/v1/jobs", stored("j7"))
+    hub.on("GET", "/v1/jobs/j7/wait", play(500, {"code": "internal", "what": "broken"}))
+    done = fenglin("submit", write("a.yaml", JOB.format(name="a")), "--wait", "-o", "json")
+    assert done.code == 1
+    assert json.loads(done.out)["id"] == "j7"
+
+
 def test_timeout_without_wait_is_refused(fenglin, hub, write):
     done = fenglin("submit", write("a.yaml", JOB.format(name="a")), "--timeout", "9s")
     assert done.code == 2
