@@ -10,7 +10,7 @@ from fenglin.cli.output import Column, safe, write, write_fields, write_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fenglin.planner.result import Option, Receipt
+    from fenglin.client import Option, Receipt
     from fenglin.wire.views import DryRun, EventView, Explanation
 
 _OPTION_COLUMNS = (

@@ -3,5 +3,16 @@
 from fenglin.client.client import TERMINAL_STATES, Client, LogPiece
 from fenglin.client.retry import Retry
 from fenglin.client.settings import Settings, load_settings
+from fenglin.planner.result import Option, Receipt, Term
 
-__all__ = ["TERMINAL_STATES", "Client", "LogPiece", "Retry", "Settings", "load_settings"]
+__all__ = [
+    "TERMINAL_STATES",
+    "Client",
+    "LogPiece",
+    "Option",
+    "Receipt",
+    "Retry",
+    "Settings",
+    "Term",
+    "load_settings",
+]
