@@ -1,7 +1,9 @@
 """Fixtures that need a hub on the wire."""
 
 import importlib.util
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -35,3 +37,21 @@ def hub(server):
     """Return a hub without any script yet."""
     server.hub = fakehub.FakeHub(f"http://127.0.0.1:{server.server_port}")
     return server.hub
+
+
+class Mortal(NamedTuple):
+    """A hub that a test may stop, and how."""
+
+    url: str
+    hub: object
+    stop: object
+
+
+@pytest.fixture
+def mortal():
+    """Run a hub for this test alone."""
+    with ExitStack() as stack:
+        server = stack.enter_context(fakehub.serving())
+        url = f"http://127.0.0.1:{server.server_port}"
+        server.hub = fakehub.FakeHub(url)
+        yield Mortal(url, server.hub, stack.close)

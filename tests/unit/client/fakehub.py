@@ -101,7 +101,8 @@ class Handler(BaseHTTPRequestHandler):
         raw = isinstance(play.body, bytes)
         data = play.body if raw else json.dumps(play.body).encode()
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
+        if "Content-Length" not in (play.headers or {}):
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)

@@ -173,6 +173,44 @@ def greet(server):
         connection.sendall(b"220 mail ready\r\n")
 
 
+def test_refusal_of_an_upload_that_is_not_read_is_still_heard(pauses):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: refuse(server), daemon=True)
+        thread.start()
+        sut = Client(Transport(f"http://127.0.0.1:{server.getsockname()[1]}", sleep=pauses.append))
+        with pytest.raises(LimitError, match="the disk quota"):
+            sut.put_blob("ab", bytes(32 << 20))
+        sut.close()
+        thread.join()
+    assert pauses == []
+
+
+def refuse(server):
+    body = b'{"code": "over_limit", "what": "the disk quota"}'
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def test_a_hub_that_was_there_is_waited_for(mortal, pauses):
+    sut = Client(Transport(mortal.url, retry=Retry(tries=4), sleep=pauses.append))
+    mortal.hub.on("GET", "/v1/jobs/j7", job())
+    sut.job("j7")
+    sut.close()
+    mortal.stop()
+    with pytest.raises(UnavailableError):
+        sut.job("j7")
+    assert len(pauses) == 3
+
+
+def test_stream_shorter_than_announced_is_no_whole_answer(sut, hub, play):
+    short = play(200, b"abc", {"Content-Length": "9", "Connection": "close"})
+    hub.on("GET", "/v1/jobs/j7/artifacts/a", short)
+    with pytest.raises(UnavailableError), sut.artifact("j7", "a") as pieces:
+        list(pieces)
+
+
 def test_one_connection_serves_many_calls(hub, sut):
     hub.on("GET", "/v1/jobs/j7", job())
     sut.job("j7")
