@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fenglin.drivers.local import attempts
+from fenglin.drivers.local import attempts, observer
 from fenglin.drivers.local.runner import claim, proc
 from fenglin.errors import DriverError
 from fenglin.model.allocation import Share
@@ -101,6 +101,19 @@ def test_500_tasks_are_counted_once_under_any_cursors(site):
     assert site.wakes > 0
 
 
+def test_a_long_backlog_is_read_in_pages_without_waiting(site, monkeypatch):
+    site.run(site.order("true", tasks="0-49"))
+    monkeypatch.setattr(observer, "PAGE_BYTES", 500)
+    site.hub()
+    site.wakes = 0
+    first = site.look()
+    assert first.presence is Presence.RUNNING
+    assert 0 < len(first.ends) < 50
+    assert site.wakes == 1
+    ends, _ = site.finish()
+    assert sorted(end.index for end in ends) == list(range(50))
+
+
 def test_killed_runner_is_reported_and_nothing_of_it_lives_on(site):
     script = "setsid sh -c 'echo $$; exec sleep 302' & echo $$; exec sleep 303"
     site.start(site.order(script=script, tasks="0-5", shares=(Share("n0", 2),)))
@@ -150,7 +163,7 @@ def test_reboot_is_told_apart_and_a_cut_journal_is_padded(site):
     assert seen.reason is Reason.NODE_REBOOTED
 
 
-@pytest.mark.parametrize("torn", [b"E 0 17000000", b"E 0 1 2 0 - 3 4", b"D - 12"])
+@pytest.mark.parametrize("torn", [b"E 0 17000000", b"E 0 1 2 0 - 3 4 ", b"D - 12 "])
 def test_a_torn_line_is_no_event(site, torn):
     site.start(site.order("sleep", "307"))
     cursor = site.wait(lambda: (s := site.look()).started and s, "its start").cursor
@@ -167,6 +180,7 @@ def test_a_torn_line_is_no_event(site, torn):
 
 def test_stop_before_start_forbids_it_for_ever(site):
     site.stop()
+    assert site.look().reason is Reason.CANCELLED
     site.start(site.order(script=f"echo ran >> {site.directory}/truth"))
     ends, seen = site.finish()
     assert (ends, seen.reason) == ([], Reason.CANCELLED)

@@ -52,6 +52,7 @@ class Attempts:
         self._kept = self._root / "kept"
         self._where = where
         self._log_cap_bytes = settings.log_cap_bytes
+        self._nice = settings.nice
         names = {*PASSED, *settings.pass_env}
         self._env = {k: v for k, v in os.environ.items() if k in names or k.startswith("LC_")}
         self.boot = proc.boot_id()
@@ -99,7 +100,7 @@ class Attempts:
             if claims.read(str(path)) is not None:
                 return
             if made or not (path / ORDER).exists():
-                _write(path, ORDER, encode(_lines(order, self._log_cap_bytes)))
+                _write(path, ORDER, encode(_lines(order, self._log_cap_bytes, self._nice)))
             # The runner starts while we sync: after a loss of power neither would be there.
             if self.unclaimed_pid(order.key) <= 0:
                 self.spawned[order.key] = self._spawn(path)
@@ -252,7 +253,7 @@ def _remove(entry: Path) -> None:
         entry.unlink()
 
 
-def _lines(order: StartOrder, log_cap_bytes: int) -> Iterator[tuple[str, str]]:
+def _lines(order: StartOrder, log_cap_bytes: int, nice: int) -> Iterator[tuple[str, str]]:
     """Yield the order file; the epoch stands first."""
     yield "epoch", str(order.epoch)
     for name in ("key", "hub", "job", "job_name", "site", "flavor", "tasks", "task_count"):
@@ -262,6 +263,7 @@ def _lines(order: StartOrder, log_cap_bytes: int) -> Iterator[tuple[str, str]]:
     for share in order.shares:
         yield "share", f"{share.slots} {share.node}"
     yield "nodes", str(order.nodes)
+    yield "nice", str(nice)
     yield "cpus", format_milli(order.resources.cpu_milli)
     yield "memory_bytes", str(order.resources.memory_bytes)
     yield "disk_bytes", str(order.resources.disk_bytes)

@@ -35,15 +35,17 @@ KILL_POLL_S = 0.01
 
 
 class Observer:
-    """Looks at attempts; one pass at a time, from a worker thread."""
+    """Looks at attempts; one pass at a time, from a worker thread.
 
-    def __init__(
-        self, attempts: Attempts, now_ms: Callable[[], int], wake: Callable[[], None]
-    ) -> None:
-        """Take the folders, the clock of the context, and whom to call when more can be read."""
+    Attributes:
+        unread: Whether the last pass left news for the next, since one pass reads a page only.
+    """
+
+    def __init__(self, attempts: Attempts, now_ms: Callable[[], int]) -> None:
+        """Take the folders and the clock of the context."""
         self._attempts = attempts
         self._now_ms = now_ms
-        self._wake = wake
+        self.unread = False
         self._quiet: dict[str, tuple[Observation, float]] = {}
         self._alive_ms: dict[str, int] = {}
 
@@ -51,6 +53,7 @@ class Observer:
         """Return one observation per key."""
         now_s = time.monotonic()
         self._attempts.reap()
+        self.unread = False
         result = []
         for key, cursor in cursors.items():
             quiet = self._quiet.get(key)
@@ -105,8 +108,7 @@ class Observer:
             page, more = _page(folder, cursor)
         if alive:
             self._alive_ms[key] = self._now_ms()
-        if more:
-            self._wake()
+        self.unread = self.unread or more
         return Observation(
             key,
             Presence.ENDED if page.done else Presence.RUNNING,

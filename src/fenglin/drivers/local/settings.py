@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import DriverContext
 
 T = TypeVar("T")
-ALLOWED = ("flavors", "licences", "log_cap", "nodes", "pass_env")
+ALLOWED = ("flavors", "licences", "log_cap", "nice", "nodes", "pass_env")
+MOST_NICE = 19
 
 
 class LocalSettings(Struct, frozen=True):
@@ -32,6 +33,8 @@ class LocalSettings(Struct, frozen=True):
         nodes: Their nodes.
         licences: (name, count), sorted.
         log_cap_bytes: Most output kept per task, whatever a job asks for (`log_cap`).
+        nice: Added to the niceness of tasks: 0 the hub's own, 19 the least favoured. Shares of
+            one machine get unlike speeds by it.
         pass_env: Names of the hub's variables that tasks see besides the usual few.
     """
 
@@ -39,6 +42,7 @@ class LocalSettings(Struct, frozen=True):
     nodes: tuple[Node, ...]
     licences: tuple[tuple[str, int], ...] = ()
     log_cap_bytes: int = LOG_CAP_BYTES
+    nice: int = 0
     pass_env: tuple[str, ...] = ()
 
 
@@ -74,7 +78,10 @@ def _read(settings: Mapping[str, object], where: str) -> LocalSettings:
         cap_bytes = parse_bytes(cap)
     except FenglinError as error:
         raise InputError(error.what, where=f"{where}.log_cap", hint=error.hint) from error
-    return LocalSettings(flavors, nodes, licences, cap_bytes, _names(settings, where))
+    nice = settings.get("nice", 0)
+    if not isinstance(nice, int) or isinstance(nice, bool) or not 0 <= nice <= MOST_NICE:
+        raise InputError("nice is out of range", where=f"{where}.nice", hint=f"0 to {MOST_NICE}")
+    return LocalSettings(flavors, nodes, licences, cap_bytes, nice, _names(settings, where))
 
 
 def _tuple_of(

@@ -50,7 +50,7 @@ class LocalDriver:
                 where=self._where,
                 hint="the hub's user must be able to write its data directory",
             ) from error
-        self._observer = Observer(self._attempts, context.now_ms, context.wake)
+        self._observer = Observer(self._attempts, context.now_ms)
         self._pass = threading.Lock()
         self._poked: set[str] = set()
         self._poked_lock = threading.Lock()
@@ -74,7 +74,10 @@ class LocalDriver:
     async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:
         """Return one observation per key, since that key's cursor."""
         self._listen()
-        return await asyncio.to_thread(self._observe, dict(cursors))
+        found, unread = await asyncio.to_thread(self._observe, dict(cursors))
+        if unread:
+            self._context.wake()
+        return found
 
     async def stop(self, key: str, grace_ms: int) -> None:
         """Ask the attempt to end; a later start of a never-started key will not run.
@@ -145,12 +148,12 @@ class LocalDriver:
             self._poked.update(data.decode("ascii", "replace").split())
         self._context.wake()
 
-    def _observe(self, cursors: dict[str, str]) -> list[Observation]:
-        """Make one pass (in a worker thread)."""
+    def _observe(self, cursors: dict[str, str]) -> tuple[list[Observation], bool]:
+        """Make one pass (in a worker thread); return whether it left more to read."""
         with self._pass:
             with self._poked_lock:
                 poked, self._poked = self._poked, set()
-            return self._observer.observe(cursors, poked)
+            return self._observer.observe(cursors, poked), self._observer.unread
 
     def _forget(self, key: str) -> None:
         """Forget between two passes (in a worker thread)."""

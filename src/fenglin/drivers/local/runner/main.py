@@ -36,6 +36,7 @@ def _limits(order: Order) -> None:
     """
     import resource  # noqa: PLC0415 - a shared object; loaded after the claim is taken
 
+    os.nice(order.nice)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     need = (FILES_PER_TASK + order.nodes) * order.slots + SPARE_FILES

@@ -30,6 +30,7 @@ class Order:
         "key",
         "log_cap_bytes",
         "memory_bytes",
+        "nice",
         "nodes",
         "script",
         "shares",
@@ -58,6 +59,7 @@ class Order:
         pairs = (share.partition(" ") for share in values.get("share", []))
         self.shares = [(node, int(slots)) for slots, _, node in pairs]
         self.nodes = int(values["nodes"][0])
+        self.nice = int(values["nice"][0])
         self.cpus = values["cpus"][0]
         self.memory_bytes = int(values["memory_bytes"][0])
         self.disk_bytes = int(values["disk_bytes"][0])

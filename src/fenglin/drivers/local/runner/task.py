@@ -47,7 +47,8 @@ class Task:
         reason: Why the runner ended it; empty when it did not.
         kill_at_s: Monotonic time of the final signal.
         cpu_s: CPU time of its ended processes.
-        peak_bytes: Largest memory seen.
+        peak_bytes: Largest memory seen. The kernel counts the runner's own pages (some 10 MB)
+            into a child made by posix_spawn, so smaller peaks are told as that.
     """
 
     __slots__ = (

@@ -155,7 +155,7 @@ def _matches(cwd: str, pattern: str, skip: set[str]) -> Iterator[str]:
         with os.scandir(f"{cwd}/{folder}") as entries:
             for entry in entries:
                 path = f"{folder}{entry.name}"
-                if path in skip or entry.is_symlink():
+                if path in skip:
                     continue
                 hit = inside or _match(path.split("/"), wanted)
                 if entry.is_dir(follow_symlinks=False):
