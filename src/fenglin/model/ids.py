@@ -6,6 +6,7 @@ import re
 
 from fenglin.errors import InputError
 
+_KEY = re.compile(r"(.+)-a([1-9]\d{0,17})-([1-9]\d{0,8})", re.ASCII)
 _ID = re.compile(r"([ja])([1-9]\d{0,17})", re.ASCII)
 
 
@@ -33,11 +34,10 @@ def parse_attempt_key(key: str) -> tuple[str, int, int]:
     Raises:
         InputError: the key was not made by `attempt_key`.
     """
-    hub, _, tail = key.rpartition("-a")
-    allocation, _, number = tail.partition("-")
-    if not hub or not allocation.isdecimal() or not number.isdecimal():
-        raise InputError(f"{key!r} is not an attempt key")
-    return hub, int(allocation), int(number)
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise InputError(f"{key[:80]!r} is not an attempt key")
+    return match[1], int(match[2]), int(match[3])
 
 
 def parse_job_id(text: str) -> int:

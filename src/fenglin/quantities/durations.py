@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from math import ceil, isfinite
 
 from fenglin.errors import InputError
+from fenglin.quantities.shown import shown
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
@@ -24,24 +26,31 @@ def parse_duration_ms(value: str | float) -> int:
     """
     if isinstance(value, bool):
         raise InputError(f"{value!r} is not a duration", hint="write for example 90s or 2h30m")
-    if isinstance(value, int | float):
+    if isinstance(value, int):
         return _in_range(value * 1_000, value)
+    if isinstance(value, float):
+        # Through its text, which is what was written: 1.001 is not the binary 1.00099…
+        exact = Decimal(repr(value)) if isfinite(value) else Decimal(-1)
+        return _in_range(exact * 1_000, value)
     text = value.strip()
     clock = _CLOCK.fullmatch(text)
     if clock:
         days, hours, minutes, seconds = (int(group or 0) for group in clock.groups())
         return _in_range((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000, value)
     if not _WHOLE.fullmatch(text):
-        raise InputError(f"{value!r} is not a duration", hint="write for example 90s or 2h30m")
+        raise InputError(f"{shown(value)} is not a duration", hint="write for example 90s or 2h30m")
     total = sum(Decimal(number) * _UNIT_MS[unit] for number, unit in _PART.findall(text))
     return _in_range(total, value)
 
 
-def _in_range(total_ms: float | Decimal, value: object) -> int:
-    """Refuse NaN, infinities, negative and absurd durations."""
+def _in_range(total_ms: int | Decimal, value: str | float) -> int:
+    """Refuse NaN, infinities, negative and absurd durations; round up to whole milliseconds.
+
+    Up, so that a tiny limit never becomes 0, which says that there is no limit.
+    """
     if not 0 <= total_ms <= MAX_DURATION_MS:
-        raise InputError(f"duration {value!r} is out of range", hint="0 s to ten years")
-    return int(total_ms)
+        raise InputError(f"duration {shown(value)} is out of range", hint="0 s to ten years")
+    return ceil(total_ms)
 
 
 def format_duration(duration_ms: int) -> str:

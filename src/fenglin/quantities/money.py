@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 from fenglin.errors import InputError
+from fenglin.quantities.shown import plain, shown
 
 MICRO = 1_000_000
 MAX_MICRO = 10**17
@@ -16,16 +17,22 @@ def parse_money_micro(value: str | float, currency: str = "CNY") -> int:
     """Return micro-units for `0.12`, `"0.12"` or `"0.12 CNY"`.
 
     Raises:
-        InputError: not an amount, another currency, or finer than a micro-unit.
+        InputError: not an amount, another currency, finer than a micro-unit, or above 10^11.
     """
-    match = None if isinstance(value, bool) else _AMOUNT.fullmatch(str(value).strip())
+    match = None if isinstance(value, bool) else _AMOUNT.fullmatch(plain(value))
     if match is None:
-        raise InputError(f"{value!r} is not an amount of money", hint="write for example 0.12 CNY")
+        raise InputError(
+            f"{shown(value)} is not an amount of money", hint="write for example 0.12 CNY"
+        )
     if match[2] not in (None, currency):
-        raise InputError(f"{value!r} is in {match[2]}, expected {currency}")
+        raise InputError(f"{shown(value)} is in {match[2]}, expected {currency}")
     exact = Decimal(match[1]) * MICRO
     if exact != exact.to_integral_value():
-        raise InputError(f"{value!r} is finer than a millionth", hint="use at most 6 decimals")
+        raise InputError(f"{shown(value)} is finer than a millionth", hint="use at most 6 decimals")
+    if abs(exact) > MAX_MICRO:
+        raise InputError(
+            f"{shown(value)} is out of range", hint=f"at most {MAX_MICRO // MICRO} {currency}"
+        )
     return int(exact)
 
 

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 from fenglin.errors import InputError
+from fenglin.quantities.shown import plain, shown
 
 _UNITS = {
     "": 1, "b": 1,
@@ -16,6 +17,7 @@ _UNITS = {
 }  # fmt: skip
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([a-zA-Z]{0,3})", re.ASCII)
 MAX_BYTES = 2**60
+MAX_MILLI = 10**9
 
 
 def parse_bytes(value: str | float) -> int:
@@ -26,19 +28,17 @@ def parse_bytes(value: str | float) -> int:
     """
     if isinstance(value, bool):
         raise InputError(f"{value!r} is not a size", hint="write for example 512MiB or 4GiB")
+    amount: float | Decimal
     if isinstance(value, int | float):
-        amount, factor = value, 1
+        amount = value
     else:
         match = _SIZE.fullmatch(value.strip())
         if match is None or match[2].lower() not in _UNITS:
-            raise InputError(f"{value!r} is not a size", hint="write for example 512MiB or 4GiB")
-        scaled = Decimal(match[1]) * _UNITS[match[2].lower()]
-        if not 0 <= scaled <= MAX_BYTES:
-            raise InputError(f"size {value!r} is out of range", hint="0 to 1 EiB")
-        return int(scaled)
+            raise InputError(f"{shown(value)} is not a size", hint="write for example 512MiB")
+        amount = Decimal(match[1]) * _UNITS[match[2].lower()]
     if not 0 <= amount <= MAX_BYTES:
-        raise InputError(f"size {value!r} is out of range", hint="0 to 1 EiB")
-    return int(amount * factor)
+        raise InputError(f"size {shown(value)} is out of range", hint="0 to 1 EiB")
+    return int(amount)
 
 
 def parse_milli(value: str | float) -> int:
@@ -47,17 +47,20 @@ def parse_milli(value: str | float) -> int:
     Raises:
         InputError: not a number, negative, not finite, finer than a thousandth, or above 10^6.
     """
-    text = str(value).strip()
+    text = plain(value)
     milli = re.fullmatch(r"(\d{1,12})m", text, re.ASCII)
     if milli:
-        return int(milli[1])
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
-        raise InputError(f"{value!r} is not a count", hint="write for example 2, 0.5 or 500m")
-    exact = Decimal(text) * 1_000
+        exact = Decimal(milli[1])
+    elif isinstance(value, bool) or not re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
+        raise InputError(f"{shown(value)} is not a count", hint="write for example 2, 0.5 or 500m")
+    else:
+        exact = Decimal(text) * 1_000
     if exact != exact.to_integral_value():
-        raise InputError(f"{value!r} is finer than a thousandth", hint="use at most 3 decimals")
-    if exact > 10**9:
-        raise InputError(f"{value!r} is out of range", hint="at most 1000000")
+        raise InputError(
+            f"{shown(value)} is finer than a thousandth", hint="use at most 3 decimals"
+        )
+    if exact > MAX_MILLI:
+        raise InputError(f"{shown(value)} is out of range", hint="at most 1000000")
     return int(exact)
 
 
@@ -73,5 +76,6 @@ def format_bytes(amount_bytes: int) -> str:
 
 def format_milli(amount_milli: int) -> str:
     """Return thousandths as a plain decimal: 1500 → `1.5`."""
-    whole, rest = divmod(amount_milli, 1_000)
-    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+    sign = "-" if amount_milli < 0 else ""
+    whole, rest = divmod(abs(amount_milli), 1_000)
+    return sign + (f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole))

@@ -6,6 +6,7 @@ All operations are linear in the number of runs, never in the number of tasks.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Run = tuple[int, int]
+_RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
 
 class TaskSet:
@@ -49,13 +51,14 @@ class TaskSet:
             return EMPTY
         runs: list[Run] = []
         for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            if not first.isascii() or not first.isdigit() or (dash and not last.isdigit()):
+            match = _RANGE.fullmatch(part.strip())
+            if match is None:
                 raise InputError(
-                    f"{part!r} is not a task index or range", hint="write for example 0-4,7,9-20"
+                    f"{part[:80]!r} is not a task index or range",
+                    hint="write for example 0-4,7,9-20",
                 )
-            start = int(first)
-            stop = int(last) + 1 if dash else start + 1
+            start = int(match[1])
+            stop = int(match[2] or match[1]) + 1
             if stop <= start:
                 raise InputError(f"range {part!r} runs backwards", hint="write the smaller first")
             runs.append((start, stop))
