@@ -115,7 +115,7 @@ _ROUTER_WORDS = {
     HTTPStatus.METHOD_NOT_ALLOWED: (
         "method_not_allowed",
         "this route does not take this method",
-        "the Allow header names those it takes",
+        "GET /openapi.json lists all routes",
     ),
 }
 
@@ -123,11 +123,9 @@ _ROUTER_WORDS = {
 def _from_router(error: HTTPException, place: str) -> Failure:
     status = HTTPStatus(error.status_code)
     code, what, hint = _ROUTER_WORDS.get(status, ("bad_input", status.phrase.lower(), ""))
-    headers = [
-        (name.lower().encode(), value.encode())
-        for name, value in (error.headers or {}).items()
-        if name.lower() == "allow"
-    ]
+    said = {name.lower(): value for name, value in (error.headers or {}).items()}
+    taken = sorted(set(said.get("allow", "").replace(" ", "").split(",")) - {"", "OPTIONS"})
+    headers = [(b"allow", ", ".join(taken).encode())] if taken else []
     return Failure(status, headers, ErrorView(code, what, where=place, hint=hint))
 
 

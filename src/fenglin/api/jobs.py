@@ -11,7 +11,7 @@ from fenglin.api.answers import Items
 from fenglin.api.caller import Asked, desk_of, headers_of, inlet_of, key_of, needs, query_of
 from fenglin.api.streams import file_answer, follow, primed
 from fenglin.errors import NotFoundError
-from fenglin.intake.native import decode_json
+from fenglin.intake.native import decode_batch, decode_json
 from fenglin.model.ids import parse_job_id
 from fenglin.wire.views import (
     ArtifactView,
@@ -41,9 +41,12 @@ async def submit(request: Asked) -> Submitted:
     summary="Submit many jobs, all or none",
 )
 async def submit_batch(request: Asked) -> Items[Submitted]:
-    """Answer only after all jobs are durable. Also served by the fast lane."""
+    """Answer only after all jobs are durable."""
+    desk = desk_of(request)
+    key = operations.idempotency_key(key_of(request))
     body = await inlet_of(request).read()
-    return await operations.submit_batch(desk_of(request), request.user, key_of(request), body)
+    specs = await operations.decode(decode_batch, body, desk.now_ms())
+    return Items(list(await desk.hub.submit(specs, request.user, key, body)))
 
 
 @post(

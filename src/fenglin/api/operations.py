@@ -1,4 +1,4 @@
-"""The four operations that are called most, free of any framework.
+"""The operations that are called most, free of any framework.
 
 `fenglin.api.door` calls them straight from ASGI, the Litestar routes through Litestar. See
 the door for why there are two ways.
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from fenglin.api.answers import Items
 from fenglin.api.query import JOBS, Query, read_query
 from fenglin.errors import InputError
-from fenglin.intake.native import decode_batch, decode_json
+from fenglin.intake.native import decode_json
 from fenglin.model.ids import parse_job_id
 from fenglin.wire.views import JobView, Page, Submitted
 
@@ -71,15 +70,6 @@ async def submit(desk: Desk, who: Principal, key: bytes | None, body: bytes) -> 
     name = idempotency_key(key)
     spec = await decode(decode_json, body, desk.now_ms())
     return (await desk.hub.submit((spec,), who, name, body))[0]
-
-
-async def submit_batch(
-    desk: Desk, who: Principal, key: bytes | None, body: bytes
-) -> Items[Submitted]:
-    """Store many jobs durably, all or none."""
-    name = idempotency_key(key)
-    specs = await decode(decode_batch, body, desk.now_ms())
-    return Items(list(await desk.hub.submit(specs, who, name, body)))
 
 
 async def list_jobs(desk: Desk, who: Principal, query: Query) -> Page[JobView]:

@@ -79,7 +79,7 @@ async def drain(request: Asked, site: FromPath[str]) -> SiteView:
     if not asked.reason.isprintable():
         raise InputError("the reason holds characters that do not print", where="reason")
     return await desk_of(request).hub.set_site(
-        name, drained=True, reason=asked.reason, principal=request.user
+        name, request.user, drained=True, reason=asked.reason
     )
 
 
@@ -94,7 +94,7 @@ async def drain(request: Asked, site: FromPath[str]) -> SiteView:
 async def resume(request: Asked, site: FromPath[str]) -> SiteView:
     """Let work start at a drained site again."""
     return await desk_of(request).hub.set_site(
-        _site_name(site), drained=False, reason="", principal=request.user
+        _site_name(site), request.user, drained=False, reason=""
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 30
 GRACE_S = 2
+CANCEL_S = 1.0
 BACKLOG = 512
 
 
@@ -117,6 +118,9 @@ async def serve(
     watcher = asyncio.create_task(watch(), name="api-stop")
     try:
         await server.serve(list(sockets))
+        if server.server_state.tasks:
+            # Cancelled by now; they must have let go of the hub before it is closed.
+            await asyncio.wait(server.server_state.tasks, timeout=CANCEL_S)
     finally:
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)

@@ -1,0 +1,140 @@
+"""Every route's good answer, and what the hub was asked for it."""
+
+import hashlib
+
+import pytest
+
+from fenglin.errors import UnavailableError
+from fenglin.ports.hub import Health, Listing
+
+SHA = hashlib.sha256(b"karst").hexdigest()
+DOCUMENT = b'{"name": "karst", "command": ["true"]}'
+
+MANY_FILTERS = (
+    "/v1/jobs?state=failed&state=held&queue=q&account=lab&name=ka%20r&label=a=b"
+    "&sort=-name&limit=1000&cursor=c1"
+)
+
+# method, target, body, status, what the hub was asked, part of the answer
+GOOD = [
+    ("POST", "/v1/jobs", DOCUMENT, 201,
+     ("submit", ["karst"], "ada", "", DOCUMENT),
+     {"id": "j1", "state": "pending", "repeated": False}),
+    ("POST", "/v1/jobs:batch", b"[" + DOCUMENT + b"," + DOCUMENT + b"]", 201,
+     ("submit", ["karst", "karst"], "ada", "", b"[" + DOCUMENT + b"," + DOCUMENT + b"]"),
+     {"items": [{"id": "j1", "state": "pending", "repeated": False},
+                {"id": "j2", "state": "pending", "repeated": False}]}),
+    ("POST", "/v1/jobs:batch", DOCUMENT + b"\n" + DOCUMENT + b"\n", 201,
+     ("submit", ["karst", "karst"], "ada", "", DOCUMENT + b"\n" + DOCUMENT + b"\n"), {}),
+    ("POST", "/v1/plan", DOCUMENT, 200, ("dry_run", "karst", "ada"), {"price_micro": 5}),
+    ("GET", "/v1/jobs", b"", 200, ("jobs", Listing(), "ada"), {"next": "c2", "total": 2}),
+    ("GET", MANY_FILTERS, b"", 200,
+     ("jobs", Listing(1000, "c1", "-name", (
+         ("state", "failed"), ("state", "held"), ("queue", "q"), ("account", "lab"),
+         ("name", "ka r"), ("label", "a=b"))), "ada"), {}),
+    ("GET", "/v1/jobs?queue=&limit=", b"", 200, ("jobs", Listing(), "ada"), {}),
+    ("GET", "/v1/jobs/j7", b"", 200, ("job", 7, "ada"), {"id": "j7", "name": "karst"}),
+    ("GET", "/v1/jobs/j7/explain", b"", 200, ("explain", 7, "ada"), {"receipt": None}),
+    ("GET", "/v1/jobs/j7/events?after=2&limit=9", b"", 200, ("events", 7, 2, 9, "ada"),
+     {"items": [{"seq": 3, "time_ms": 1_700_000_000_000, "kind": "submitted",
+                 "text": "by ada"}]}),
+    ("POST", "/v1/jobs/j7/cancel", b"", 200, ("cancel", 7, "ada"), {"state": "cancelling"}),
+    ("GET", "/v1/jobs/j7/wait?timeout_s=0.01", b"", 200, ("wait", 7, 0.01, "ada"),
+     {"state": "running"}),
+    ("GET", "/v1/jobs/j7/artifacts", b"", 200, ("artifacts", 7, "ada"),
+     {"items": [{"path": "0/left.png", "size_bytes": 4, "modified_ms": 1_700_000_000_000}]}),
+    ("GET", f"/v1/blobs/{SHA}", b"", 200, ("has_blob", SHA, "ada"),
+     {"sha256": SHA, "size_bytes": 4}),
+    ("PUT", f"/v1/blobs/{SHA}", b"karst", 201, ("put_blob", SHA, 5, "ada"),
+     {"sha256": SHA, "size_bytes": 5}),
+    ("GET", "/v1/sites?state=down&provider=p&driver=local&class=ai", b"", 200,
+     ("sites", Listing(filters=(("state", "down"), ("provider", "p"), ("driver", "local"),
+                                ("class", "ai"))), "ada"), {}),
+    ("GET", "/v1/sites/west", b"", 200, ("site", "west", "ada"), {"name": "west"}),
+    ("POST", "/v1/sites/west/drain", b'{"reason": "new memory"}', 200,
+     ("set_site", "west", True, "new memory", "ada"), {"state": "drained"}),
+    ("POST", "/v1/sites/west/drain", b"", 200, ("set_site", "west", True, "", "ada"), {}),
+    ("POST", "/v1/sites/west/resume", b"", 200, ("set_site", "west", False, "", "ada"),
+     {"state": "active"}),
+    ("GET", "/v1/nodes?site=west&up=true", b"", 200,
+     ("nodes", Listing(filters=(("site", "west"), ("up", "true"))), "ada"), {}),
+    ("GET", "/v1/queues", b"", 200, ("queues", Listing(), "ada"), {}),
+    ("GET", "/v1/overview", b"", 200, ("overview", "ada"), {"cycle": 1}),
+    ("GET", "/v1/ledger/verify", b"", 200, ("ledger_verify", "ada"), {"ok": True}),
+    ("GET", "/v1/ledger/statement?account=lab&from_ms=5&to_ms=9", b"", 200,
+     ("ledger_statement", "lab", 5, 9, "ada"), {"account": "lab"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "status", "asked", "part"),
+    GOOD,
+    ids=[f"{case[0]} {case[1].partition('?')[0]} {i}" for i, case in enumerate(GOOD)],
+)
+def test_good_answers(both, hub, method, target, body, status, asked, part):
+    answer = both(method, target, body)
+    assert (answer.status, answer.cut) == (status, False)
+    assert hub.calls == [asked]
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().items() >= part.items()
+
+
+def test_every_answer_is_kept_from_caches_frames_and_sniffing(call):
+    for target in ("/v1/jobs/j7", "/v1/overview", "/nowhere", "/healthz"):
+        headers = call("GET", target).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_an_idempotency_key_reaches_the_hub_with_the_body(both, hub):
+    for target, body in (("/v1/jobs", DOCUMENT), ("/v1/jobs:batch", b"[" + DOCUMENT + b"]")):
+        assert both("POST", target, body, [("Idempotency-Key", "k-1")]).status == 201
+        assert hub.calls.pop() == ("submit", ["karst"], "ada", "k-1", body)
+
+
+def test_a_statement_falls_back_to_the_callers_only_account(call, hub):
+    assert call("GET", "/v1/ledger/statement", token="read").status == 200
+    assert hub.calls == [("ledger_statement", "lab", 0, 0, "rhea")]
+
+
+def test_a_blob_is_asked_for_without_its_body(call, hub):
+    assert call("HEAD", f"/v1/blobs/{SHA}").status == 200
+    assert hub.calls == [("has_blob", SHA, "ada")]
+
+
+def test_health(call, hub):
+    assert call("GET", "/healthz", token="").json() == {"status": "ok"}
+    assert call("GET", "/readyz", token="").json() == {"status": "ready"}
+    hub.ready = Health(ready=False, problems=("the disk is full", "no leader"))
+    answer = call("GET", "/readyz", token="")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert [found["what"] for found in answer.json()["problems"]] == list(hub.ready.problems)
+    assert call("GET", "/healthz", token="").status == 200
+
+
+def test_metrics(call):
+    answer = call("GET", "/metrics")
+    assert (answer.status, answer.body) == (200, b"fenglin_jobs 1\n")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"),
+    [
+        ("csv", "text/csv; charset=utf-8"),
+        ("jsonl", "application/x-ndjson"),
+        ("beancount", "text/plain; charset=utf-8"),
+    ],
+)
+def test_the_ledger_is_exported_in_pieces(call, hub, form, media_type):
+    answer = call("GET", f"/v1/ledger/export?format={form}")
+    assert (answer.status, answer.body, answer.pieces) == (200, b"first\nsecond\n", 2)
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["content-disposition"] == f'attachment; filename="ledger.{form}"'
+    assert hub.calls == [("ledger_export", form, "ada")]
+
+
+def test_an_export_that_cannot_begin_is_a_proper_error(call, hub):
+    hub.fails = UnavailableError("the store is away")
+    assert call("GET", "/v1/ledger/export").status == 503
