@@ -111,11 +111,10 @@ class LocalSite:
         self.wait(lambda: proc.stat_of(pid) is None, "the runner's death")
 
     def close(self) -> None:
-        for folder in (self.directory / "attempts").iterdir():
-            found = claim.read(str(folder))
-            if found and proc.alive(found.pid, found.start_ticks, found.boot, proc.boot_id()):
-                os.kill(found.pid, signal.SIGKILL)
-                proc.kill_leftovers(folder.name, found.pid, found.start_ticks)
+        # A runner that has not claimed yet finds the stop; one that has ends what it runs.
+        for key in self.call(self.driver.keys()):
+            self.stop(key, grace_ms=0)
+            self.finish(key)
         self.call(self.driver.close())
         self._loop.close()
 

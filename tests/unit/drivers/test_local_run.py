@@ -297,6 +297,14 @@ def test_site_cap_bounds_the_job_cap(site):
     assert len(site.log().data) < 1_100
 
 
+def test_nice_makes_tasks_yield(site):
+    site.hub(nice=3)
+    site.run(site.order("nice"))
+    assert int(site.text()) == os.nice(0) + 3
+    with pytest.raises(InputError, match="nice is out of range"):
+        site.hub(nice=20)
+
+
 @pytest.mark.parametrize("key", ["../x", "", "a/b", ".hidden"])
 def test_foreign_keys_are_refused(site, key):
     with pytest.raises(DriverError, match="not an attempt key"):
