@@ -289,12 +289,13 @@ def test_stream_that_breaks_is_no_short_answer(sut, hub, play):
         list(pieces)
 
 
-def test_stream_left_early_does_not_spoil_the_next_call(sut, hub, play):
+def test_stream_left_early_does_not_spoil_the_next_call(sut, hub, play, pauses):
     hub.on("GET", "/v1/ledger/export", play(pieces=[b"x" * 100_000, b"y" * 100_000]))
     hub.on("GET", "/v1/jobs/j7", job())
     with sut.ledger_export("csv") as pieces:
         next(pieces)
     assert sut.job("j7").id == "j7"
+    assert pauses == []
 
 
 def test_ids_cannot_change_the_route(sut, hub):
