@@ -256,8 +256,8 @@ def _bytes(spelled: str) -> int:
 
 @lru_cache(maxsize=4_096)
 def _milli(spelled: str) -> int:
-    """Cache `parse_milli`; errors are not cached."""
-    return parse_milli(spelled)
+    """Cache `parse_milli`; errors are not cached. The range is the caller's to judge."""
+    return parse_milli(spelled, most=10**15)
 
 
 @lru_cache(maxsize=4_096)

@@ -34,18 +34,20 @@ def parse_bytes(value: str | float) -> int:
     else:
         match = _SIZE.fullmatch(value.strip())
         if match is None or match[2].lower() not in _UNITS:
-            raise InputError(f"{shown(value)} is not a size", hint="write for example 512MiB")
+            raise InputError(
+                f"{shown(value)} is not a size", hint="write for example 512MiB or 4GiB"
+            )
         amount = Decimal(match[1]) * _UNITS[match[2].lower()]
     if not 0 <= amount <= MAX_BYTES:
         raise InputError(f"size {shown(value)} is out of range", hint="0 to 1 EiB")
     return int(amount)
 
 
-def parse_milli(value: str | float) -> int:
+def parse_milli(value: str | float, *, most: int = MAX_MILLI) -> int:
     """Return thousandths for a count such as `2`, `0.1` or `500m`; at least one thousandth or 0.
 
     Raises:
-        InputError: not a number, negative, not finite, finer than a thousandth, or above 10^6.
+        InputError: not a number, negative, not finite, finer than a thousandth, or above `most`.
     """
     text = plain(value)
     milli = re.fullmatch(r"(\d{1,12})m", text, re.ASCII)
@@ -59,8 +61,8 @@ def parse_milli(value: str | float) -> int:
         raise InputError(
             f"{shown(value)} is finer than a thousandth", hint="use at most 3 decimals"
         )
-    if exact > MAX_MILLI:
-        raise InputError(f"{shown(value)} is out of range", hint="at most 1000000")
+    if exact > most:
+        raise InputError(f"{shown(value)} is out of range", hint=f"at most {most // 1_000}")
     return int(exact)
 
 
