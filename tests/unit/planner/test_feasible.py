@@ -102,3 +102,11 @@ def test_licences_limit_starts_and_are_returned(pool, why, starts):
     assert why(result) == {1: "licence_busy"}
     held = text + "\nlive 9 s/n0 2×1,1 30 licences=m:1"
     assert starts(plan(pool(held))) == ["1 s n0:1 2"]  # one at once, two in turn
+
+
+def test_first_date_waits_until_enough_has_ended(pool, now_ms):
+    """One core frees up after 10 s, the other three after 40 s; the job needs three."""
+    text = "site s general 1×4,8 1 0\nlive 8 s/n0 1×1,1 10\nlive 9 s/n0 3×1,1 40\n"
+    small, large = pool(text + "job 1 1,1"), pool(text + "job 1 3,1")
+    assert explain(small, BALANCED, plan(small), 1).start_ms == now_ms + 10_000
+    assert explain(large, BALANCED, plan(large), 1).start_ms == now_ms + 40_000

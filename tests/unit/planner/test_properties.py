@@ -107,7 +107,8 @@ def records(draw):
     shares = [
         ShareRow(
             draw(st.integers(1, 99)), site.name, node.name, 1,
-            NOW_MS + draw(st.integers(-5, 9_999)), Resources(500, 1), queue=f"q{draw(st.integers(0, 2))}",
+            NOW_MS + draw(st.integers(-5, 9_999)), Resources(500, 1),
+            queue=f"q{draw(st.integers(0, 2))}",
         )
         for site in site_list for node in site.nodes if draw(st.integers(0, 3)) == 0
     ]  # fmt: skip

@@ -98,6 +98,13 @@ def test_unknown_runtime_is_probed_first(pool):
     assert start.tasks == 4 * BALANCED.probe_depth
 
 
+def test_short_tasks_are_not_given_out_twice(pool, starts):
+    """The least piece, 25 tasks per slot here, must not promise more tasks than there are."""
+    sites = "site a general 1×2,8 1 0\nsite b general 1×2,8 1 0\n"
+    result = plan(pool(sites + "job 1 60×1,1 learned=0.01"))
+    assert starts(result) == ["1 b n0:2 50", "1 a n0:2 10"]
+
+
 def test_wide_allocations_are_cut(pool):
     text = "site s general 100×1,8 1 0\njob 1 100×1,1"
     widths = [len(start.shares) for start in plan(pool(text)).starts]
