@@ -190,7 +190,7 @@ def _allocation_cells(one: AllocationView, currency: str, now: int) -> Sequence[
         str(one.succeeded),
         str(one.failed),
         span(one.started_ms, one.ended_ms or now) if one.started_ms else "",
-        money(one.cost_micro or one.held_micro, currency),
+        money(one.cost_micro if one.ended_ms else one.held_micro, currency),
         one.reason,
     )
 

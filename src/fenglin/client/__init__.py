@@ -3,7 +3,7 @@
 from fenglin.client.client import TERMINAL_STATES, Client, LogPiece
 from fenglin.client.retry import Retry
 from fenglin.client.settings import Settings, load_settings
-from fenglin.planner.result import Option, Receipt, Term
+from fenglin.model.plan import Option, Receipt, Term
 
 __all__ = [
     "TERMINAL_STATES",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from fenglin.errors import InputError
+from fenglin.model.job import DEFAULT_QUEUE
 from fenglin.model.states import SiteState
 from fenglin.quantities.resources import Resources
 from fenglin.wire.views import FlavorView, NodeView, Overview, Page, QueueView, SiteView
@@ -94,7 +95,7 @@ def nodes(pool: Pool) -> list[NodeView]:
 def queues(pool: Pool) -> list[QueueView]:
     """Return all queues by name: the declared ones and those that jobs name."""
     declared = {queue.name: queue for queue in pool.queues}
-    names = sorted({*declared, *(job.spec.queue for job in pool.jobs.values())})
+    names = sorted({DEFAULT_QUEUE, *declared, *(job.spec.queue for job in pool.jobs.values())})
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in names}
     held: dict[str, Resources] = dict.fromkeys(names, Resources())
     for job in pool.jobs.values():

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fenglin.fairness import quota
+from fenglin.model.plan import Option
 from fenglin.model.reason import Reason
 from fenglin.planner.feasible import EXCEEDS, out_of_service, refuse
-from fenglin.planner.result import Option
 from fenglin.planner.view import FlavorView
 from fenglin.planner.words import amount_of, count_of
 from fenglin.quantities.durations import format_duration

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fenglin.planner.result import Start
+from fenglin.model.plan import Start
 from fenglin.planner.tail import wait_for
 from fenglin.planner.view import FlavorView
 from fenglin.snapshot.snapshot import I64, Shape, Snapshot

@@ -82,6 +82,9 @@ class Pool:
 
     def total(self, shape_row: int) -> int:
         """Return how many tasks could start over all flavors (licences counted per flavor)."""
+        fit = self._fresh(shape_row)
+        if fit.nodes == 1 and not self._shapes[shape_row].licences:
+            return sum(fit.slots)
         return sum(self.slots(shape_row, row) for row in range(len(self._flavors)))
 
     def some_node_fits(self, shape_row: int, flavor_row: int) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from fenglin.model.plan import Plan
 from fenglin.planner.bound import bound_slots, room_per_shape, wanted_per_shape
 from fenglin.planner.draft import NEVER, Draft
 from fenglin.planner.fill import fill
 from fenglin.planner.order import levels, may_start, planning_order
 from fenglin.planner.policy import BALANCED, Policy
 from fenglin.planner.rank import check_terms
-from fenglin.planner.result import Plan
 from fenglin.planner.split import starts_of
 from fenglin.planner.waiting import reasons
 from fenglin.snapshot.snapshot import Bool, Snapshot

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fenglin.errors import InputError
+from fenglin.model.plan import Term
 from fenglin.planner.policy import Policy
-from fenglin.planner.result import Term
 from fenglin.planner.view import FlavorView
 from fenglin.quantities.durations import format_duration
 from fenglin.quantities.money import format_money

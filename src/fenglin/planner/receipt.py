@@ -14,6 +14,7 @@ import numpy as np
 
 from fenglin.errors import NotFoundError
 from fenglin.model.ids import job_id
+from fenglin.model.plan import Option, Plan, Receipt, Start
 from fenglin.model.reason import Reason
 from fenglin.planner.advice import Situation, advise
 from fenglin.planner.draft import Draft
@@ -21,7 +22,6 @@ from fenglin.planner.feasible import Refusal, out_of_service, refuse
 from fenglin.planner.forecast import Outlook
 from fenglin.planner.policy import Policy
 from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score, terms_of
-from fenglin.planner.result import Option, Plan, Receipt, Start
 from fenglin.planner.runtime import Runtime, runtime_of
 from fenglin.planner.tail import Held, finish_in
 from fenglin.planner.view import FlavorView

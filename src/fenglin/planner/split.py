@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fenglin.model.allocation import Share
+from fenglin.model.plan import Start
 from fenglin.planner.draft import Draft, Grant, Piece
 from fenglin.planner.rank import Figures
-from fenglin.planner.result import Start
 from fenglin.planner.tail import piece_depth, piece_ms
 
 

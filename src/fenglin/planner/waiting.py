@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fenglin.model.plan import Start
 from fenglin.model.reason import Reason
 from fenglin.model.states import SiteState
 from fenglin.planner.draft import Draft
 from fenglin.planner.pack import Pool
-from fenglin.planner.result import Start
 from fenglin.snapshot.snapshot import I64, Bool, Shape
 
 BUSY = (Reason.CPU_BUSY, Reason.MEMORY_BUSY, Reason.DISK_BUSY, Reason.ACCELERATOR_BUSY)

@@ -10,7 +10,7 @@ import pytest
 
 from fenglin.api import create_app
 from fenglin.errors import DeniedError, NotFoundError
-from fenglin.planner.result import Receipt
+from fenglin.model.plan import Receipt
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Principal
 from fenglin.wire.views import (
