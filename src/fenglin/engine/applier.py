@@ -59,15 +59,13 @@ def commitments(pool: Pool, snapshot: Snapshot, policy: Policy, plan: Plan, now_
                     details=(("site", record.site), ("flavor", record.flavor)),
                 ),
                 receipt=receipt,
-            )
-        )
-        change.events.append(
-            Event(
-                job.number,
-                "committed",
-                f"a{record.number}: {len(tasks)} tasks ({tasks}) to {record.site}/{record.flavor},"
-                f" {start_slots(start)} at once, hold"
-                f" {format_money(record.held_micro, record.price.currency)}",
+                event=Event(
+                    job.number,
+                    "committed",
+                    f"a{record.number}: {len(tasks)} tasks ({tasks}) to"
+                    f" {record.site}/{record.flavor}, {start_slots(start)} at once, hold"
+                    f" {format_money(record.held_micro, record.price.currency)}",
+                ),
             )
         )
     return change

@@ -15,7 +15,7 @@ from fenglin.model.states import AttemptState, JobState
 from fenglin.quantities.taskset import EMPTY, TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.model.allocation import Share, Usage
@@ -146,12 +146,21 @@ class Event:
 
 @dataclass(slots=True)
 class StartUnit:
-    """A start and all that belongs to it: committed together or refused alone."""
+    """A start and all that belongs to it: committed together or refused alone.
+
+    Attributes:
+        job: The job with these tasks running, one version on.
+        allocation: The new row.
+        hold: Of its money; None when nothing is held.
+        receipt: Why here; None when another start of the cycle carries the job's.
+        event: Its line in the job's story.
+    """
 
     job: JobRecord
     allocation: AllocationRecord
     hold: Draft | None
     receipt: Receipt | None
+    event: Event | None = None
 
 
 @dataclass(slots=True)
@@ -335,8 +344,11 @@ class Store(Protocol):
         """Return an account's statement for [from, to)."""
         ...
 
-    def ledger_entries(self) -> Iterator[Entry]:
-        """Yield all entries in order, in constant memory; runs on the caller's thread."""
+    def ledger_entries(self) -> Generator[Entry]:
+        """Yield all entries in order, as one state, in constant memory.
+
+        Runs on the caller's thread. Whoever does not read to the end closes it.
+        """
         ...
 
     async def close(self) -> None:

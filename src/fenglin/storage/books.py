@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fenglin.ledger.entry import Kind
 from fenglin.ledger.posting import CURRENCY, charges_of
 from fenglin.storage import ledger
 from fenglin.wire.views import LedgerCheck, Statement, StatementLine
@@ -76,7 +75,7 @@ def statement(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) 
     conn.execute("BEGIN")
     try:
         period = ledger.statement(conn, account, from_ms, to_ms)
-        lines = _lines(conn, [line.key for line in period.lines if line.kind is Kind.POST])
+        lines = _lines(conn, account, from_ms, to_ms)
         head = ledger.head(conn)
     finally:
         conn.execute("ROLLBACK")
@@ -97,13 +96,10 @@ def statement(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) 
     )
 
 
-def _lines(conn: sqlite3.Connection, keys: list[str]) -> list[StatementLine]:
-    """Sum the charges of postings per (job, site, flavor, item, price)."""
+def _lines(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) -> list[StatementLine]:
+    """Sum the charges of postings per (job, site, flavor, item, price), in one pass."""
     sums: dict[tuple[int, str, str, str, int, int], list[int]] = {}
-    for key in keys:
-        entry = ledger.find(conn, key)
-        if entry is None:
-            continue
+    for entry in ledger.postings(conn, account, from_ms, to_ms):
         details = dict(entry.details)
         for charge in charges_of(entry):
             place = (

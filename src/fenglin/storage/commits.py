@@ -112,6 +112,8 @@ def _try_start(conn: sqlite3.Connection, unit: StartUnit, change: Change) -> Rea
             return Reason.BUDGET_EXHAUSTED
         ledger.append(conn, _ledger_id(conn), change.now_ms, [unit.hold])
     conn.execute(INSERT_ALLOCATION, allocation_values(record, change.epoch))
+    if unit.event is not None:
+        write_events(conn, [unit.event], change.now_ms, change.epoch)
     if unit.receipt is not None:
         conn.execute(
             "INSERT OR REPLACE INTO receipt (job, cycle, body) VALUES (?, ?, ?)",

@@ -32,6 +32,7 @@ __all__ = [
     "found",
     "head",
     "open_hold",
+    "postings",
     "statement",
     "verify_stored",
 ]
@@ -173,6 +174,30 @@ def entries(
         if isinstance(item, Unreadable):
             raise DamageError(item.why, where="ledger", hint="run `fenglin ledger verify`")
         yield item
+
+
+def postings(
+    conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int, chunk: int = 500
+) -> Iterator[Entry]:
+    """Yield the postings that charged a tenant's account in `from_ms <= time < to_ms`, by seq.
+
+    Args:
+        conn: Inside one read transaction.
+        account: The tenant's account, without `tenant:`.
+        from_ms: First millisecond of the period.
+        to_ms: First millisecond after it.
+        chunk: Entries read at a time.
+
+    Raises:
+        DamageError: a row cannot be read as an entry.
+    """
+    found = conn.execute(
+        "SELECT DISTINCT seq FROM ledger_leg JOIN ledger_entry USING (seq) "
+        "WHERE account = ? AND kind = ? AND time_ms >= ? AND time_ms < ? ORDER BY seq",
+        (held(account), Kind.POST.value, from_ms, to_ms),
+    )
+    while seqs := [seq for (seq,) in found.fetchmany(chunk)]:
+        yield from _where_in(conn, "seq", seqs)
 
 
 def verify_stored(conn: sqlite3.Connection, anchor: Head | None = None) -> VerifyReport:

@@ -34,6 +34,8 @@ SORTS = {
     "state": "state",
     "submitted_ms": "submitted_ms",
 }
+_NUMBERS = ("number", "priority", "submitted_ms")
+MOST_FILTERS = 100
 FILTERS = ("state", "queue", "account", "name", "label")
 _VIEW = (
     "number, name, queue, account, priority, state, reason, detail, tasks, pending_set,"
@@ -65,7 +67,7 @@ def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[
         )
     where, values = _conditions(listing, account)
     if listing.cursor:
-        key, number = _read_cursor(listing.cursor)
+        key, number = _read_cursor(listing.cursor, int if column in _NUMBERS else str)
         sign = "<" if falling else ">"
         if column == "number":
             where.append(f"number {sign} ?")
@@ -76,12 +78,19 @@ def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[
     order = "DESC" if falling else "ASC"
     ordering = f"number {order}" if column == "number" else f"{column} {order}, number {order}"
     condition = " AND ".join(where) or "1"
-    rows = conn.execute(
-        # Columns come from SORTS, conditions from _conditions; values are bound.
-        f"SELECT {_VIEW}, {column} FROM job WHERE {condition}"  # noqa: S608
-        f" ORDER BY {ordering} LIMIT ?",
-        (*values, listing.limit + 1),
-    ).fetchall()
+    try:
+        rows = conn.execute(
+            # The page is cut before its rows are put together. Columns come from SORTS,
+            # conditions from _conditions; values are bound.
+            f"SELECT {_VIEW}, {column} FROM job WHERE number IN"  # noqa: S608
+            f" (SELECT number FROM job WHERE {condition} ORDER BY {ordering} LIMIT ?)"
+            f" ORDER BY {ordering}",
+            (*values, listing.limit + 1),
+        ).fetchall()
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InputError(
+            "a filter or the cursor holds a value that no job can have", where="filter"
+        ) from error
     more = len(rows) > listing.limit
     rows = rows[: listing.limit]
     cursor = _write_cursor(rows[-1][-1], rows[-1][0]) if more else ""
@@ -122,6 +131,8 @@ def _conditions(listing: Listing, account: str) -> tuple[list[str], list[Any]]:
         where.append("account = ?")
         values.append(account)
     chosen: dict[str, list[str]] = {}
+    if len(listing.filters) > MOST_FILTERS:
+        raise InputError(f"{len(listing.filters)} filters", hint=f"at most {MOST_FILTERS}")
     for field, value in listing.filters:
         if field not in FILTERS:
             raise InputError(
@@ -211,10 +222,11 @@ def _write_cursor(key: object, number: int) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([key, number])).decode().rstrip("=")
 
 
-def _read_cursor(text: str) -> tuple[str | int, int]:
+def _read_cursor(text: str, kind: type[str | int]) -> tuple[str | int, int]:
+    """Return the last row's sort key and number; the key is of the kind that the sort asks for."""
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        key, number = msgspec.json.decode(raw, type=tuple[str | int, int])
+        key, number = msgspec.json.decode(raw, type=tuple[kind, int])  # type: ignore[valid-type]
     except (binascii.Error, msgspec.MsgspecError, ValueError, UnicodeError) as error:
         raise InputError(
             "this cursor is not ours", where="cursor", hint="take it from `next`"

@@ -85,7 +85,7 @@ def declare_nodes(conn: sqlite3.Connection, sites: Sequence[Site]) -> None:
             for i, amount in enumerate(record.resources.times(share.slots)):
                 totals[i] += amount
     # Below what is running now a node's capacity cannot be enforced, only grown back to.
-    conn.execute("DROP TRIGGER node_capacity")
+    conn.execute("DROP TRIGGER IF EXISTS node_capacity")
     conn.executemany(
         "UPDATE node SET cpu_used_milli = ?, memory_used_bytes = ?, disk_used_bytes = ?,"
         " accelerator_used_milli = ? WHERE site = ? AND name = ?",

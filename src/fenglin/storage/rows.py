@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fenglin.errors import DamageError, InputError
 from fenglin.model.allocation import Share, Usage
 from fenglin.model.job import JobSpec
 from fenglin.model.reason import Reason
@@ -24,6 +25,7 @@ _SPEC = msgspec.json.Decoder(JobSpec)
 _SHARES = msgspec.json.Decoder(tuple[Share, ...])
 _RESOURCES = msgspec.json.Decoder(Resources)
 _PRICE = msgspec.json.Decoder(Price)
+_UNREADABLE = (ValueError, TypeError, InputError, msgspec.MsgspecError)
 
 JOB_COLUMNS = (
     "number, version, state, reason, detail, submitted_ms, started_ms, ended_ms, pending_set,"
@@ -77,8 +79,26 @@ def job_values(job: JobRecord) -> tuple[Any, ...]:
     )
 
 
-def job_record(row: tuple[Any, ...], spec: JobSpec | None = None) -> JobRecord:
-    """Return the record of a row of JOB_COLUMNS."""
+def job_record(row: tuple[Any, ...], specs: dict[bytes, JobSpec]) -> JobRecord:
+    """Return the record of a row of JOB_COLUMNS.
+
+    Args:
+        row: As read.
+        specs: Decoded specs by their bytes: a burst of equal jobs shares one.
+
+    Raises:
+        DamageError: the row is unreadable; says which.
+    """
+    try:
+        return _job_record(row, specs)
+    except _UNREADABLE as error:
+        raise _damage(f"job j{row[0]}", error) from error
+
+
+def _job_record(row: tuple[Any, ...], specs: dict[bytes, JobSpec]) -> JobRecord:
+    spec = specs.get(row[17])
+    if spec is None:
+        spec = specs[row[17]] = _SPEC.decode(row[17])
     return JobRecord(
         number=row[0],
         version=row[1],
@@ -97,7 +117,7 @@ def job_record(row: tuple[Any, ...], spec: JobSpec | None = None) -> JobRecord:
         retry_at_ms=row[14],
         cancelling=bool(row[15]),
         cost_micro=row[16],
-        spec=spec or _SPEC.decode(row[17]),
+        spec=spec,
     )
 
 
@@ -159,7 +179,26 @@ def allocation_update(record: AllocationRecord, epoch: int) -> tuple[Any, ...]:
 
 
 def allocation_record(row: tuple[Any, ...]) -> AllocationRecord:
-    """Return the record of a row of ALLOCATION_COLUMNS."""
+    """Return the record of a row of ALLOCATION_COLUMNS.
+
+    Raises:
+        DamageError: the row is unreadable; says which.
+    """
+    try:
+        return _allocation_record(row)
+    except _UNREADABLE as error:
+        raise _damage(f"allocation a{row[0]}", error) from error
+
+
+def _damage(what: str, error: Exception) -> DamageError:
+    return DamageError(
+        f"the row of {what} cannot be read: {error}",
+        where="database",
+        hint="restore it from a backup",
+    )
+
+
+def _allocation_record(row: tuple[Any, ...]) -> AllocationRecord:
     return AllocationRecord(
         number=row[0],
         job=row[1],
@@ -201,16 +240,12 @@ def read_jobs(conn: sqlite3.Connection, where: str, values: Iterable[Any]) -> li
         f"SELECT {JOB_COLUMNS} FROM job WHERE {where} ORDER BY number",  # noqa: S608
         tuple(values),
     ):
-        # A burst of equal jobs shares one decoded spec.
-        spec = specs.get(row[17])
-        if spec is None:
-            spec = specs[row[17]] = _SPEC.decode(row[17])
-        records[row[0]] = job_record(row, spec)
-    if records:
-        low, high = min(records), max(records)
-        for job, task, tries in conn.execute(
-            "SELECT job, task, tries FROM task_try WHERE job BETWEEN ? AND ?", (low, high)
-        ):
-            if job in records:
-                records[job].tries[task] = tries
+        records[row[0]] = job_record(row, specs)
+    for job, task, tries in conn.execute(
+        f"SELECT job, task, tries FROM task_try WHERE job IN"  # noqa: S608
+        f" (SELECT number FROM job WHERE {where})",
+        tuple(values),
+    ):
+        if job in records:
+            records[job].tries[task] = tries
     return list(records.values())

@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from fenglin.errors import DamageError, UnavailableError
+from fenglin.storage.failures import translate
 from fenglin.storage.ledger_schema import LEDGER_DDL
 
 if TYPE_CHECKING:
@@ -111,7 +112,14 @@ CAPACITY_TRIGGER = """CREATE TRIGGER node_capacity BEFORE UPDATE OF
 
 # A usage may never pass its node's capacity by growing. It may stand above it for a while when
 # an operator shrinks a node under running tasks, which is why this is no plain CHECK.
-SCHEMA: tuple[str, ...] = (*DDL, CAPACITY_TRIGGER)
+NEW_NODE_TRIGGER = """CREATE TRIGGER node_new BEFORE INSERT ON node
+    WHEN NEW.cpu_used_milli > NEW.cpu_milli OR NEW.memory_used_bytes > NEW.memory_bytes
+      OR NEW.disk_used_bytes > NEW.disk_bytes
+      OR NEW.accelerator_used_milli > NEW.accelerator_milli
+    BEGIN SELECT RAISE(ABORT, 'node over capacity'); END"""
+SCHEMA: tuple[str, ...] = (*DDL, CAPACITY_TRIGGER, NEW_NODE_TRIGGER)
+# Tables by which a file of ours is known from another program's.
+_LANDMARKS = frozenset({"meta", "job", "allocation", "ledger_entry"})
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -119,28 +127,43 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
     Raises:
         UnavailableError: it cannot be opened.
-        DamageError: the settings did not take.
+        DamageError: it is no database, or the settings did not take.
     """
     try:
+        if not read_only:
+            # Job files may hold secrets in `env`: a new file is its owner's alone.
+            path.touch(mode=0o600)
         conn = sqlite3.connect(
             path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        conn.execute("PRAGMA journal_mode = WAL")
-        conn.execute("PRAGMA synchronous = FULL")
-        conn.execute("PRAGMA foreign_keys = ON")
-        conn.execute("PRAGMA temp_store = MEMORY")
-        conn.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise UnavailableError(
-            f"cannot open the database: {error}",
+            f"cannot open the database: {getattr(error, 'strerror', None) or error}",
             where=str(path),
             hint="check that the folder exists, is writable, and the disk is not full",
         ) from error
+    try:
+        _settle(conn, path, read_only=read_only)
+    except sqlite3.Error as error:
+        conn.close()
+        raise translate(error, str(path)) from error
+    except DamageError:
+        conn.close()
+        raise
+    return conn
+
+
+def _settle(conn: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    """Make and assert the connection's settings."""
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA synchronous = FULL")
+    conn.execute("PRAGMA foreign_keys = ON")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    conn.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
     mode = conn.execute("PRAGMA journal_mode").fetchone()[0]
     full = conn.execute("PRAGMA synchronous").fetchone()[0]
     if mode != "wal" or full != 2:
         raise DamageError(f"journal_mode={mode}, synchronous={full}", where=str(path))
-    return conn
 
 
 def ensure_schema(conn: sqlite3.Connection, path: Path) -> None:
@@ -148,24 +171,30 @@ def ensure_schema(conn: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         DamageError: the file was written by another version, or is no database of ours.
+        UnavailableError: the disk is full.
     """
     try:
-        tables = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master")}
         version = conn.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+        if version == SCHEMA_VERSION and tables >= _LANDMARKS:
+            return
+        if not tables and not version:
+            conn.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA:
+                conn.execute(statement)
+            conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            conn.execute("COMMIT")
+            return
+    except sqlite3.Error as error:
+        raise translate(error, str(path)) from error
+    if not tables >= _LANDMARKS:
         raise DamageError(
-            f"not a database: {error}", where=str(path), hint="restore it from a backup"
-        ) from error
-    if version == SCHEMA_VERSION:
-        return
-    if tables or version:
-        raise DamageError(
-            f"schema version {version}, this program needs {SCHEMA_VERSION}",
+            "this is a database, but not one of Fenglin's",
             where=str(path),
-            hint="use the program version that wrote it, or migrate it",
+            hint="move it away, or choose another data folder",
         )
-    conn.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA:
-        conn.execute(statement)
-    conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    conn.execute("COMMIT")
+    raise DamageError(
+        f"schema version {version}, this program needs {SCHEMA_VERSION}",
+        where=str(path),
+        hint="use the program version that wrote it, or migrate it",
+    )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from fenglin.errors import UnavailableError
+from fenglin.errors import FenglinError
 from fenglin.model.plan import Receipt
 from fenglin.ports.hub import Principal
 from fenglin.storage import books, commits, listings, loads, submits
+from fenglin.storage.failures import translate
 from fenglin.storage.rows import read_jobs
 from fenglin.storage.schema import connect, ensure_schema
 from fenglin.storage.writer import Writer
 from fenglin.wire.views import EventView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from fenglin.ledger.entry import Draft, Entry
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from fenglin.wire.views import JobView, LedgerCheck, Page, Statement, Submitted
 
 T = TypeVar("T")
+# Below the 999 parameters that the oldest SQLite builds allow.
+_MOST_BOUND = 900
 _RECEIPT = msgspec.json.Decoder(Receipt)
 
 
@@ -53,7 +57,11 @@ class SqliteStore:
         """
         self.path = path
         conn = connect(path)
-        ensure_schema(conn, path)
+        try:
+            ensure_schema(conn, path)
+        except FenglinError:
+            conn.close()
+            raise
         self._last_job = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()[0]
         self._writer = Writer(conn)
         self._local = threading.local()
@@ -105,21 +113,28 @@ class SqliteStore:
 
     async def token(self, digest: bytes) -> Principal | None:
         """See `ports.store.Store`."""
-        row = self._read(
+        rows = self._read(
             "SELECT name, scopes, account FROM token WHERE digest = ? AND revoked_ms = 0",
             (digest,),
-        ).fetchone()
-        return Principal(row[0], frozenset(row[1].split()), row[2]) if row else None
+        )
+        if not rows:
+            return None
+        name, scopes, account = rows[0]
+        return Principal(name, frozenset(scopes.split()), account)
 
     async def has_tokens(self) -> bool:
         """Return whether any token is known."""
-        return self._read("SELECT 1 FROM token LIMIT 1", ()).fetchone() is not None
+        return bool(self._read("SELECT 1 FROM token LIMIT 1", ()))
 
     async def parents(self, numbers: Sequence[int]) -> dict[int, JobRecord]:
         """See `ports.store.Store`."""
-        marks = ", ".join("?" * len(numbers))
-        found = read_jobs(self._conn(), f"number IN ({marks})", numbers)
-        return {job.number: job for job in found}
+        found: dict[int, JobRecord] = {}
+        for start in range(0, len(numbers), _MOST_BOUND):
+            part = numbers[start : start + _MOST_BOUND]
+            marks = ", ".join("?" * len(part))
+            rows = self._guard(partial(read_jobs, where=f"number IN ({marks})", values=part))
+            found |= {job.number: job for job in rows}
+        return found
 
     async def jobs(self, listing: Listing, account: str) -> Page[JobView]:
         """See `ports.store.Store`."""
@@ -172,9 +187,16 @@ class SqliteStore:
             self._guard, lambda conn: books.statement(conn, account, from_ms, to_ms)
         )
 
-    def ledger_entries(self) -> Iterator[Entry]:
+    def ledger_entries(self) -> Generator[Entry]:
         """See `ports.store.Store`."""
-        return books.entries(self._conn())
+        # A connection of its own: its transaction is open for as long as somebody reads.
+        conn = connect(self.path, read_only=True)
+        try:
+            yield from books.entries(conn)
+        except sqlite3.Error as error:
+            raise translate(error) from error
+        finally:
+            conn.close()
 
     async def close(self) -> None:
         """See `ports.store.Store`."""
@@ -197,12 +219,12 @@ class SqliteStore:
             self._readers.append(conn)
         return conn
 
-    def _read(self, query: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
-        return self._guard(lambda conn: conn.execute(query, values))
+    def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return self._guard(lambda conn: conn.execute(query, values).fetchall())
 
     def _guard(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a read; say a database error in our words."""
         try:
             return work(self._conn())
         except sqlite3.Error as error:
-            raise UnavailableError(f"the database refused: {error}", where="database") from error
+            raise translate(error) from error

@@ -8,12 +8,14 @@ the commit itself fails do all of its pieces fail, and nothing of them is on dis
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fenglin.errors import FenglinError, UnavailableError
+from fenglin.errors import UnavailableError
+from fenglin.storage.failures import translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,18 +63,21 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while True:
+        try:
+            while batch := self._next_batch():
+                done = self._commit(batch)
+                self._loop.call_soon_threadsafe(_settle, done)
+        finally:
             with self._ready:
-                while not self._queue and not self._closing:
-                    self._ready.wait()
-                batch = [
-                    self._queue.popleft() for _ in range(min(len(self._queue), MOST_PER_COMMIT))
-                ]
-            if not batch:
-                self._conn.close()
-                return
-            done = self._commit(batch)
-            self._loop.call_soon_threadsafe(_settle, done)
+                self._closing = True
+            self._conn.close()
+
+    def _next_batch(self) -> list[Work]:
+        """Wait for work and take it; nothing when closing and all is done."""
+        with self._ready:
+            while not self._queue and not self._closing:
+                self._ready.wait()
+            return [self._queue.popleft() for _ in range(min(len(self._queue), MOST_PER_COMMIT))]
 
     def _commit(self, batch: list[Work]) -> list[tuple[asyncio.Future[Any], Any, bool]]:
         conn = self._conn
@@ -94,7 +99,9 @@ class Writer:
             conn.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - handed to whoever asked
             if conn.in_transaction:
-                conn.execute("ROLLBACK")
+                # When even this fails, the next BEGIN does too, and says why to whoever asks.
+                with contextlib.suppress(sqlite3.Error):
+                    conn.execute("ROLLBACK")
             refusal = _translate(error)
             return [(future, refusal, False) for _, future in batch]
         return results
@@ -112,15 +119,4 @@ def _settle(done: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
 
 def _translate(error: Exception) -> Exception:
     """Say in our words what the database said in its own."""
-    if isinstance(error, FenglinError) or not isinstance(error, sqlite3.Error):
-        return error
-    if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError):
-        text = str(error)
-        if "full" in text:
-            return UnavailableError(
-                "the disk is full; nothing was written",
-                where="database",
-                hint="free some space; the hub goes on by itself",
-            )
-        return UnavailableError(f"the database refused: {text}", where="database")
-    return error
+    return translate(error) if isinstance(error, sqlite3.Error) else error
