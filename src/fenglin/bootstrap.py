@@ -78,7 +78,8 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     """
     settings, base = _read_config(config)
     _log_to(sys.stderr, settings.hub.log)
-    folder = data if data is not None else base / settings.hub.data
+    # Drivers hand its paths to processes that stand in other folders.
+    folder = (data if data is not None else base / settings.hub.data).absolute()
     host, port = _address(listen or settings.hub.listen)
     if not settings.hub.auth and not _is_loopback(host):
         raise DeniedError(
