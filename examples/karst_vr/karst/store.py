@@ -60,7 +60,7 @@ def save(folder: Path, part: Part, pixels: FloatArray) -> Path:
 def load(path: Path) -> tuple[Part, npt.NDArray[np.float16]]:
     """Read one strip, refusing damaged or foreign files by name."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             about = json.loads(str(data["about"]))
             pixels = data["pixels"]
         if about.pop("format") != _FORMAT:
