@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fenglin.engine.news import StartUnclear
+from fenglin.engine.news import JobsAdded, StartUnclear
 from fenglin.errors import FenglinError
 from fenglin.model.ids import attempt_key, parse_attempt_key
 from fenglin.model.states import AttemptState
@@ -30,8 +30,10 @@ def resume(pool: Pool, loop: Loop, effects: Effects) -> None:
     """Turn what the last hub left half done into news and calls.
 
     An intent may or may not have reached its site: it becomes unclear, and the first complete
-    observation says which. A stop is simply asked again.
+    observation says which. A stop is simply asked again. Children are judged anew, since the
+    last hub may have died between storing one and seeing that its parent had failed long ago.
     """
+    loop.tell(JobsAdded([job for job in pool.jobs.values() if job.spec.after]))
     for record in list(pool.allocations.values()):
         if record.state is AttemptState.INTENT:
             loop.tell(StartUnclear(record.number, "the hub was restarted"))
