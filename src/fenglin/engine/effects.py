@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
-from fenglin.errors import DriverError, FenglinError
+from fenglin.errors import DriverError, FenglinError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
@@ -122,7 +122,7 @@ class Effects:
         """Return the order for an attempt.
 
         Raises:
-            DriverError: an uploaded file is gone.
+            NotFoundError: an uploaded file is gone; no fault of the site.
         """
         spec = job.spec
         return StartOrder(
@@ -160,7 +160,7 @@ class Effects:
             else:
                 found = self._staging.blob_path(file.sha256)
                 if found is None:
-                    raise DriverError(
+                    raise NotFoundError(
                         f"the uploaded file for {file.target} is gone",
                         where=file.sha256,
                         hint="submit the job again",

@@ -98,6 +98,8 @@ class Fold:
         if record is not None:
             job = self._job(record.job)
             self._tell(job, "attempt_lost", f"a{record.number} at {record.site}: {why}")
+            if reason is Reason.STAGING_FAILED and not job.cancelling:
+                self._unstaged(job, record, why)
             self._attempt_ended(job, record, reason)
 
     def cancel(self, number: int, actor: str) -> None:
@@ -163,6 +165,24 @@ class Fold:
             self._tell(
                 job, "task_failed", f"task {end.index} at {record.site}: {_how(end)}; {outcome}"
             )
+
+    def _unstaged(self, job: JobRecord, record: AllocationRecord, why: str) -> None:
+        """Count a try when the inputs cannot be brought, and fail the tasks after the last one.
+
+        The first task stands for all: inputs are the job's. Nothing ran, so nothing is billed.
+        """
+        left = record.remaining
+        end = TaskEnd(next(iter(left)), self._now_ms, 0, 0, Reason.STAGING_FAILED)
+        tries = job.tries.get(end.index, 0)
+        verdict = judge(end, job.spec.retries, tries, cancelling=False)
+        job.tries = {**job.tries, end.index: tries + 1}
+        self.change.tries.append((job.number, end.index, tries + 1, Reason.STAGING_FAILED, 0))
+        if verdict is Verdict.AGAIN:
+            job.retry_at_ms = max(job.retry_at_ms, self._now_ms + backoff_ms(end, tries + 1))
+        else:
+            record.failed |= left
+            job.failed |= left
+            job.reason, job.detail = Reason.STAGING_FAILED, why
 
     def _attempt_ended(
         self, job: JobRecord, record: AllocationRecord, reason: Reason | None

@@ -38,7 +38,7 @@ from fenglin.engine.news import (
 )
 from fenglin.errors import FenglinError, StaleEpochError, UnavailableError
 from fenglin.model.ids import attempt_key, job_id
-from fenglin.model.reason import Reason
+from fenglin.model.reason import SITE_FAULTS, Reason
 from fenglin.model.states import AttemptState
 from fenglin.planner import plan
 from fenglin.ports.crashpoint import crash_point
@@ -182,10 +182,10 @@ class Loop:
                     self._observed(fold, number, seen)
             case StartAnswered():
                 fold.start_answered(news.allocation)
-                self._breakers.good(self._site_of(news.allocation))
             case StartRefused():
                 self._plan_due = True
-                self._breakers.bad(self._site_of(news.allocation), news.why)
+                if news.reason is not Reason.STAGING_FAILED:
+                    self._breakers.bad(self._site_of(news.allocation), news.why)
                 fold.attempt_lost(news.allocation, news.reason, news.why)
             case StartUnclear():
                 fold.start_unclear(news.allocation)
@@ -210,6 +210,11 @@ class Loop:
                 self._plan_due = True
             return
         self._breakers.present(number)
+        if seen.started or seen.ends:
+            # Only a task that runs proves a site: it may accept attempts and then lose them all.
+            self._breakers.good(record.site)
+        elif seen.presence is Presence.ENDED and seen.reason in SITE_FAULTS:
+            self._breakers.bad(record.site, f"ended before any task began: {seen.reason}")
         if seen.presence is Presence.ENDED:
             crash_point("c10")
         # A slot that comes free is the only news of a running attempt that needs a plan.
