@@ -70,8 +70,8 @@ class Progress:
 
     def _line(self, views: list[JobView], elapsed_s: float) -> str:
         parts = [f"{v.name} {v.tasks.succeeded}/{v.task_count}" for v in views]
-        due_ms = max((v.expected_finish_ms for v in views), default=0)
-        left = f", next finish expected in {_in_s(due_ms)}" if due_ms else ""
+        due_ms = max((v.expected_finish_ms for v in views if not v.ended_ms), default=0)
+        left = f", running jobs due in {_in_s(due_ms)}" if due_ms else ""
         return f"  {elapsed_s:5.1f} s elapsed{left}: {', '.join(parts)}"
 
 

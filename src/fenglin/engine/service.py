@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.engine.admission import Admission
-    from fenglin.engine.loop import Loop
+    from fenglin.engine.loop import LastPlan, Loop
     from fenglin.engine.meters import Meters
     from fenglin.engine.tokens import Tokens
     from fenglin.model.job import JobSpec
@@ -96,6 +96,8 @@ class HubService:
         self._version = rooms.version
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
+        self._receipts_of: LastPlan | None = None
+        self._receipts: dict[int, Receipt | None] = {}
 
     async def authenticate(self, token: str) -> Principal:
         """See `ports.hub.Hub`."""
@@ -149,8 +151,8 @@ class HubService:
         view = await self._store.job(number, principal.account)
         if view is None:
             raise NotFoundError(f"there is no job {job_id(number)}")
-        if number in self._pool.jobs and not view.reason:
-            view = self._with_reason(view, number)
+        if number in self._pool.jobs:
+            view = self._with_outlook(view, number)
         return view
 
     async def explain(self, number: int, principal: Principal) -> Explanation:
@@ -381,17 +383,31 @@ class HubService:
                 self._pool.ended_parents[number] = parent
 
     def _receipt(self, number: int) -> Receipt | None:
+        """Return the job's receipt in the newest plan; made once per plan."""
         last = self._loop.last
-        if last is not None and number in last.plan.order:
-            return explain(last.snapshot, self._policy, last.plan, number)
-        return None
+        if last is None:
+            return None
+        if self._receipts_of is not last:
+            self._receipts_of = last
+            self._receipts = dict.fromkeys(last.plan.order)
+        if number not in self._receipts:
+            return None
+        receipt = self._receipts[number]
+        if receipt is None:
+            receipt = explain(last.snapshot, self._policy, last.plan, number)
+            self._receipts[number] = receipt
+        return receipt
 
-    def _with_reason(self, view: JobView, number: int) -> JobView:
-        last = self._loop.last
-        if last is None or number not in last.plan.order or not view.tasks.pending:
+    def _with_outlook(self, view: JobView, number: int) -> JobView:
+        """Say why tasks wait and when the whole job should be done."""
+        receipt = self._receipt(number) if view.tasks.pending else None
+        if receipt is None:
             return view
-        reason = last.plan.reasons[last.plan.order.index(number)]
-        return structs.replace(view, reason=reason or "") if reason else view
+        return structs.replace(
+            view,
+            reason=view.reason or receipt.reason or "",
+            expected_finish_ms=max(view.expected_finish_ms, receipt.finish_ms),
+        )
 
     async def _holder_of(self, number: int, task: int) -> AllocationRecord | None:
         """Return the newest allocation that holds a task."""
