@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fenglin.engine.pool import MOST_SHAPES
 from fenglin.errors import InputError
 from fenglin.model.job import JobSpec
 from fenglin.planner import explain, plan
@@ -51,6 +52,8 @@ class Admission:
         shape = self._pool.shape(spec)
         problem = self._fits.get(shape)
         if problem is None:
+            if len(self._fits) >= MOST_SHAPES:
+                self._fits.clear()
             problem = self._fits[shape] = self._why_never(spec)
         if problem:
             raise InputError(

@@ -22,6 +22,7 @@ class _Brake:
     failures: int = 0
     until_ms: int = 0
     why: str = ""
+    resting: bool = False
 
 
 class Breakers:
@@ -44,18 +45,25 @@ class Breakers:
         brake.failures += 1
         brake.until_ms = self._clock.monotonic_ms() + rest_ms
         brake.why = why
+        brake.resting = True
 
     def problem(self, site: str) -> str:
         """Return why the site rests; empty when it does not."""
         brake = self._brakes.get(site)
-        if brake is None or self._clock.monotonic_ms() >= brake.until_ms:
+        if brake is None:
+            return ""
+        brake.resting = self._clock.monotonic_ms() < brake.until_ms
+        if not brake.resting:
             return ""
         return f"resting after {brake.failures} refused starts: {brake.why}"
 
     def due_in_ms(self) -> list[int]:
-        """Return in how many ms each resting site may be tried again."""
+        """Return in how many ms each site may be tried again that `problem` last called resting.
+
+        Below zero when that moment has passed and nobody has asked `problem` since.
+        """
         now_ms = self._clock.monotonic_ms()
-        return [b.until_ms - now_ms for b in self._brakes.values() if b.until_ms > now_ms]
+        return [b.until_ms - now_ms for b in self._brakes.values() if b.resting]
 
     def absent_for_good(self, allocation: int) -> bool:
         """Note one complete listing without this attempt; return whether that is enough."""
@@ -64,5 +72,5 @@ class Breakers:
         return now_ms - since_ms >= ABSENT_FOR_MS
 
     def present(self, allocation: int) -> None:
-        """Note that the site knows the attempt."""
+        """Note that the site knows the attempt, or that the attempt has ended."""
         self._absent_since_ms.pop(allocation, None)

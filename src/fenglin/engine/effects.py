@@ -51,14 +51,20 @@ class Effects:
 
     def start(self, record: AllocationRecord, job: JobRecord) -> None:
         """Begin to start an attempt whose intent is committed, unless that is under way."""
+        if self._unknown(record.site, record.number):
+            return
         self._spawn("start", record.number, self._start(record, job))
 
     def stop(self, record: AllocationRecord) -> None:
         """Begin to stop an attempt whose end is wanted, unless that is under way."""
+        if self._unknown(record.site, record.number):
+            return
         self._spawn("stop", record.number, self._stop(record))
 
     def forget(self, site: str, key: str, allocation: int) -> None:
         """Let the site drop what an ended attempt left behind."""
+        if self._unknown(site, allocation):
+            return
         self._spawn("forget", allocation, self._forget(site, key))
 
     async def close(self) -> None:
@@ -66,6 +72,13 @@ class Effects:
         for task in list(self._running.values()):
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def _unknown(self, site: str, allocation: int) -> bool:
+        """Return whether a site is no longer configured: its attempts wait until it is again."""
+        if site in self._drivers:
+            return False
+        _log.warning("site_not_configured", site=site, allocation=allocation)
+        return True
 
     def _spawn(self, what: str, number: int, call: Coroutine[None, None, None]) -> None:
         place = (what, number)
@@ -79,17 +92,20 @@ class Effects:
         number = record.number
         try:
             order = self.order(record, job)
+        except (FenglinError, OSError) as error:
+            # Nothing has left this machine yet.
+            self._tell(StartRefused(number, Reason.STAGING_FAILED, str(error)))
+            return
+        try:
             async with self._gates[record.site], asyncio.timeout(START_DEADLINE_S):
                 await self._drivers[record.site].start(order)
         except TimeoutError:
             self._tell(StartUnclear(number, "no answer in time"))
-        except DriverError as error:
-            if error.effect_unknown:
+        except FenglinError as error:
+            if isinstance(error, DriverError) and error.effect_unknown:
                 self._tell(StartUnclear(number, str(error)))
             else:
                 self._tell(StartRefused(number, Reason.START_FAILED, str(error)))
-        except FenglinError as error:
-            self._tell(StartRefused(number, Reason.STAGING_FAILED, str(error)))
         except Exception as error:  # noqa: BLE001 - a driver's fault must not end the loop
             _log.exception("driver_fault", site=record.site, allocation=number)
             self._tell(StartUnclear(number, f"{type(error).__name__}: {error}"))
@@ -104,8 +120,8 @@ class Effects:
             try:
                 async with self._gates[record.site], asyncio.timeout(STOP_DEADLINE_S):
                     await self._drivers[record.site].stop(key, STOP_GRACE_MS)
-            except (FenglinError, TimeoutError, OSError) as error:
-                _log.warning("stop_failed", site=record.site, key=key, error=str(error))
+            except Exception as error:  # noqa: BLE001 - a driver's fault must not end the wish
+                _log.warning("stop_failed", site=record.site, key=key, error=_why(error))
                 await asyncio.sleep(STOP_AGAIN_S)
             else:
                 crash_point("c9")
@@ -115,8 +131,8 @@ class Effects:
         try:
             async with self._gates[site], asyncio.timeout(STOP_DEADLINE_S):
                 await self._drivers[site].forget(key)
-        except (FenglinError, TimeoutError, OSError) as error:
-            _log.warning("forget_failed", site=site, key=key, error=str(error))
+        except Exception as error:  # noqa: BLE001 - leftovers are swept up at the next start
+            _log.warning("forget_failed", site=site, key=key, error=_why(error))
 
     def order(self, record: AllocationRecord, job: JobRecord) -> StartOrder:
         """Return the order for an attempt.
@@ -168,3 +184,8 @@ class Effects:
                 source = found
             inputs.append(StagedInput(file.target, str(source), file.executable))
         return tuple(inputs)
+
+
+def _why(error: Exception) -> str:
+    """Return what an error says, also when it says nothing."""
+    return str(error) or type(error).__name__

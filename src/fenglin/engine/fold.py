@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from fenglin.catalog.prices import billed_ms, rate_usage
 from fenglin.engine.dependencies import doomed
 from fenglin.ledger.posting import Charge, Hold, Terms, post, void
@@ -20,7 +22,9 @@ from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState, JobState
 from fenglin.ports.driver import Observation, Presence
 from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord
+from fenglin.quantities.durations import MAX_DURATION_MS
 from fenglin.quantities.money import format_money
+from fenglin.quantities.sizes import MAX_BYTES
 from fenglin.quantities.taskset import TaskSet
 
 if TYPE_CHECKING:
@@ -63,7 +67,8 @@ class Fold:
         job = self._job(record.job)
         for end in news.ends:
             self._task_ended(job, record, end)
-        record.cursor = news.cursor
+        # A site that cannot tell has no cursor to give.
+        record.cursor = news.cursor or record.cursor
         if news.first_start_ms and not record.started_ms:
             record.started_ms = news.first_start_ms
             job.started_ms = job.started_ms or news.first_start_ms
@@ -127,6 +132,7 @@ class Fold:
     def _task_ended(self, job: JobRecord, record: AllocationRecord, end: TaskEnd) -> None:
         if end.index not in record.remaining:
             return
+        end = _sane(end)
         one = TaskSet.span(end.index, end.index + 1)
         tries = job.tries.get(end.index, 0)
         verdict = judge(end, job.spec.retries, tries, cancelling=job.cancelling)
@@ -319,6 +325,17 @@ class Fold:
             self._allocations[number] = replace(self._pool.allocations[number])
         record = self._allocations[number]
         return None if record.state is AttemptState.ENDED else record
+
+
+def _sane(end: TaskEnd) -> TaskEnd:
+    """Return the end with figures that can be billed and stored, whatever a site has said."""
+    return structs.replace(
+        end,
+        wall_ms=min(max(0, end.wall_ms), MAX_DURATION_MS),
+        cpu_ms=min(max(0, end.cpu_ms), MAX_DURATION_MS),
+        peak_memory_bytes=min(max(0, end.peak_memory_bytes), MAX_BYTES),
+        exit_code=end.exit_code if abs(end.exit_code) < 2**31 else -1,
+    )
 
 
 def _how(end: TaskEnd) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -62,6 +63,10 @@ if TYPE_CHECKING:
 REST_PER_WORK = 3.0
 MOST_REST_S = 1.0
 STORE_RETRY_S = 1.0
+# A start that the store refused shows a wrong belief: plan again, but not in a hot circle.
+REFUSED_REST_MS = 500
+# The date may jump while the loop sleeps: it is looked at again after this long at the latest.
+MOST_SLEEP_S = 30.0
 # Beyond this many waiting jobs planning moves to a thread.
 PLAN_INLINE_JOBS = 200
 
@@ -103,6 +108,10 @@ class Loop:
         self._breakers = Breakers(clock)
         self._plan_due = True
         self._next_ms = 0
+        self._again_ms = 0
+        self._balances_due = False
+        # What the news of this cycle say of sites, counted once they are committed.
+        self._marks: list[Callable[[], None]] = []
 
     def connect(self, effects: Effects, on_change: Callable[[list[JobRecord]], None]) -> None:
         """Take what answers to this loop; `on_change` hears of ended jobs after each commit."""
@@ -137,7 +146,7 @@ class Loop:
                 self.problem = str(error)
                 _log.error("store_unavailable", error=str(error))
                 await asyncio.sleep(STORE_RETRY_S)
-                self._wake.set()
+                self._plan_due = True
                 continue
             self.problem = ""
             spent_s = (self._clock.monotonic_ms() - started_ms) / 1_000
@@ -158,6 +167,7 @@ class Loop:
     async def _record(self) -> None:
         """Fold the inbox into one change and commit it; on failure the inbox stands."""
         taken = self._inbox[:]
+        self._marks.clear()
         fold = Fold(self.pool, self._clock.now_ms())
         for news in taken:
             self._take(fold, news)
@@ -171,7 +181,9 @@ class Loop:
         del self._inbox[: len(taken)]
         if change.postings:
             crash_point("c12")
-        await self._believe(change, ())
+        for mark in self._marks:
+            mark()
+        self._believe(change, ())
         for news in taken:
             self._answer(news)
 
@@ -185,7 +197,9 @@ class Loop:
             case StartRefused():
                 self._plan_due = True
                 if news.reason is not Reason.STAGING_FAILED:
-                    self._breakers.bad(self._site_of(news.allocation), news.why)
+                    self._marks.append(
+                        partial(self._breakers.bad, self._site_of(news.allocation), news.why)
+                    )
                 fold.attempt_lost(news.allocation, news.reason, news.why)
             case StartUnclear():
                 fold.start_unclear(news.allocation)
@@ -212,9 +226,13 @@ class Loop:
         self._breakers.present(number)
         if seen.started or seen.ends:
             # Only a task that runs proves a site: it may accept attempts and then lose them all.
-            self._breakers.good(record.site)
+            self._marks.append(partial(self._breakers.good, record.site))
         elif seen.presence is Presence.ENDED and seen.reason in SITE_FAULTS:
-            self._breakers.bad(record.site, f"ended before any task began: {seen.reason}")
+            self._marks.append(
+                partial(
+                    self._breakers.bad, record.site, f"ended before any task began: {seen.reason}"
+                )
+            )
         if seen.presence is Presence.ENDED:
             crash_point("c10")
         # A slot that comes free is the only news of a running attempt that needs a plan.
@@ -232,9 +250,14 @@ class Loop:
                 self._plan_due = True
             status.down = news.problem
             return
-        if status.down or status.report is None or status.report.nodes != news.report.nodes:
-            self._plan_due = True
+        old = status.report
         status.report = news.report
+        if (
+            status.down
+            or old is None
+            or (old.nodes, old.licences) != (news.report.nodes, news.report.licences)
+        ):
+            self._plan_due = True
         status.down = ""
         status.seen_ms = self._clock.now_ms()
 
@@ -254,6 +277,10 @@ class Loop:
                 news.done.set_exception(error)
 
     async def _make_plan(self) -> tuple[Snapshot, Plan]:
+        if self._balances_due:
+            # An account without money has no entry in the ledger, yet it is known.
+            self.pool.balances = {**self.pool.balances, **await self._store.balances()}
+            self._balances_due = False
         for site, status in self.pool.sites.items():
             status.resting = self._breakers.problem(site)
         snapshot = self.pool.snapshot(self._clock.now_ms())
@@ -273,7 +300,7 @@ class Loop:
         crash_point("c3")
         out = {id(unit): reason for unit, reason in refused}
         self._report_refused(refused)
-        await self._believe(change, [unit for unit, _ in refused])
+        self._believe(change, [unit for unit, _ in refused])
         for unit in change.starts:
             if id(unit) not in out:
                 self._effects.start(unit.allocation, unit.job)
@@ -282,16 +309,20 @@ class Loop:
     def _report_refused(self, refused: list[tuple[StartUnit, Reason]]) -> None:
         for unit, reason in refused:
             _log.warning("start_refused", job=job_id(unit.job.number), reason=reason)
-            self._plan_due = True
+            self._again_ms = self._clock.monotonic_ms() + REFUSED_REST_MS
 
-    async def _believe(self, change: Change, refused: list[StartUnit] | tuple[()]) -> None:
-        """Adopt a committed change and let the outside follow it."""
+    def _believe(self, change: Change, refused: list[StartUnit] | tuple[()]) -> None:
+        """Adopt a committed change and let the outside follow it.
+
+        Nothing here waits or fails: what is committed must reach the sites.
+        """
         ended = self.pool.adopt(change, refused)
         if change.postings or change.starts:
-            self.pool.balances = await self._store.balances()
+            self._balances_due = True
         for record in change.allocations:
             key = attempt_key(self.pool.hub, record.number, record.attempt)
             if record.state is AttemptState.ENDED:
+                self._breakers.present(record.number)
                 self._effects.forget(record.site, key, record.number)
                 self._meters.ended(record.site, record.usage)
                 self.pool.finished_tasks += record.usage.tasks
@@ -308,16 +339,24 @@ class Loop:
         return record.site if record else ""
 
     async def _sleep(self) -> None:
-        """Sleep until there is news, or until time alone may allow a start."""
-        wait_s: float | None = None
-        due = [at for at in (self._next_ms - self._clock.now_ms(),) if self._next_ms]
-        due += self._breakers.due_in_ms()
-        if due:
-            wait_s = max(0.0, min(due) / 1_000)
-        if not self._inbox and not self._plan_due:
+        """Sleep until there is news, a wish to plan, or time alone may allow a start."""
+        while not self._inbox and not self._plan_due:
+            self._wake.clear()
+            left_ms = self._due_in_ms()
+            if left_ms is not None and left_ms <= 0:
+                self._plan_due = True
+                self._again_ms = self._next_ms = 0
+                return
+            wait_s = MOST_SLEEP_S if left_ms is None else min(MOST_SLEEP_S, left_ms / 1_000)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
-            if not self._inbox:
-                self._plan_due = True
-        self._wake.clear()
+
+    def _due_in_ms(self) -> int | None:
+        """Return in how many ms a plan may find something new by itself; None for never."""
+        due = self._breakers.due_in_ms()
+        if self._next_ms:
+            due.append(self._next_ms - self._clock.now_ms())
+        if self._again_ms:
+            due.append(self._again_ms - self._clock.monotonic_ms())
+        return min(due, default=None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from fenglin.engine.dependencies import eligible
+from fenglin.errors import DamageError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import AttemptState, JobState, SiteState
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from fenglin.model.job import JobSpec
     from fenglin.ports.driver import SiteReport
+
+MOST_SHAPES = 10_000
 
 
 @dataclass(slots=True)
@@ -91,7 +94,11 @@ class Pool:
         queues: tuple[Queue, ...],
         balances: dict[str, int],
     ) -> Pool:
-        """Return the picture of what a load found."""
+        """Return the picture of what a load found.
+
+        Raises:
+            DamageError: an allocation is live whose job has ended or is missing.
+        """
         pool = cls(
             hub=loaded.hub,
             epoch=loaded.epoch,
@@ -110,6 +117,13 @@ class Pool:
         for record in loaded.allocations.values():
             pool.adopt_allocation(record)
         pool.add_jobs(loaded.jobs.values())
+        for record in pool.allocations.values():
+            if record.job not in pool.jobs:
+                raise DamageError(
+                    f"allocation a{record.number} is live, its job j{record.job} is not",
+                    where="database",
+                    hint="restore it from a backup",
+                )
         return pool
 
     def add_jobs(self, records: Iterable[JobRecord]) -> None:
@@ -172,6 +186,9 @@ class Pool:
             spec.compute_class,
             spec.sites,
         )
+        if len(self._shapes) >= MOST_SHAPES:
+            # One object per shape only saves memory; whoever holds an old one keeps it.
+            self._shapes.clear()
         return self._shapes.setdefault(shape, shape)
 
     def snapshot(

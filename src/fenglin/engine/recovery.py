@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import JobsAdded, StartUnclear
-from fenglin.errors import FenglinError
+from fenglin.errors import InputError
 from fenglin.model.ids import attempt_key, parse_attempt_key
 from fenglin.model.states import AttemptState
 from fenglin.ports.driver import STOP_GRACE_MS
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import Driver
 
 LISTING_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 10.0
 
 _log = structlog.get_logger("fenglin.recovery")
 
@@ -55,13 +56,28 @@ async def _sweep_site(pool: Pool, site: str, driver: Driver, effects: Effects) -
     try:
         async with asyncio.timeout(LISTING_DEADLINE_S):
             held = await driver.keys()
-        live = {attempt_key(pool.hub, r.number, r.attempt) for r in pool.allocations.values()}
-        for key in sorted(held - live):
-            _, allocation, _ = parse_attempt_key(key)
-            if allocation < next_allocation:
-                effects.forget(site, key, allocation)
-            else:
-                _log.warning("unknown_attempt_stopped", site=site, key=key)
-                await driver.stop(key, STOP_GRACE_MS)
-    except (FenglinError, TimeoutError, OSError) as error:
-        _log.warning("sweep_failed", site=site, error=str(error))
+    except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
+        _log.warning("sweep_failed", site=site, error=str(error) or type(error).__name__)
+        return
+    live = {attempt_key(pool.hub, r.number, r.attempt) for r in pool.allocations.values()}
+    for key in sorted(held - live):
+        try:
+            hub, allocation, _ = parse_attempt_key(key)
+        except InputError:
+            hub, allocation = "", 0
+        if hub != pool.hub:
+            # Not ours, whatever the driver says: it is never touched.
+            _log.warning("foreign_attempt_left_alone", site=site, key=key)
+        elif allocation < next_allocation:
+            effects.forget(site, key, allocation)
+        else:
+            _log.warning("unknown_attempt_stopped", site=site, key=key)
+            await _stop(driver, site, key)
+
+
+async def _stop(driver: Driver, site: str, key: str) -> None:
+    try:
+        async with asyncio.timeout(STOP_DEADLINE_S):
+            await driver.stop(key, STOP_GRACE_MS)
+    except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
+        _log.warning("stop_failed", site=site, key=key, error=str(error) or type(error).__name__)

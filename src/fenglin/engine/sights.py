@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -47,7 +48,7 @@ def page(rows: Sequence[T], listing: Listing, filters: tuple[str, ...]) -> Page[
                 f"cannot sort by {name!r}", where="sort", hint=f"one of {', '.join(known)}"
             )
         kept.sort(key=lambda r: getattr(r, name), reverse=listing.sort.startswith("-"))
-    if listing.cursor and not listing.cursor.isdecimal():
+    if listing.cursor and not re.fullmatch(r"\d{1,9}", listing.cursor, re.ASCII):
         raise InputError("this cursor is not ours", where="cursor", hint="take it from `next`")
     start = int(listing.cursor or 0)
     stop = start + listing.limit

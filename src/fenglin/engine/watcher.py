@@ -13,6 +13,8 @@ import structlog
 from fenglin.engine.news import Observed, SiteSeen
 from fenglin.errors import FenglinError
 from fenglin.model.ids import attempt_key
+from fenglin.model.states import AttemptState
+from fenglin.ports.driver import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from fenglin.engine.news import News
     from fenglin.engine.pool import Pool
     from fenglin.ports.clock import Clock
-    from fenglin.ports.driver import Driver
+    from fenglin.ports.driver import Driver, Observation
 
 # Wakes come from the driver; these are only the nets beneath them.
 BUSY_POLL_S = 1.0
@@ -70,13 +72,13 @@ class Watcher:
         try:
             async with asyncio.timeout(OBSERVE_DEADLINE_S):
                 found = await self.driver.observe(asked)
-        except (FenglinError, TimeoutError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a driver's fault must not end the hub
             self._tell(SiteSeen(self.site, None, f"cannot be observed: {_why(error)}"))
             return
         news = [
             (numbers[seen.key], seen)
             for seen in found
-            if seen.key in numbers and self._is_news(numbers[seen.key], seen.cursor, seen.presence)
+            if seen.key in numbers and self._is_news(numbers[seen.key], seen)
         ]
         if news:
             taken = asyncio.Event()
@@ -84,11 +86,20 @@ class Watcher:
             # Until these are committed the cursors stand, and asking again would repeat them.
             await taken.wait()
 
-    def _is_news(self, number: int, cursor: str, presence: str) -> bool:
+    def _is_news(self, number: int, seen: Observation) -> bool:
+        """Return whether an observation says what the store does not know."""
+        presence = seen.presence
         record = self._pool.allocations.get(number)
         if record is None:
             return False
-        return cursor != record.cursor or presence != "running" or record.state != "running"
+        if presence is Presence.UNKNOWN:
+            # Nothing is known, so nothing has changed, unless it could tell ends all the same.
+            return bool(seen.ends)
+        return (
+            presence is not Presence.RUNNING
+            or seen.cursor != record.cursor
+            or record.state in (AttemptState.INTENT, AttemptState.UNKNOWN)
+        )
 
     async def _take_inventory(self) -> None:
         now_ms = self._clock.monotonic_ms()
@@ -98,7 +109,7 @@ class Watcher:
         try:
             async with asyncio.timeout(INVENTORY_DEADLINE_S):
                 report = await self.driver.inventory()
-        except (FenglinError, TimeoutError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a driver's fault must not end the hub
             self._tell(SiteSeen(self.site, None, f"no inventory: {_why(error)}"))
         else:
             self._tell(SiteSeen(self.site, report))
@@ -112,5 +123,10 @@ class Watcher:
 
 
 def _why(error: Exception) -> str:
-    """Return what an error says, also when it says nothing."""
-    return str(error) or "no answer in time"
+    """Return what an error says; for one that is no error of a site, also what it is."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, FenglinError | OSError):
+        return str(error)
+    _log.error("driver_fault", exc_info=error)
+    return f"fault in the driver: {type(error).__name__}: {error}"
