@@ -20,18 +20,22 @@ class Picture:
     Attributes:
         preset: Name of the size.
         tasks: Tasks of the array: two eyes times the strips.
-        estimate: Runtime of one task on the fastest share, as a studio would guess it.
+        estimate: Runtime of one strip on the fastest share, as a studio would know it.
+        assembly: Runtime of the assembly.
+        assembly_memory: What the assembly needs: the whole picture, and the denoiser's copy.
     """
 
     preset: str
     tasks: int
     estimate: str
+    assembly: str
+    assembly_memory: str
 
 
 PICTURES = {
-    "tiny": Picture("tiny", 4, "5s"),
-    "demo": Picture("demo", 12, "20s"),
-    "large": Picture("large", 64, "1m"),
+    "tiny": Picture("tiny", 4, "8s", "2s", "512MiB"),
+    "demo": Picture("demo", 12, "26s", "9s", "1GiB"),
+    "large": Picture("large", 64, "38s", "80s", "3GiB"),
 }
 
 
@@ -57,13 +61,13 @@ def job_file(picture: Picture, python: str, payload: Path) -> str:
         "resources": {"cpu": 0.5, "memory": "1GiB"},
         "script": script('scene.py --cache "$FENGLIN_ARTIFACTS_DIR"'),
         "files": code,
-        "estimate": "5s",
+        "estimate": "13s",
     }
     strips = {
         "name": STRIPS,
         "account": ACCOUNT,
         "tasks": picture.tasks,
-        "resources": {"cpu": 0.5, "memory": "1GiB"},
+        "resources": {"cpu": 0.5, "memory": "768MiB"},
         "script": script(f"render.py --preset {picture.preset} --cache scene/0"),
         "files": [*code, {"artifacts_of": SCENE, "target": "scene"}],
         "estimate": picture.estimate,
@@ -73,9 +77,9 @@ def job_file(picture: Picture, python: str, payload: Path) -> str:
     panorama = {
         "name": PANORAMA,
         "account": ACCOUNT,
-        "resources": {"cpu": 1, "memory": "2GiB"},
+        "resources": {"cpu": 1, "memory": picture.assembly_memory},
         "script": script("assemble.py strips"),
         "files": [*code, {"artifacts_of": STRIPS, "target": "strips"}],
-        "estimate": "10s",
+        "estimate": picture.assembly,
     }
     return "---\n".join(json.dumps(job, indent=2) + "\n" for job in (scene, strips, panorama))
