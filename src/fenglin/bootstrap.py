@@ -82,15 +82,28 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     folder = (data if data is not None else base / settings.hub.data).absolute()
     host, port = _address(listen or settings.hub.listen)
     if not settings.hub.auth and not _is_loopback(host):
-        raise DeniedError(
-            f"refusing to listen on {host} without authentication",
-            where="hub.auth",
-            hint="set auth = true, or listen on 127.0.0.1",
-        )
-    with _owned(folder):
-        sock = bind(host, port)
-        uvloop.run(_run(settings, folder, sock))
+        raise _open_door(host)
+    with _owned(folder), contextlib.closing(bind(host, port)) as sock:
+        # A name may lead elsewhere than it says.
+        if not settings.hub.auth and not _is_loopback(sock.getsockname()[0]):
+            raise _open_door(host)
+        try:
+            uvloop.run(_run(settings, folder, sock))
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot use the data folder: {error}",
+                where=str(folder),
+                hint="check that it can be written and the disk is not full",
+            ) from error
     return 0
+
+
+def _open_door(host: str) -> DeniedError:
+    return DeniedError(
+        f"refusing to listen on {host} without authentication",
+        where="hub.auth",
+        hint="set auth = true, or listen on 127.0.0.1",
+    )
 
 
 async def _run(settings: HubConfig, folder: Path, sock: socket.socket) -> None:
@@ -131,9 +144,8 @@ async def _hub(
     """Open store and drivers, take over, and yield the service with its background work."""
     clock = SystemClock()
     store = SqliteStore(folder / DATABASE)
-    drivers: dict[str, Driver] = {}
-    effects: Effects | None = None
-    try:
+    async with contextlib.AsyncExitStack() as ending:
+        ending.push_async_callback(store.close)
         loaded = await store.load(settings.sites, clock.now_ms())
         pool = Pool.of(
             loaded,
@@ -143,11 +155,15 @@ async def _hub(
         )
         watchers: dict[str, Watcher] = {}
         drivers = _drivers(settings, folder, pool.hub, clock, watchers)
+        for driver in drivers.values():
+            ending.push_async_callback(driver.close)
         staging = FolderStaging(folder)
+        await asyncio.to_thread(staging.clean)
         meters = Meters()
         policy = built_in(settings.hub.policy)
         control = Loop(pool, store, policy, clock, meters)
         effects = Effects(pool, drivers, staging, control.tell)
+        ending.push_async_callback(effects.close)
         tokens = Tokens(store, clock)
         service = HubService(
             Rooms(
@@ -168,15 +184,9 @@ async def _hub(
             watchers[name] = Watcher(name, driver, pool, clock, control.tell)
         await _first_token(store, tokens, folder)
         resume(pool, control, effects)
-        background = [control.run(), *(watcher.run() for watcher in watchers.values())]
         await sweep(pool, drivers, effects)
+        background = [control.run(), *(watcher.run() for watcher in watchers.values())]
         yield service, background
-    finally:
-        if effects is not None:
-            await effects.close()
-        for driver in drivers.values():
-            await driver.close()
-        await store.close()
 
 
 def _drivers(
@@ -241,8 +251,10 @@ async def _first_token(store: SqliteStore, tokens: Tokens, folder: Path) -> None
     if await store.has_tokens():
         return
     path = folder / TOKEN_FILE
-    text = path.read_text().strip() if path.is_file() else ""
-    if not well_formed(text):
+    text = path.read_text(errors="replace").strip() if path.is_file() else ""
+    if well_formed(text):
+        path.chmod(0o600)
+    else:
         text = new_token()
         path.unlink(missing_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -250,8 +262,18 @@ async def _first_token(store: SqliteStore, tokens: Tokens, folder: Path) -> None
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
+        _sync_folder(folder)
     await tokens.add(text, "admin", "admin", "")
     _log.info("admin_token_made", file=str(path))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _read_config(config: Path | None) -> tuple[HubConfig, Path]:
@@ -288,7 +310,8 @@ price = {{ core_hour = "0.10" }}
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > MOST_PORT:
+    digits = port.isascii() and port.isdecimal() and len(port) <= 5
+    if not colon or not digits or int(port) > MOST_PORT:
         raise InputError(
             f"{text!r} is not HOST:PORT", where="listen", hint="write for example 127.0.0.1:8642"
         )

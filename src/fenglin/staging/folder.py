@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -59,12 +60,16 @@ class FolderStaging:
         for folder, folders, files in os.walk(root, followlinks=False):
             folders.sort()
             for name in sorted(files):
+                if len(found) >= MOST_LISTED:
+                    return sorted(found)
                 path = Path(folder, name)
-                if path.is_symlink() or len(found) >= MOST_LISTED:
-                    continue
-                stat = path.stat()
-                relative = path.relative_to(root).as_posix()
-                found.append((relative, stat.st_size, stat.st_mtime_ns // 1_000_000))
+                try:
+                    seen = path.lstat()
+                except OSError:
+                    continue  # gone between the listing and the look
+                if stat.S_ISREG(seen.st_mode):
+                    relative = os.fsencode(path.relative_to(root)).decode(errors="replace")
+                    found.append((relative, seen.st_size, seen.st_mtime_ns // 1_000_000))
         return sorted(found)
 
     def artifact_path(self, job: str, path: str) -> Path:
@@ -72,17 +77,26 @@ class FolderStaging:
         root = self.artifacts_dir(job)
         parts = path.split("/")
         missing = NotFoundError(f"{job} has no artifact {path[:200]!r}")
-        if "\0" in path or any(part in ("", ".", "..") for part in parts):
+        if any(part in ("", ".", "..") for part in parts):
             raise missing
         here = root
-        # Link by link: a symlink on the way could lead anywhere.
-        for part in parts:
-            here /= part
-            if here.is_symlink():
-                raise missing
-        if not here.is_file():
+        try:
+            # Link by link: a symlink on the way could lead anywhere.
+            for part in parts:
+                here /= part
+                if here.is_symlink():
+                    raise missing
+            found = here.is_file()
+        except (OSError, ValueError) as error:  # a name too long, a NUL, half a surrogate
+            raise missing from error
+        if not found:
             raise missing
         return here
+
+    def clean(self) -> None:
+        """Remove what uploads left behind that a killed hub never finished."""
+        for part in self._blobs.glob("??/.*"):
+            part.unlink(missing_ok=True)
 
     async def _write(
         self, path: Path, part: Path, sha256: str, chunks: AsyncIterator[bytes]
@@ -100,7 +114,7 @@ class FolderStaging:
                     hint="upload the file again",
                 )
             await asyncio.to_thread(_sync, file)
-        await asyncio.to_thread(part.replace, path)
+        await asyncio.to_thread(_publish, part, path)
         return size
 
     def _place(self, sha256: str) -> Path:
@@ -114,3 +128,13 @@ class FolderStaging:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _publish(part: Path, path: Path) -> None:
+    """Give a finished file its name, durably: the folder's entry must be on the disk too."""
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
