@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from fenglin.ledger.beancount import beancount
 from fenglin.ledger.export import csv, jsonl
 from fenglin.model.ids import attempt_key, job_id, parse_job_id
 from fenglin.model.states import JobState
-from fenglin.planner import explain
+from fenglin.planner import explain, plan
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health
@@ -96,6 +97,7 @@ class HubService:
         self._version = rooms.version
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
+        self._storing: set[asyncio.Task[Sequence[Submitted]]] = set()
         self._receipts_of: LastPlan | None = None
         self._receipts: dict[int, Receipt | None] = {}
 
@@ -118,6 +120,13 @@ class HubService:
             body_hash=hashlib.sha256(body).digest() if idempotency_key else b"",
             now_ms=self._clock.now_ms(),
         )
+        # A caller that goes away must not leave jobs that are durable and yet unknown here.
+        storing = asyncio.create_task(self._take_in(request))
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+        return await asyncio.shield(storing)
+
+    async def _take_in(self, request: SubmitRequest) -> Sequence[Submitted]:
         answers, records = await self._store.submit(request)
         crash_point("c1")
         if records:
@@ -161,7 +170,7 @@ class HubService:
         return Explanation(
             job=view.id,
             state=view.state,
-            receipt=self._receipt(number),
+            receipt=self._receipt(number) or await self._early_receipt(number),
             decisions=await self._store.receipts(number, MOST_RECEIPTS),
             story=await self._store.events(number, 0, MOST_EVENTS),
         )
@@ -181,16 +190,22 @@ class HubService:
             self._loop.tell(CancelAsked(number, principal.name, done))
             await done
             view = await self.job(number, principal)
+            state = JobState(view.state)
+            if not state.terminal and state is not JobState.CANCELLING:
+                raise UnavailableError(
+                    f"{view.id} is being stored at this moment", hint="cancel it again"
+                )
         return view
 
     async def wait(self, number: int, timeout_s: float, principal: Principal) -> JobView:
         """See `ports.hub.Hub`."""
-        view = await self.job(number, principal)
-        if JobState(view.state).terminal or number not in self._pool.jobs:
-            return view
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Before the look, so that an end that comes between the two is heard.
         self._waiters.setdefault(number, set()).add(future)
         try:
+            view = await self.job(number, principal)
+            if JobState(view.state).terminal:
+                return view
             async with asyncio.timeout(timeout_s):
                 await future
         except TimeoutError:
@@ -318,29 +333,18 @@ class HubService:
             raise InputError(
                 f"unknown form {form!r}", where="format", hint=f"one of {', '.join(_FORMS)}"
             )
-        # One thread from first to last: the reading transaction belongs to its connection.
-        queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(4)
+        # A thread of its own, from first to last: the reading transaction stays on it, and what
+        # is asked of it is done in order, so that the closing comes after the last reading.
+        thread = ThreadPoolExecutor(1, "fenglin-export")
         loop = asyncio.get_running_loop()
-
-        def produce() -> None:
-            def put(item: bytes | Exception | None) -> None:
-                asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
-
-            try:
-                for piece in _pieces(_FORMS[form](self._store.ledger_entries())):
-                    put(piece)
-                put(None)
-            except Exception as error:  # noqa: BLE001 - raised again on the reader's side
-                put(error)
-
-        producing = asyncio.create_task(asyncio.to_thread(produce))
+        entries = self._store.ledger_entries()
+        pieces = _pieces(_FORMS[form](entries))
         try:
-            while (item := await queue.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                yield item
+            while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
+                yield piece
         finally:
-            producing.cancel()
+            thread.submit(entries.close)
+            thread.shutdown(wait=False)
 
     def health(self) -> Health:
         """See `ports.hub.Hub`."""
@@ -397,6 +401,14 @@ class HubService:
             receipt = explain(last.snapshot, self._policy, last.plan, number)
             self._receipts[number] = receipt
         return receipt
+
+    async def _early_receipt(self, number: int) -> Receipt | None:
+        """Return what the next plan will say of a job that is too new for the last one."""
+        if self._pool.row_of(number) is None:
+            return None
+        snapshot = self._pool.snapshot(self._clock.now_ms())
+        made = await asyncio.to_thread(plan, snapshot, self._policy)
+        return explain(snapshot, self._policy, made, number)
 
     def _with_outlook(self, view: JobView, number: int) -> JobView:
         """Say why tasks wait and when the whole job should be done."""
