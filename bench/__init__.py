@@ -1,0 +1,1 @@
+"""Measures Fenglin beside its peers and beside what this machine can do at most."""
