@@ -1,0 +1,243 @@
+"""Kill campaigns: a hub that is killed over and over on one folder, and a judge at the end.
+
+A campaign submits arrays, single jobs, children and jobs to be cancelled through the real
+client, each under an idempotency key of its own, and asks again for whatever it got no answer
+to. What truly ran is told by the payloads themselves (`fenglin.testing.TruthDir`).
+"""
+
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from fenglin.client.requests import Filter
+from fenglin.errors import UnavailableError
+from fenglin.testing import HubProcess, LocalSite, TruthDir, hub_file
+
+CYCLES = int(os.environ.get("FENGLIN_KILL_CYCLES", "12"))
+# Far more than a cycle takes on a busy machine; beyond it the point counts as never reached.
+CYCLE_WITHIN_S = 60
+SETTLE_WITHIN_S = 120
+CREDIT_MICRO = 1_000_000_000
+TERMINAL = {"succeeded", "failed", "cancelled"}
+SITES = [LocalSite("ai", cpu=1), LocalSite("general", cpu=2), LocalSite("super", cpu=1, speed=2)]
+
+
+@dataclass
+class Wish:
+    """One thing a user wants, and how far the hub has acknowledged it."""
+
+    key: str
+    document: dict
+    cancel: bool = False
+    id: str = ""
+    cancel_answer: str = ""
+
+
+@dataclass
+class Campaign:
+    """One data folder and everything that was asked of its hub."""
+
+    folder: object
+    seed: int
+    wishes: list[Wish] = field(default_factory=list)
+    kills: int = 0
+    before_ready: int = 0
+    last_before_ready: bool = False
+
+    def __post_init__(self):
+        config = hub_file(SITES, accounts={"default": "1000 CNY"})
+        self.hub = HubProcess(self.folder, config)
+        self.truth = TruthDir(self.folder / "truth")
+        self.random = random.Random(self.seed)
+
+    # --- killing ------------------------------------------------------------------------
+
+    def die_at(self, point):
+        """Run one cycle that ends at a crash point; return whether it was reached."""
+        # A hub that dies while it starts makes no progress: let it come further next time.
+        more = 3 if self.last_before_ready else 0
+        self.hub.start(crash_at=f"{point}:{self.random.randint(1, 3) + more}", ready=False)
+        self._work_until_dead()
+        return self._count_death()
+
+    def die_at_random(self):
+        """Run one cycle that ends by a kill at a random moment, also while the hub starts."""
+        self.hub.start(ready=False)
+        early = self.random.random() < 0.3
+        pause_s = self.random.uniform(0.05, 1.0) if early else self.random.uniform(0, 0.7)
+        if not early:
+            self.hub.wait_ready()
+        timer = threading.Timer(pause_s, os.kill, (self.hub.pid, signal.SIGKILL))
+        timer.start()
+        self._work_until_dead()
+        timer.join()
+        return self._count_death()
+
+    def _count_death(self):
+        reached = self.hub.wait(10) == -signal.SIGKILL
+        self.kills += reached
+        return reached
+
+    # --- wishing ------------------------------------------------------------------------
+
+    def _work_until_dead(self):
+        end_s = time.monotonic() + CYCLE_WITHIN_S
+        self.last_before_ready = not self.hub.wait_ready()
+        self.before_ready += self.last_before_ready
+        while self.hub.alive and time.monotonic() < end_s:
+            client = self.hub.client(tries=1)
+            try:
+                self.ask_again(client)
+                self.ask_more(client)
+            except UnavailableError:
+                self.hub.wait(1)
+            finally:
+                client.close()
+
+    def ask_again(self, client):
+        """Repeat everything that got no answer."""
+        for wish in self.wishes:
+            if not wish.id:
+                wish.id = client.submit(wish.document, key=wish.key).id
+            if wish.cancel and not wish.cancel_answer:
+                self._cancel(client, wish)
+
+    def ask_more(self, client):
+        """Ask for one of each kind, and wait a little for what becomes of it."""
+        array = self._wish(client, tasks=self.random.randint(2, 6), sleep_s=0.05)
+        single = self._wish(client)
+        self._wish(client, after=[array.id])
+        self._cancel(client, self._wish(client, cancel=True, sleep_s=300))
+        stopped = self._wish(client, cancel=True, tasks=2, sleep_s=300, priority=9)
+        end_s = time.monotonic() + 3
+        while not self.truth.runs(stopped.id) and time.monotonic() < end_s and self.hub.alive:
+            time.sleep(0.02)
+        self._cancel(client, stopped)
+        client.wait(single.id, 1)
+
+    def _wish(self, client, *, cancel=False, **shape):
+        name = f"w{len(self.wishes)}"
+        document = self.truth.job(name, **shape)
+        wish = Wish(f"{self.seed}-{name}", document, cancel)
+        self.wishes.append(wish)
+        wish.id = client.submit(document, key=wish.key).id
+        return wish
+
+    def _cancel(self, client, wish):
+        wish.cancel_answer = client.cancel(wish.id).state
+
+    # --- judging ------------------------------------------------------------------------
+
+    def settle(self):
+        """Start for good, ask again, wait for every end; return the jobs by name."""
+        self.hub.start()
+        client = self.hub.client()
+        self.ask_again(client)
+        end_s = time.monotonic() + SETTLE_WITHIN_S
+        for wish in self.wishes:
+            client.wait(wish.id, max(0, end_s - time.monotonic()))
+        return client
+
+    def judge(self):
+        """Assert every promise, and return the figures of this campaign."""
+        client = self.settle()
+        jobs = client.jobs(Filter()).items
+        doubles = self.truth.doubles()
+        runs = self.truth.runs()
+        found = {
+            "lost": [w.key for w in self.wishes if w.id not in {job.id for job in jobs}],
+            "repeated": [n for n, many in Counter(job.name for job in jobs).items() if many > 1],
+            "unended": [(job.id, job.state) for job in jobs if job.state not in TERMINAL],
+            "wrong end": list(self._wrong_ends({job.id: job for job in jobs})),
+            "twice at once": doubles,
+            "twice": [run for run in runs if run.number > 1],
+            "wrong runs": list(self._wrong_runs({job.id: job for job in jobs}, runs)),
+            "money": list(self._money(client, jobs)),
+            "use": [n for n in client.nodes(Filter()).items if n.cpu_used_milli],
+        }
+        assert self.hub.stop() == 0
+        found["alive"] = self.hub.tasks()
+        found["database"] = list(self._database())
+        assert {what: which for what, which in found.items() if which} == {}
+        return {
+            "cycles": self.kills,
+            "before_ready": self.before_ready,
+            "jobs": len(jobs),
+            "tasks": sum(job.task_count for job in jobs),
+            "runs": len(runs),
+            "doubles": len(doubles),
+            "lost": 0,
+        }
+
+    def _wrong_ends(self, jobs):
+        for wish in self.wishes:
+            state = jobs[wish.id].state if wish.id in jobs else "missing"
+            wanted = {"succeeded"}
+            if wish.cancel:
+                # A cancel that finds the job ended well leaves it so.
+                ended = wish.cancel_answer == "succeeded"
+                wanted = {"succeeded"} if ended else {"cancelled"}
+            if state not in wanted:
+                yield wish.id, state, wish.cancel_answer
+
+    def _wrong_runs(self, jobs, runs):
+        """Yield succeeded tasks without exactly one whole run, and runs of unknown jobs."""
+        whole = Counter(run.job for run in runs if run.ended_s)
+        every = Counter(run.job for run in runs)
+        for job in jobs.values():
+            if job.state == "succeeded" and not whole[job.id] == every[job.id] == job.task_count:
+                yield job.id, whole[job.id], every[job.id], job.task_count
+            if every[job.id] > job.task_count:
+                yield job.id, every[job.id], job.task_count
+        yield from (job for job in every if job not in jobs)
+
+    def _money(self, client, jobs):
+        check = client.ledger_verify()
+        if not check.ok:
+            yield check
+        bill = client.ledger_statement("default")
+        cost_micro = sum(job.cost_micro for job in jobs)
+        if bill.held_micro or bill.charged_micro != cost_micro or not cost_micro:
+            yield bill.held_micro, bill.charged_micro, cost_micro
+        if bill.closing_micro != CREDIT_MICRO - cost_micro:
+            yield bill.closing_micro, CREDIT_MICRO, cost_micro
+
+    def _database(self):
+        """Yield what the database itself shows to be unsettled, asked without the hub."""
+        with sqlite3.connect(self.hub.data / "fenglin.db") as conn:
+            checks = {
+                "integrity": "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+                "live": "SELECT number, state FROM allocation WHERE state <> 'ended'",
+                "use": "SELECT site, name FROM node WHERE cpu_used_milli OR memory_used_bytes",
+                "holds": "SELECT key FROM ledger_entry WHERE key LIKE 'hold:%' AND"
+                " (SELECT count(*) FROM ledger_entry AS e WHERE e.key IN"
+                " ('post:' || substr(ledger_entry.key, 6), 'void:' || substr(ledger_entry.key, 6))"
+                " ) <> 1",
+                "usage": "SELECT number FROM allocation WHERE number NOT IN"
+                " (SELECT allocation FROM usage)",
+            }
+            for what, query in checks.items():
+                yield from ((what, row) for row in conn.execute(query))
+        conn.close()
+
+
+@pytest.fixture
+def cycles():
+    """Return how often one campaign kills its hub."""
+    return CYCLES
+
+
+@pytest.fixture
+def campaign(tmp_path, request):
+    """Yield a campaign with a hub that is not started."""
+    seed = sum(request.node.name.encode())
+    made = Campaign(tmp_path, seed)
+    with made.hub:
+        yield made
