@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+import unicodedata
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from fenglin.errors import FenglinError, InputError
+from fenglin.errors import InputError
+from fenglin.ledger.accounts import due
+from fenglin.ledger.posting import CURRENCY
 from fenglin.model.site import Flavor, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.durations import parse_duration_ms
@@ -20,7 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_NODES = 100_000
+MOST_LICENCES = 10**9
+MOST_VERSION = 10**9
 Amount = str | float | int
+T = TypeVar("T", bound=Struct)
+# Sites and flavors name folders, nodes and variables; queues and accounts are for people.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_LABEL = re.compile(r"\w[\w.@+-]{0,127}")
 
 
 class _Strict(Struct, forbid_unknown_fields=True, frozen=True):
@@ -71,7 +81,7 @@ class _FlavorBlock(_Strict, frozen=True):
 class _SiteBlock(_Strict, frozen=True):
     driver: str
     provider: str
-    flavor: dict[str, _FlavorBlock]
+    flavor: dict[str, dict[str, Any]] = {}
     licences: dict[str, int] = {}
     settings: dict[str, Any] = {}
 
@@ -87,10 +97,11 @@ class _AccountBlock(_Strict, frozen=True):
 
 
 class _File(_Strict, frozen=True):
-    hub: HubBlock = HubBlock()
-    site: dict[str, _SiteBlock] = {}
-    queue: dict[str, _QueueBlock] = {}
-    account: dict[str, _AccountBlock] = {}
+    # Blocks are read one by one, so that an error can say in which it is.
+    hub: dict[str, Any] = {}
+    site: dict[str, dict[str, Any]] = {}
+    queue: dict[str, dict[str, Any]] = {}
+    account: dict[str, dict[str, Any]] = {}
 
 
 class HubConfig(Struct, frozen=True):
@@ -123,33 +134,63 @@ def read_hub_file(text: str, source: str) -> HubConfig:
     """
     try:
         raw = tomllib.loads(text)
-        file = msgspec.convert(raw, _File)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not TOML: {error}", where=source) from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
+        raise InputError(f"not readable as TOML: {error}", where=source) from error
+    try:
+        return _config(_block(raw, _File, ""))
+    except InputError as error:
+        where = f"{source}: {error.where}" if error.where else source
+        raise InputError(error.what, where=where, hint=error.hint) from error
+
+
+def _block(raw: object, kind: type[T], where: str) -> T:
+    """Read one block; an error says in which, and which keys there are."""
+    try:
+        return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
+        keys = ", ".join(found.encode_name for found in msgspec.structs.fields(kind))
         raise InputError(
-            what, where=f"{source}: {path.rstrip('`')}" if path else source,
-            hint="see docs/reference/configuration.md for the known keys",
-        ) from error  # fmt: skip
-    try:
-        return _config(file)
-    except FenglinError as error:
-        raise InputError(error.what, where=f"{source}: {error.where}", hint=error.hint) from error
+            what,
+            where=".".join(filter(None, (where, path.rstrip("`")))),
+            hint=f"known here: {keys}; see docs/reference/configuration.md",
+        ) from error
+
+
+def _named(blocks: dict[str, dict[str, Any]], kind: type[T], what: str) -> dict[str, T]:
+    """Read named blocks, in the order of their names."""
+    for name in blocks:
+        _check_name(name, what)
+    return {name: _block(blocks[name], kind, f"{what}.{name}") for name in sorted(blocks)}
+
+
+def _check_name(name: str, what: str) -> None:
+    """Refuse a name that cannot stand where such names are written."""
+    if what in ("queue", "account"):
+        good = _LABEL.fullmatch(name) is not None and unicodedata.is_normalized("NFC", name)
+        hint = "1 to 128 letters, digits, . _ @ + - in NFC, and a letter or digit first"
+    else:
+        good = _NAME.fullmatch(name) is not None
+        hint = "1 to 63 of A-Z a-z 0-9 . _ - and a letter or digit first"
+    if not good:
+        raise InputError(f"{name[:80]!r} cannot be a name here", where=what, hint=hint)
 
 
 def _config(file: _File) -> HubConfig:
-    if not file.site:
+    sites = _named(file.site, _SiteBlock, "site")
+    queues = _named(file.queue, _QueueBlock, "queue")
+    accounts = _named(file.account, _AccountBlock, "account") or {"default": _AccountBlock()}
+    if not sites:
         raise InputError("there is no site", where="site", hint="add a [site.NAME] block")
-    accounts = {name: block.credit for name, block in file.account.items()} or {"default": 0}
     return HubConfig(
-        hub=file.hub,
-        sites=tuple(_site(name, file.site[name]) for name in sorted(file.site)),
-        settings={name: block.settings for name, block in file.site.items()},
-        queues=tuple(_queue(name, file.queue[name]) for name in sorted(file.queue)),
+        hub=_block(file.hub, HubBlock, "hub"),
+        sites=tuple(_site(name, block) for name, block in sites.items()),
+        settings={name: block.settings for name, block in sites.items()},
+        queues=tuple(_queue(name, block) for name, block in queues.items()),
         credits_micro={
-            name: _at(f"account.{name}.credit", parse_money_micro, credit)
-            for name, credit in accounts.items()
+            name: _money(f"account.{name}.credit", block.credit) for name, block in accounts.items()
         },
     )
 
@@ -157,15 +198,27 @@ def _config(file: _File) -> HubConfig:
 def _site(name: str, block: _SiteBlock) -> Site:
     flavors: list[Flavor] = []
     nodes: list[Node] = []
-    for flavor_name in sorted(block.flavor):
+    _provider(block.provider, f"site.{name}.provider")
+    for licence, count in block.licences.items():
+        if not 0 <= count <= MOST_LICENCES:
+            raise InputError(
+                f"{count} licences", where=f"site.{name}.licences.{licence}",
+                hint=f"0 to {MOST_LICENCES}",
+            )  # fmt: skip
+    blocks = _named(block.flavor, _FlavorBlock, f"site.{name}.flavor")
+    for flavor_name, flavor_block in blocks.items():
         where = f"site.{name}.flavor.{flavor_name}"
-        flavor_block = block.flavor[flavor_name]
         if not 1 <= flavor_block.nodes <= MOST_NODES:
-            raise InputError("nodes is out of range", where=where, hint=f"1 to {MOST_NODES}")
+            raise InputError(
+                "nodes is out of range", where=f"{where}.nodes", hint=f"1 to {MOST_NODES}"
+            )
         flavors.append(_flavor(flavor_name, flavor_block, where))
         nodes += [Node(f"{flavor_name}-{i}", flavor_name) for i in range(flavor_block.nodes)]
     if not flavors:
-        raise InputError("the site has no flavor", where=f"site.{name}")
+        raise InputError(
+            "the site has no flavor", where=f"site.{name}",
+            hint=f"add a [site.{name}.flavor.NAME] block",
+        )  # fmt: skip
     return Site(
         name=name,
         provider=block.provider,
@@ -180,7 +233,18 @@ def _flavor(name: str, block: _FlavorBlock, where: str) -> Flavor:
     price = block.price
     speed_milli = _at(f"{where}.speed", parse_milli, block.speed)
     if speed_milli < 1:
-        raise InputError("speed must be above 0", where=where)
+        raise InputError("speed must be above 0", where=f"{where}.speed")
+    if price.currency != CURRENCY:
+        raise InputError(
+            f"the currency {price.currency[:20]!r} is not supported",
+            where=f"{where}.price.currency",
+            hint=f"accounts are kept in {CURRENCY}",
+        )
+    if not 1 <= price.version <= MOST_VERSION:
+        raise InputError(
+            "the version is out of range", where=f"{where}.price.version",
+            hint=f"1 to {MOST_VERSION}",
+        )  # fmt: skip
     return Flavor(
         name=name,
         compute_class=block.compute_class,
@@ -233,14 +297,22 @@ def _queue(name: str, block: _QueueBlock) -> Queue:
         quota = Resources(**amounts)
     weight = _at(f"{where}.weight", parse_milli, block.weight)
     if weight < 1:
-        raise InputError("weight must be above 0", where=where)
+        raise InputError("weight must be above 0", where=f"{where}.weight")
     return Queue(name, weight, quota, block.cohort)
+
+
+def _provider(name: str, where: str) -> None:
+    """Refuse a provider that the ledger could not pay."""
+    try:
+        due(name)
+    except InputError as error:
+        raise InputError(error.what, where=where, hint=error.hint) from error
 
 
 def _money(where: str, value: Amount) -> int:
     amount_micro = _at(where, parse_money_micro, value)
     if amount_micro < 0:
-        raise InputError("a price cannot be negative", where=where)
+        raise InputError("an amount cannot be negative", where=where)
     return amount_micro
 
 
