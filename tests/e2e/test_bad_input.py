@@ -11,6 +11,9 @@ import pytest
 from fenglin.client.requests import Call, Filter
 from fenglin.errors import LimitError
 
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-bad-input")
+
 SCREEN_LINES = 24
 OK = {"name": "ok", "command": ["true"]}
 BOMB = "\n".join(

@@ -2,6 +2,9 @@
 
 import pytest
 
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-dependencies")
+
 SMALL = {"resources": {"cpu": 0.1, "memory": "16MiB"}}
 
 

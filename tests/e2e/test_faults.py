@@ -7,6 +7,9 @@ import pytest
 from fenglin.client.requests import Filter
 from fenglin.testing import LocalSite, hub_file
 
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-faults")
+
 SMALL = {"resources": {"cpu": 0.1, "memory": "16MiB"}}
 
 

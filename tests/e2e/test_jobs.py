@@ -4,6 +4,9 @@ import pytest
 
 from fenglin.client.requests import Filter
 
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-jobs")
+
 SMALL = {"resources": {"cpu": 0.1, "memory": "16MiB"}}
 
 

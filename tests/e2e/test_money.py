@@ -10,6 +10,9 @@ from fenglin.client.requests import Filter
 from fenglin.errors import InputError
 from fenglin.testing import LocalSite, hub_file
 
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-money")
+
 # One core costs 0.36 an hour, 100 micro-units a second.
 PER_CORE_S = 100
 
@@ -67,7 +70,7 @@ def test_an_unknown_account_is_refused(client):
 
 def test_statement_exports_jobs_and_verification_agree(fenglin, client):
     for account in ("default", "poor"):
-        client.submit({"name": "one more", "account": account, "tasks": 2, "command": ["true"]})
+        client.submit({"name": "more", "account": account, "timeout": "2s", "command": ["true"]})
     for job in client.jobs(Filter()).items:
         client.wait(job.id, 30)
     jobs = client.jobs(Filter()).items

@@ -11,6 +11,9 @@ import pytest
 from fenglin.client.requests import Filter
 from fenglin.testing import LocalSite, hub_file
 
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-pool")
+
 SMALL = {"resources": {"cpu": 0.5, "memory": "16MiB"}}
 
 

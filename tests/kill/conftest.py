@@ -173,7 +173,7 @@ class Campaign:
             "tasks": sum(job.task_count for job in jobs),
             "runs": len(runs),
             "doubles": len(doubles),
-            "lost": 0,
+            "lost": len(found["lost"]),
         }
 
     def _wrong_ends(self, jobs):
