@@ -179,13 +179,14 @@ def _check_name(name: str, what: str) -> None:
 
 
 def _config(file: _File) -> HubConfig:
+    hub = _block(file.hub, HubBlock, "hub")
     sites = _named(file.site, _SiteBlock, "site")
     queues = _named(file.queue, _QueueBlock, "queue")
     accounts = _named(file.account, _AccountBlock, "account") or {"default": _AccountBlock()}
     if not sites:
         raise InputError("there is no site", where="site", hint="add a [site.NAME] block")
     return HubConfig(
-        hub=_block(file.hub, HubBlock, "hub"),
+        hub=hub,
         sites=tuple(_site(name, block) for name, block in sites.items()),
         settings={name: block.settings for name, block in sites.items()},
         queues=tuple(_queue(name, block) for name, block in queues.items()),

@@ -15,6 +15,7 @@ first reaches c3, `c3:5` when it reaches it for the fifth time.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from itertools import count
 
@@ -29,12 +30,14 @@ def parse_crash_at(text: str) -> tuple[str, int]:
     Raises:
         InputError: unknown point or a count below 1.
     """
-    point, _, times = text.partition(":")
-    if point not in POINTS or (times and not (times.isdecimal() and int(times) >= 1)):
+    match = re.fullmatch(r"(c\d{1,2})(?::([1-9]\d{0,8}))?", text, re.ASCII)
+    if match is None or match[1] not in POINTS:
         raise InputError(
-            f"{text!r} is not a crash point", where="FENGLIN_CRASH_AT", hint="write c0…c12 or c3:5"
+            f"{text[:80]!r} is not a crash point",
+            where="FENGLIN_CRASH_AT",
+            hint="write c0…c12 or c3:5",
         )
-    return point, int(times or 1)
+    return match[1], int(match[2] or 1)
 
 
 _ARMED, _AT = (
