@@ -1,0 +1,108 @@
+"""Taking over: everything comes back, the epoch rises, use is what is live."""
+
+import asyncio
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from fenglin.errors import DamageError
+from fenglin.model.job import Dependency
+from fenglin.testing.builders import a_job, a_site
+
+
+def test_the_epoch_strictly_rises_and_the_hub_stays(desk):
+    first = desk(lambda here: asyncio.sleep(0, here.loaded))
+    second = desk(lambda here: asyncio.sleep(0, here.loaded))
+    assert second.epoch == first.epoch + 1
+    assert second.hub == first.hub
+
+
+def test_all_that_lives_comes_back_as_it_was(desk):
+    async def write(here):
+        job = await here.job(tasks=5)
+        unit = here.unit(job, tasks=2)
+        await here.start(unit)
+        tried = replace(unit.job, version=unit.job.version + 1, tries={3: 2})
+        await here.store.commit(
+            here.change(jobs=[tried], tries=[(job.number, 3, 2, "exit_code", 1)])
+        )
+        ended = here.unit(await here.job(), node="n1")
+        await here.start(ended)
+        await here.end(ended)
+        await here.store.set_site(
+            here.epoch, "site", drained=True, reason="disk", actor="op", now_ms=1
+        )
+        return tried, unit.allocation
+
+    job, record = desk(write)
+    loaded = desk(lambda here: asyncio.sleep(0, here.loaded))
+    assert loaded.jobs == {job.number: job}
+    assert loaded.allocations == {record.number: record}
+    assert loaded.next_allocation == record.number + 2
+    assert loaded.drained == {"site": "disk"}
+
+
+def test_an_ended_parent_comes_with_its_live_child(desk):
+    async def write(here):
+        parent = here.unit(await here.job())
+        lonely = here.unit(await here.job(), node="n1")
+        child = Dependency(f"j{parent.job.number}")
+        await here.submit(msgspec.structs.replace(a_job(), after=(child,)))
+        await here.start(parent, lonely)
+        await here.end(parent)
+        await here.end(lonely)
+        return parent.job.number
+
+    number = desk(write)
+    loaded = desk(lambda here: asyncio.sleep(0, here.loaded))
+    assert list(loaded.parents) == [number]
+    assert loaded.parents[number].state == "succeeded"
+
+
+def test_use_is_recounted_whatever_was_there(desk):
+    async def write(here):
+        await here.start(here.unit(await here.job(), node="n1"))
+        here.sql("UPDATE node SET cpu_used_milli = 3777")
+        return here.used()
+
+    assert desk(write) == {"n0": 3_777, "n1": 3_777}
+
+    async def read(here):
+        return here.used()
+
+    assert desk(read) == {"n0": 0, "n1": 1_000}
+
+
+def test_a_node_may_shrink_below_what_runs_and_then_takes_no_more(desk):
+    async def write(here):
+        await here.start(here.unit(await here.job(tasks=4), tasks=4))
+
+    desk(write)
+
+    async def later(here):
+        return here.used(), await here.start(here.unit(await here.job()))
+
+    used, refused = desk(later, sites=(a_site(cpu=2, nodes=2),))
+    assert used["n0"] == 4_000
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("UPDATE job SET spec = X'7B'", "j1"),
+        ("UPDATE job SET pending_set = '1-x'", "j1"),
+        ("UPDATE job SET state = 'dancing'", "j1"),
+        ("UPDATE allocation SET shares = X'7B'", "a1"),
+        ("UPDATE allocation SET reason = 'moon'", "a1"),
+    ],
+)
+def test_an_unreadable_row_is_named(desk, damage, named):
+    async def write(here):
+        await here.start(here.unit(await here.job()))
+        here.sql(damage)
+
+    desk(write)
+    with pytest.raises(DamageError, match=named):
+        desk(lambda here: asyncio.sleep(0, here))

@@ -1,0 +1,79 @@
+"""A submit: all or none, once per key, and other accounts do not exist."""
+
+import msgspec
+import pytest
+
+from fenglin.errors import ConflictError, InputError
+from fenglin.model.job import Dependency
+from fenglin.testing.builders import a_job
+
+
+def child(job, **need):
+    return msgspec.structs.replace(a_job("child"), after=(Dependency(job, **need),))
+
+
+def test_the_same_key_and_body_give_the_same_jobs(desk):
+    async def scene(here):
+        first, new = await here.submit(a_job(), a_job(), key="k", body=b"x")
+        again, none = await here.submit(a_job(), a_job(), key="k", body=b"x")
+        with pytest.raises(ConflictError):
+            await here.submit(a_job(), key="k", body=b"y")
+        other, _ = await here.submit(a_job(), key="k", body=b"y", actor="bob")
+        free, _ = await here.submit(a_job(), body=b"x")
+        return first, new, again, none, other, free, here.sql("SELECT count(*) FROM job")
+
+    first, new, again, none, other, free, count = desk(scene)
+    assert [answer.id for answer in again] == [answer.id for answer in first] == ["j1", "j2"]
+    assert [answer.repeated for answer in again] == [True, True]
+    assert (len(new), none) == (2, [])
+    assert (other[0].id, free[0].id) == ("j3", "j4")
+    assert count == [(4,)]
+
+
+def test_one_bad_job_keeps_all_out(desk):
+    async def scene(here):
+        with pytest.raises(InputError):
+            await here.submit(a_job(), child("j99"), key="k", body=b"x")
+        after, _ = await here.submit(a_job(), key="k", body=b"other")  # the key is still free
+        return after, here.sql("SELECT count(*) FROM job")
+
+    after, count = desk(scene)
+    assert not after[0].repeated
+    assert count == [(1,)]
+
+
+def test_another_accounts_parent_answers_as_a_missing_one(desk):
+    async def scene(here):
+        theirs = await here.job(account="lab")
+        answers = []
+        for parent in (f"j{theirs.number}", "j99"):
+            with pytest.raises(InputError) as caught:
+                await here.submit(child(parent))
+            answers.append(str(caught.value).replace(parent, "jX"))
+        return answers
+
+    one, two = desk(scene)
+    assert one == two
+
+
+def test_per_task_needs_equal_arrays(desk):
+    async def scene(here):
+        parent = await here.job(tasks=3)
+        with pytest.raises(InputError, match="3 tasks, this job has 1"):
+            await here.submit(child(f"j{parent.number}", per_task=True))
+        await here.submit(
+            msgspec.structs.replace(child(f"j{parent.number}", per_task=True), tasks=3)
+        )
+
+    desk(scene)
+
+
+def test_labels_and_sql_in_names_are_text(desk):
+    nasty = "x'); DROP TABLE job; --"
+
+    async def scene(here):
+        job = await here.job(name=nasty, labels=(("a", nasty),))
+        view = await here.store.job(job.number, "")
+        return view.name, view.labels
+
+    assert desk(scene) == (nasty, {"a": nasty})
