@@ -13,6 +13,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 from fenglin.testing import processes
 
@@ -39,6 +42,14 @@ check() {
 }
 """
 
+
+class Command(NamedTuple):
+    """What the pages' own commands have."""
+
+    line: str
+    exits: int
+
+
 # For machines without curl: GET with headers, failing as `curl -f` does.
 CURL = """
 import sys, urllib.request
@@ -61,6 +72,22 @@ def test_commands_do_what_the_page_says(told_page, tmp_path):
     log = tmp_path / "hub.log"
     tail = log.read_text(errors="replace")[-2_000:] if log.is_file() else ""
     assert status == 0, f"{output[-3_000:]}\n--- hub.log\n{tail}"
+
+
+@pytest.mark.parametrize(
+    ("line", "exits", "good"),
+    [
+        ("true", 0, True),
+        ("false", 0, False),
+        ("false", 1, True),
+        ("true", 2, False),
+        ("x=$(fenglin jobs)", 0, False),
+        ("test -e saved.yaml", 0, False),
+    ],
+)
+def test_the_runner_sees_a_wrong_exit_code(line, exits, good, tmp_path):
+    status, _ = _run(_script([Command(line, exits), Command("true", 0)]), tmp_path)
+    assert (status == 0) is good
 
 
 def test_reasons_for_not_running_are_used(page):

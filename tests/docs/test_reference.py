@@ -1,0 +1,72 @@
+"""The reference pages name all that the code knows, and their examples are accepted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fenglin.drivers.local import settings as local
+from fenglin.engine.meters import Meters
+from fenglin.intake import hubfile
+from fenglin.intake.hubfile import read_hub_file
+from fenglin.planner import policy
+from fenglin.ports import crashpoint
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "docs/reference/configuration.md"
+METRICS = ROOT / "docs/reference/metrics.md"
+_TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "block",
+    ["HubBlock", "_AccountBlock", "_QueueBlock", "_SiteBlock", "_FlavorBlock", "_PriceBlock"],
+)
+def test_every_key_of_the_configuration_is_told(block):
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    for key in getattr(hubfile, block).__struct_encode_fields__:
+        assert f"`{key}`" in text or f".{key}." in text, f"{CONFIGURATION.name} lacks `{key}`"
+
+
+def test_every_setting_of_the_local_driver_is_told():
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    # The first three come from the blocks around the settings.
+    own = set(local.ALLOWED) - {"flavors", "nodes", "licences"}
+    assert own
+    assert not [name for name in sorted(own) if f"`{name}`" not in text]
+
+
+def test_every_policy_is_told():
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    assert not [name for name in policy._BUILT_IN if f"`{name}`" not in text]
+
+
+def test_examples_of_configurations_are_accepted():
+    pages = [p for p in (ROOT / "docs").rglob("*.md") if "# fenglin.toml\n" in p.read_text()]
+    examples = [
+        body
+        for page in (*pages, CONFIGURATION)
+        for body in _TOML.findall(page.read_text(encoding="utf-8"))
+        if re.search(r"^\[site\.\w+\.flavor\.", body, re.MULTILINE)
+    ]
+    assert len(examples) > len(pages)
+    for body in examples:
+        assert read_hub_file(body, "example").sites
+
+
+def test_every_metric_is_told():
+    text = METRICS.read_text(encoding="utf-8")
+    meters = Meters()
+    told = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    known = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in meters.registry.collect()
+    }
+    assert told == known
+
+
+def test_every_crash_point_is_told():
+    text = (ROOT / "docs/explanation/reliability.md").read_text(encoding="utf-8")
+    assert not [point for point in crashpoint.POINTS if not re.search(rf"\b{point}\b", text)]
