@@ -12,7 +12,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^(#{1,6}) +(.+?)\s*$", re.MULTILINE)
-_FRONT = re.compile(r"\A<!-- not run by tests/docs:\n(.*?)-->", re.DOTALL)
+_NOT_RUN = re.compile(r"^<!-- not run by tests/docs:\n(.*?)^-->", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"# ([\w.-]+\.(?:ya?ml|toml))\n")
 _EXITS = re.compile(r" +# exits (\d+)$")
 SHELL = ("console", "bash", "sh")
@@ -41,8 +41,8 @@ class Page:
 
     @cached_property
     def prose(self) -> str:
-        """The text without its fenced blocks and its front comment."""
-        return _FENCE.sub("", _FRONT.sub("", self.text))
+        """The text without its fenced blocks and its list of what is not run."""
+        return _FENCE.sub("", _NOT_RUN.sub("", self.text))
 
     @cached_property
     def commands(self) -> list[Command]:
@@ -60,13 +60,13 @@ class Page:
     @cached_property
     def skips(self) -> dict[str, str]:
         """Beginnings of commands that are not run, each with the page's own reason."""
-        front = _FRONT.match(self.text)
-        lines = front[1].strip().splitlines() if front else []
+        listed = _NOT_RUN.search(self.text)
+        lines = listed[1].strip().splitlines() if listed else []
         return dict(tuple(map(str.strip, line.split("|", 1))) for line in lines)
 
     @cached_property
     def runnable(self) -> list[Command]:
-        """The commands for which the front comment has no reason not to run them."""
+        """The commands that the page does not list as not run."""
         return [c for c in self.commands if not c.line.startswith(tuple(self.skips))]
 
     @cached_property

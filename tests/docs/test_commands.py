@@ -1,7 +1,7 @@
 """Every command that a page tells the reader to type is typed here, in order, in a fresh folder.
 
 What is compared is the exit code: 0, or what a trailing `# exits N` says. A page names what
-cannot be run in its front comment, each with a reason. A hub that a page starts listens on a
+cannot be run in a comment of its own, each with a reason. A hub that a page starts listens on a
 free port instead of the usual one; nothing else differs from what the reader does.
 """
 
@@ -96,7 +96,7 @@ def test_reasons_for_not_running_are_used(page):
     for beginning, reason in page.skips.items():
         assert reason, f"{page.name}: no reason for not running {beginning!r}"
         assert any(line.startswith(beginning) for line in shown), (
-            f"{page.name}: {beginning!r} stands in the front comment and nowhere else"
+            f"{page.name}: {beginning!r} is listed as not run and stands nowhere else"
         )
 
 
