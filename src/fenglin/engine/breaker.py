@@ -15,6 +15,9 @@ FIRST_REST_MS = 500
 MOST_REST_MS = 60_000
 # D3: not-found counts only after complete listings have agreed for this long.
 ABSENT_FOR_MS = 300_000
+# An attempt that its site accepted and never reported: its runner may have died before it could
+# claim anything. Asking again is safe at any time, since a start counts once per key (D1).
+UNSEEN_FOR_MS = 3_000
 
 
 @dataclass(slots=True)
@@ -65,11 +68,10 @@ class Breakers:
         now_ms = self._clock.monotonic_ms()
         return [b.until_ms - now_ms for b in self._brakes.values() if b.resting]
 
-    def absent_for_good(self, allocation: int) -> bool:
-        """Note one complete listing without this attempt; return whether that is enough."""
+    def absent_ms(self, allocation: int) -> int:
+        """Note one complete listing without this attempt; return for how long that is so."""
         now_ms = self._clock.monotonic_ms()
-        since_ms = self._absent_since_ms.setdefault(allocation, now_ms)
-        return now_ms - since_ms >= ABSENT_FOR_MS
+        return now_ms - self._absent_since_ms.setdefault(allocation, now_ms)
 
     def present(self, allocation: int) -> None:
         """Note that the site knows the attempt, or that the attempt has ended."""

@@ -91,6 +91,12 @@ class Fold:
         if record is not None and record.state is AttemptState.INTENT:
             self._move(record, AttemptState.UNKNOWN)
 
+    def never_seen(self, allocation: int) -> None:
+        """Take in that a site knows nothing of an attempt that it has accepted."""
+        record = self._allocation(allocation)
+        if record is not None and record.state is AttemptState.RUNNING and not record.cursor:
+            self._move(record, AttemptState.UNKNOWN)
+
     def not_there(self, allocation: int) -> None:
         """Take in that a complete listing does not hold an attempt whose start was unclear."""
         record = self._allocation(allocation)

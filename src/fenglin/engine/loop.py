@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine import applier
-from fenglin.engine.breaker import Breakers
+from fenglin.engine.breaker import ABSENT_FOR_MS, UNSEEN_FOR_MS, Breakers
 from fenglin.engine.fold import Fold
 from fenglin.engine.news import (
     CancelAsked,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from fenglin.planner.policy import Policy
     from fenglin.ports.clock import Clock
     from fenglin.ports.driver import Observation
-    from fenglin.ports.store import Change, JobRecord, StartUnit, Store
+    from fenglin.ports.store import AllocationRecord, Change, JobRecord, StartUnit, Store
     from fenglin.snapshot.snapshot import Snapshot
 
 # A cycle may use this part of one core at most, so that the door stays responsive.
@@ -69,6 +69,8 @@ REFUSED_REST_MS = 500
 MOST_SLEEP_S = 30.0
 # Beyond this many waiting jobs planning moves to a thread.
 PLAN_INLINE_JOBS = 200
+# New jobs alone, behind such a backlog, are worth this part of the time spent planning.
+ARRIVALS_PER_PLAN = 20
 
 _log = structlog.get_logger("fenglin.loop")
 
@@ -109,6 +111,7 @@ class Loop:
         self._plan_due = True
         self._next_ms = 0
         self._again_ms = 0
+        self._arrivals_at_ms = 0
         self._balances_due = False
         # What the news of this cycle say of sites, counted once they are committed.
         self._marks: list[Callable[[], None]] = []
@@ -209,19 +212,25 @@ class Loop:
                 fold.cancel(news.job, news.actor)
                 self._plan_due = True
             case JobsAdded():
-                self._plan_due = True
+                self._arrived()
                 fold.added(news.jobs)
+
+    def _arrived(self) -> None:
+        """Plan for new jobs at once, unless a backlog waits: behind it most would only queue."""
+        if (
+            self.pool.pending_rows() <= PLAN_INLINE_JOBS
+            or self._clock.monotonic_ms() >= self._arrivals_at_ms
+        ):
+            self._plan_due = True
+        else:
+            self._again_ms = self._arrivals_at_ms
 
     def _observed(self, fold: Fold, number: int, seen: Observation) -> None:
         record = self.pool.allocations.get(number)
         if record is None:
             return
         if seen.presence is Presence.ABSENT:
-            if record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
-                fold.not_there(number)
-            elif self._breakers.absent_for_good(number):
-                fold.attempt_lost(number, Reason.SITE_LOST, "the site no longer knows it")
-                self._plan_due = True
+            self._absent(fold, record)
             return
         self._breakers.present(number)
         if seen.started or seen.ends:
@@ -241,6 +250,17 @@ class Loop:
         if seen.presence is Presence.ENDED or left < slots:
             self._plan_due = True
         fold.observed(seen, number)
+
+    def _absent(self, fold: Fold, record: AllocationRecord) -> None:
+        if record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
+            fold.not_there(record.number)
+            return
+        absent_ms = self._breakers.absent_ms(record.number)
+        if absent_ms >= ABSENT_FOR_MS:
+            fold.attempt_lost(record.number, Reason.SITE_LOST, "the site no longer knows it")
+            self._plan_due = True
+        elif absent_ms >= UNSEEN_FOR_MS:
+            fold.never_seen(record.number)
 
     def _site_seen(self, news: SiteSeen) -> None:
         status = self.pool.sites[news.site]
@@ -283,11 +303,16 @@ class Loop:
             self._balances_due = False
         for site, status in self.pool.sites.items():
             status.resting = self._breakers.problem(site)
-        snapshot = self.pool.snapshot(self._clock.now_ms())
+        started_ms = self._clock.monotonic_ms()
+        picture = self.pool.picture(self._clock.now_ms())
         if self.pool.pending_rows() > PLAN_INLINE_JOBS:
+            snapshot = await asyncio.to_thread(picture)
             made = await asyncio.to_thread(plan, snapshot, self._policy)
         else:
+            snapshot = picture()
             made = plan(snapshot, self._policy)
+        ended_ms = self._clock.monotonic_ms()
+        self._arrivals_at_ms = ended_ms + ARRIVALS_PER_PLAN * (ended_ms - started_ms)
         self.last = LastPlan(snapshot, made)
         self._next_ms = made.next_ms
         return snapshot, made

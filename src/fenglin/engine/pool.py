@@ -6,6 +6,7 @@ Every field can be rebuilt by a load. Changes are adopted after their commit, ne
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -20,7 +21,7 @@ from fenglin.snapshot.builder import JobRow, ShareRow, build
 from fenglin.snapshot.snapshot import Shape, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fenglin.model.job import JobSpec
     from fenglin.ports.driver import SiteReport
@@ -194,14 +195,21 @@ class Pool:
     def snapshot(
         self, now_ms: int, extra: Sequence[JobRow] = (), *, alone: bool = False
     ) -> Snapshot:
-        """Return the planner's picture of this moment.
+        """Return the planner's picture of this moment; see `picture`."""
+        return self.picture(now_ms, extra, alone=alone)()
+
+    def picture(
+        self, now_ms: int, extra: Sequence[JobRow] = (), *, alone: bool = False
+    ) -> Callable[[], Snapshot]:
+        """Return what builds the snapshot of this moment, on whatever thread and however late.
 
         Args:
             now_ms: Unix time.
             extra: Jobs that are asked about but not stored.
             alone: Leave the stored jobs that wait out of it.
         """
-        return build(
+        return partial(
+            build,
             index=self.cycle,
             now_ms=now_ms,
             sites=[status.effective() for status in self.sites.values()],

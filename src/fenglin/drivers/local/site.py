@@ -180,6 +180,14 @@ class LocalDriver:
         folder = self._folder(key)
         if folder is None:
             return LogChunk(b"", offset, complete=False)
+        chunk = self._read_log_in(folder, key, task, offset, limit)
+        # `forget` may have moved the folder between the look and the read.
+        moved = self._folder(key)
+        if not chunk.data and moved is not None and moved != folder:
+            chunk = self._read_log_in(moved, key, task, offset, limit)
+        return chunk
+
+    def _read_log_in(self, folder: Path, key: str, task: int, offset: int, limit: int) -> LogChunk:
         try:
             claim = read_claim(str(folder))
         except (OSError, ValueError) as error:

@@ -24,6 +24,7 @@ def main(directory: str) -> int:
         return 0
     with open(f"{directory}/{ORDER}", "rb") as file:
         order = Order(decode(file.read()))
+    os.environ[proc.MARK_VARIABLE] = proc.mark(order.key, os.getpid(), start_ticks)
     _limits(order)
     Runner(directory, order, Journal(directory, order.key), start_ticks).run()
     return 0

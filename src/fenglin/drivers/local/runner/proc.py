@@ -10,7 +10,7 @@ import os
 
 SIGTERM = 15
 SIGKILL = 9
-KEY_VARIABLE = "FENGLIN_ATTEMPT_KEY"
+MARK_VARIABLE = "FENGLIN_ATTEMPT_MARK"
 
 
 def boot_id() -> str:
@@ -43,15 +43,23 @@ def alive(pid: int, start_ticks: int, boot: str, this_boot: str) -> bool:
     return stat is not None and stat[0] == start_ticks
 
 
+def mark(key: str, runner_pid: int, runner_start: int) -> str:
+    """Return what each process of an attempt carries: its key, and whose child it is.
+
+    The key alone would also be that of a hub restored from a copy on the same machine.
+    """
+    return f"{key}:{runner_pid}:{runner_start}"
+
+
 def leftovers(key: str, runner_pid: int, runner_start: int) -> list[int]:
-    """Return live processes of an attempt: by its key in their environment, or by session.
+    """Return live processes of an attempt: by its mark in their environment, or by session.
 
     The session id of a dead runner is not given to another process while members live; a
     session led by a live process with another start time is nevertheless not ours.
     """
     leader = stat_of(runner_pid)
     session = runner_pid if leader is None or leader[0] == runner_start else -1
-    marker = f"{KEY_VARIABLE}={key}".encode()
+    marker = f"{MARK_VARIABLE}={mark(key, runner_pid, runner_start)}".encode()
     me = os.getpid()
     found = []
     for name in os.listdir("/proc"):

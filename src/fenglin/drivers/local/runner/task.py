@@ -195,7 +195,7 @@ class Launcher:
             env["FENGLIN_NODES"] = ",".join(task.nodes)
         env["FENGLIN_NODE_RANK"] = str(rank)
         env.update(self._user_env)
-        env[proc.KEY_VARIABLE] = self._order.key
+        env[proc.MARK_VARIABLE] = os.environ[proc.MARK_VARIABLE]
         return env
 
 
