@@ -5,6 +5,7 @@ client, each under an idempotency key of its own, and asks again for whatever it
 to. What truly ran is told by the payloads themselves (`fenglin.testing.TruthDir`).
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -46,6 +47,7 @@ class Campaign:
 
     folder: object
     seed: int
+    retries: int = 0
     wishes: list[Wish] = field(default_factory=list)
     kills: int = 0
     before_ready: int = 0
@@ -80,9 +82,20 @@ class Campaign:
         timer.join()
         return self._count_death()
 
+    def lose_some(self):
+        """Kill some runner or task behind the hub's back, as a machine short of memory would."""
+        pids = self.hub.tasks()
+        if not pids:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.random.choice(pids), signal.SIGKILL)
+        return 1
+
     def _count_death(self):
         reached = self.hub.wait(10) == -signal.SIGKILL
         self.kills += reached
+        if self.hub.alive:
+            self.hub.kill()
         return reached
 
     # --- wishing ------------------------------------------------------------------------
@@ -124,7 +137,7 @@ class Campaign:
 
     def _wish(self, client, *, cancel=False, **shape):
         name = f"w{len(self.wishes)}"
-        document = self.truth.job(name, **shape)
+        document = self.truth.job(name, retries=self.retries, **shape)
         wish = Wish(f"{self.seed}-{name}", document, cancel)
         self.wishes.append(wish)
         wish.id = client.submit(document, key=wish.key).id
@@ -157,7 +170,7 @@ class Campaign:
             "unended": [(job.id, job.state) for job in jobs if job.state not in TERMINAL],
             "wrong end": list(self._wrong_ends({job.id: job for job in jobs})),
             "twice at once": doubles,
-            "twice": [run for run in runs if run.number > 1],
+            "twice": [run for run in runs if run.number > 1 and not self.retries],
             "wrong runs": list(self._wrong_runs({job.id: job for job in jobs}, runs)),
             "money": list(self._money(client, jobs)),
             "use": [n for n in client.nodes(Filter()).items if n.cpu_used_milli],
@@ -188,15 +201,18 @@ class Campaign:
                 yield wish.id, state, wish.cancel_answer
 
     def _wrong_runs(self, jobs, runs):
-        """Yield succeeded tasks without exactly one whole run, and runs of unknown jobs."""
-        whole = Counter(run.job for run in runs if run.ended_s)
-        every = Counter(run.job for run in runs)
+        """Yield tasks that ran too little or too often, and runs of unknown jobs."""
+        whole = Counter((run.job, run.task) for run in runs if run.ended_s)
+        every = Counter((run.job, run.task) for run in runs)
         for job in jobs.values():
-            if job.state == "succeeded" and not whole[job.id] == every[job.id] == job.task_count:
-                yield job.id, whole[job.id], every[job.id], job.task_count
-            if every[job.id] > job.task_count:
-                yield job.id, every[job.id], job.task_count
-        yield from (job for job in every if job not in jobs)
+            for task in ((job.id, index) for index in range(job.task_count)):
+                if job.state == "succeeded" and not whole[task]:
+                    yield "never whole", task
+                if every[task] > 1 + self.retries:
+                    yield "too often", task
+                if not self.retries and job.state == "succeeded" and every[task] != whole[task]:
+                    yield "cut short", task
+        yield from (("unknown job", task) for task in every if task[0] not in jobs)
 
     def _money(self, client, jobs):
         check = client.ledger_verify()

@@ -1,5 +1,7 @@
 """Killed at moments that nobody chose: the points have names only where we thought of them."""
 
+import time
+
 import pytest
 
 SEEDS = range(4)
@@ -14,3 +16,19 @@ def test_nothing_is_lost_or_doubled_when_the_hub_dies_at_a_random_moment(
 
     assert all(killed), f"seed {seed}: {killed}"
     record_property("kill", {"point": f"random {seed}", **campaign.judge()})
+
+
+def test_no_task_meets_itself_when_runners_die_too(campaign, cycles, record_property):
+    campaign.retries = 50
+    lost = 0
+    for _ in range(max(1, cycles // 2)):
+        assert campaign.die_at_random()
+        lost += campaign.lose_some()
+    campaign.hub.start()
+    for _ in range(20):
+        lost += campaign.lose_some()
+        time.sleep(0.05)
+    campaign.hub.kill()
+
+    assert lost, "nothing ran that could have been killed"
+    record_property("kill", {"point": "runners too", **campaign.judge()})

@@ -1,0 +1,121 @@
+"""Two accounts on one hub: neither can see, touch or charge what is the other's."""
+
+import sqlite3
+
+import pytest
+
+from fenglin.client.requests import Filter
+from fenglin.engine.tokens import digest_of, new_token
+from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
+from fenglin.testing import HubProcess, LocalSite, hub_file
+
+# One hub serves the whole module.
+pytestmark = pytest.mark.xdist_group("e2e-tenants")
+
+SMALL = {"resources": {"cpu": 0.1, "memory": "16MiB"}}
+TOKENS = {name: new_token() for name in ("ada", "bob", "reader")}
+HOLDERS = [("ada", "read write", "a"), ("bob", "read write", "b"), ("reader", "read", "a")]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """Return a hub that knows a token for each account, written while it does not run."""
+    config = hub_file([LocalSite("only")], accounts={"a": "10 CNY", "b": "10 CNY"})
+    with HubProcess(tmp_path_factory.mktemp("tenants"), config) as process:
+        process.start().stop()
+        conn = sqlite3.connect(process.data / "fenglin.db")
+        conn.executemany(
+            "INSERT INTO token (digest, name, scopes, account, created_ms) VALUES (?, ?, ?, ?, 1)",
+            [(digest_of(TOKENS[name]), name, *rest) for name, *rest in HOLDERS],
+        )
+        conn.commit()
+        conn.close()
+        yield process.start()
+
+
+@pytest.fixture
+def ada(hub):
+    return hub.client(token=TOKENS["ada"])
+
+
+@pytest.fixture
+def bob(hub):
+    return hub.client(token=TOKENS["bob"])
+
+
+@pytest.fixture
+def job(ada):
+    """Return a job of account a that has ended and kept a file."""
+    document = {"name": "secret", "account": "a", "script": "echo x | tee f", "artifacts": ["f"]}
+    made = ada.submit({**document, **SMALL}).id
+    assert ada.wait(made, 30).state == "succeeded"
+    return made
+
+
+CALLS = {
+    "show": lambda client, job: client.job(job),
+    "explain": lambda client, job: client.explain(job),
+    "events": lambda client, job: client.events(job),
+    "cancel": lambda client, job: client.cancel(job),
+    "wait": lambda client, job: client.wait(job, 0),
+    "log": lambda client, job: client.read_log(job, 0),
+    "artifacts": lambda client, job: client.artifacts(job),
+    "artifact": lambda client, job: client.artifact(job, "0/f").__enter__(),
+    "child": lambda client, job: client.submit(
+        {"name": "c", "account": "b", "after": [job], "command": ["true"], **SMALL}
+    ),
+    "input": lambda client, job: client.submit(
+        {
+            "name": "c",
+            "account": "b",
+            "files": [{"artifacts_of": job, "target": "in"}],
+            "command": ["true"],
+            **SMALL,
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_foreign_job_answers_as_a_missing_one(ada, bob, job, call):
+    with pytest.raises(FenglinError) as foreign:
+        CALLS[call](bob, job)
+    with pytest.raises(FenglinError) as missing:
+        CALLS[call](bob, "j99999")
+
+    assert isinstance(foreign.value, NotFoundError | InputError)
+    assert str(foreign.value).replace(job, "ID") == str(missing.value).replace("j99999", "ID")
+    assert ada.job(job).state == "succeeded"
+
+
+def test_listings_hold_only_ones_own(ada, bob, job):
+    assert job in [one.id for one in ada.jobs(Filter()).items]
+    assert bob.jobs(Filter()).items == []
+    assert bob.jobs(Filter((("account", "a"),))).items == []
+    assert bob.jobs(Filter((("name", "secret"),))).items == []
+
+
+@pytest.mark.usefixtures("job")
+def test_money_of_another_is_neither_shown_nor_spent(ada, bob):
+    assert ada.ledger_statement("a").charged_micro > 0
+    for account in ("a", "nobody"):
+        with pytest.raises(FenglinError) as error:
+            bob.ledger_statement(account)
+        assert error.value.what == f"account {account!r} does not exist"
+        with pytest.raises(InputError, match="does not exist"):
+            bob.submit({"name": "x", "account": account, "command": ["true"], **SMALL})
+    with pytest.raises(DeniedError), bob.ledger_export("csv"):
+        pass
+
+
+def test_scopes(hub, ada, job):
+    reader = hub.client(token=TOKENS["reader"])
+    assert reader.job(job).name == "secret"
+
+    with pytest.raises(DeniedError):
+        reader.submit({"name": "x", "account": "a", "command": ["true"], **SMALL})
+    with pytest.raises(DeniedError):
+        reader.cancel(job)
+    for client in (reader, ada):
+        with pytest.raises(DeniedError):
+            client.drain("only", "not mine")
