@@ -1,0 +1,142 @@
+"""The picture: what a load gives, which tasks may start, and what a plan becomes."""
+
+from dataclasses import replace
+
+import pytest
+
+from fenglin.engine import pool as room
+from fenglin.engine.applier import commitments
+from fenglin.engine.dependencies import doomed, eligible
+from fenglin.engine.pool import SiteStatus
+from fenglin.errors import DamageError
+from fenglin.ledger.entry import Kind
+from fenglin.model.job import Dependency
+from fenglin.model.site import Node
+from fenglin.model.states import JobState, SiteState
+from fenglin.planner import plan
+from fenglin.planner.policy import BALANCED
+from fenglin.ports.driver import SiteReport
+from fenglin.quantities.taskset import EMPTY, TaskSet
+from fenglin.testing.builders import a_site
+
+FOUR = TaskSet.span(0, 4)
+
+
+def parent(world, state, **sets):
+    return replace(world.job(1, tasks=4), state=state, pending=EMPTY, **sets)
+
+
+DONE = {"succeeded": FOUR}
+MIXED = {"succeeded": TaskSet.of([0]), "failed": TaskSet.of([1]), "cancelled": TaskSet.of([2])}
+
+
+@pytest.mark.parametrize(
+    ("state", "sets", "need", "may", "never"),
+    [
+        ("succeeded", DONE, {"condition": "ok"}, FOUR, EMPTY),
+        ("failed", MIXED, {"condition": "ok"}, EMPTY, FOUR),
+        ("running", MIXED, {"condition": "ok"}, EMPTY, EMPTY),
+        ("failed", MIXED, {"condition": "any"}, FOUR, EMPTY),
+        ("cancelled", MIXED, {"condition": "any"}, FOUR, EMPTY),
+        ("running", MIXED, {"condition": "any"}, EMPTY, EMPTY),
+        ("failed", MIXED, {"condition": "fail"}, FOUR, EMPTY),
+        ("succeeded", DONE, {"condition": "fail"}, EMPTY, FOUR),
+        ("cancelled", MIXED, {"condition": "fail"}, EMPTY, FOUR),
+        ("running", MIXED, {"condition": "ok", "per_task": True}, "0", "1-2"),
+        ("running", MIXED, {"condition": "any", "per_task": True}, "0-2", ""),
+        ("running", MIXED, {"condition": "fail", "per_task": True}, "1", "0,2"),
+    ],
+)
+def test_dependencies(world, state, sets, need, may, never):
+    one = parent(world, JobState(state), **sets)
+    need = msgspec_dependency(need)
+    child = world.job(2, tasks=4, after=(need,))
+
+    def parents(number):
+        return one if number == 1 else None
+
+    assert eligible(child, parents) == (TaskSet.parse(may) if isinstance(may, str) else may)
+    assert doomed(child, parents) == (TaskSet.parse(never) if isinstance(never, str) else never)
+    # While a parent is unknown nothing starts, and nothing is given up.
+    assert eligible(child, lambda _: None) == EMPTY
+    assert doomed(child, lambda _: None) == EMPTY
+
+
+def msgspec_dependency(need):
+    condition = need["condition"]
+    return Dependency(
+        "j1", type(Dependency("j1").condition)(condition), need.get("per_task", False)
+    )
+
+
+def test_a_live_allocation_of_an_ended_job_is_named(world):
+    with pytest.raises(DamageError, match="a7 is live, its job j9"):
+        world.pool([], [world.allocation(7, 9, "0")])
+
+
+def test_equal_shapes_are_one_object_and_their_number_is_bounded(world, monkeypatch):
+    monkeypatch.setattr(room, "MOST_SHAPES", 5)
+    pool = world.pool([])
+    assert pool.shape_of(world.job(1)) is pool.shape_of(world.job(2, name="other"))
+    for nodes in range(1, 50):
+        assert pool.shape_of(world.job(1, nodes=nodes)).nodes == nodes
+        assert len(pool._shapes) <= 5
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "why"),
+    [
+        ({}, SiteState.ACTIVE, ""),
+        ({"drained": "disk"}, SiteState.DRAINED, "disk"),
+        ({"drained": "disk", "down": "no route"}, SiteState.DOWN, "no route"),
+        ({"resting": "refused"}, SiteState.DOWN, "refused"),
+    ],
+)
+def test_a_site_as_the_planner_sees_it(status, state, why):
+    found = SiteStatus(a_site(), **{"down": "", **status}).effective()
+    assert (found.state, found.state_reason) == (state, why)
+
+
+def test_a_node_that_is_not_reported_is_not_up():
+    site = a_site(nodes=3)
+    report = SiteReport((), (Node("n0", "std"), Node("n1", "std", up=False)))
+    found = SiteStatus(site, down="", report=report).effective()
+    assert [node.up for node in found.nodes] == [True, False, False]
+
+
+def test_a_plan_becomes_starts_with_hold_receipt_and_story(world):
+    pool = world.pool([world.job(1, tasks=3), world.job(2)])
+    snapshot = pool.snapshot(5_000)
+    change = commitments(pool, snapshot, BALANCED, plan(snapshot, BALANCED), 5_000)
+    assert sorted(unit.allocation.job for unit in change.starts) == [1, 2]
+    for unit in change.starts:
+        assert unit.hold.kind is Kind.HOLD
+        assert unit.receipt.job == unit.job.number
+        assert f"a{unit.allocation.number}: " in unit.event.text
+        assert unit.job.version == 1
+        assert unit.job.pending == EMPTY
+    # The pool itself is untouched until the store has said yes.
+    assert pool.jobs[1].pending == TaskSet.span(0, 3)
+
+
+def test_two_starts_of_one_job_chain(world):
+    sites = (a_site("one", cpu=2), a_site("two", cpu=2))
+    pool = world.pool([world.job(1, tasks=4)], sites=sites)
+    snapshot = pool.snapshot(5_000)
+    starts = commitments(pool, snapshot, BALANCED, plan(snapshot, BALANCED), 5_000).starts
+    assert len(starts) >= 2
+    assert [unit.job.version for unit in starts] == list(range(1, len(starts) + 1))
+    assert len({unit.allocation.number for unit in starts}) == len(starts)
+    taken = [task for unit in starts for task in unit.allocation.tasks]
+    assert sorted(taken) == sorted(set(taken))
+    assert sum(unit.receipt is not None for unit in starts) == 1
+
+
+def test_what_changed_since_the_plan_is_left_out(world):
+    pool = world.pool([world.job(1), world.job(2), world.job(3)])
+    snapshot = pool.snapshot(5_000)
+    made = plan(snapshot, BALANCED)
+    pool.jobs[1].cancelling = True
+    del pool.jobs[2]
+    change = commitments(pool, snapshot, BALANCED, made, 5_000)
+    assert [unit.allocation.job for unit in change.starts] == [3]

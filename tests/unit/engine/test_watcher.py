@@ -1,0 +1,147 @@
+"""Watchers: never twice from one cursor, and each site waits only for itself."""
+
+import asyncio
+
+import pytest
+
+from fenglin.engine.news import Observed, SiteSeen
+from fenglin.engine.watcher import Watcher
+from fenglin.errors import DriverError
+from fenglin.model.states import AttemptState
+from fenglin.ports.driver import Observation, Presence, SiteReport
+from fenglin.testing.builders import a_site
+
+
+class Driver:
+    """Answers from a list of observations, a fault, or never."""
+
+    def __init__(self):
+        self.asked = []
+        self.answer = []
+        self.error = None
+        self.hang = asyncio.Event()
+        self.hang.set()
+
+    async def inventory(self):
+        if self.error:
+            raise self.error
+        return SiteReport((), ())
+
+    async def observe(self, cursors):
+        self.asked.append(dict(cursors))
+        await self.hang.wait()
+        if self.error:
+            raise self.error
+        return self.answer
+
+
+def seen(number=1, cursor="5", presence=Presence.RUNNING):
+    return Observation(f"hub-a{number}-1", presence, cursor=cursor)
+
+
+@pytest.fixture
+def watch(world, clock):
+    """Run a scene with one watcher over an allocation at cursor 3."""
+
+    def run(scene, state=AttemptState.RUNNING):
+        async def inner():
+            record = world.allocation(1, 1, "0", cursor="3", state=state)
+            pool = world.pool([world.job()], [record])
+            driver, told = Driver(), []
+            watcher = Watcher("site", driver, pool, clock, told.append)
+            task = asyncio.create_task(watcher.run())
+            try:
+                await scene(watcher, driver, told, pool)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(inner())
+
+    return run
+
+
+async def turns(watcher, count=3):
+    for _ in range(count):
+        watcher.wake()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+def observed(told):
+    return [news for news in told if isinstance(news, Observed)]
+
+
+def test_it_asks_again_only_when_its_news_is_committed(watch):
+    async def scene(watcher, driver, told, pool):
+        driver.answer = [seen()]
+        await turns(watcher)
+        assert driver.asked == [{"hub-a1-1": "3"}]
+        (news,) = observed(told)
+        pool.allocations[1].cursor = "5"
+        news.taken.set()
+        await turns(watcher)
+        assert driver.asked[-1] == {"hub-a1-1": "5"}
+        assert len(observed(told)) == 1  # the same again is no news
+
+    watch(scene)
+
+
+@pytest.mark.parametrize(
+    ("state", "observation", "news"),
+    [
+        ("running", seen(cursor="3"), False),
+        ("intent", seen(cursor="3"), True),
+        ("stopping", seen(cursor="3"), False),
+        ("stopping", seen(cursor="3", presence=Presence.ENDED), True),
+        ("running", seen(cursor="", presence=Presence.UNKNOWN), False),
+        ("running", seen(cursor="", presence=Presence.ABSENT), True),
+        ("running", seen(number=2), False),
+    ],
+)
+def test_what_is_news(watch, state, observation, news):
+    async def scene(watcher, driver, told, _pool):
+        driver.answer = [observation]
+        await turns(watcher)
+        assert bool(observed(told)) == news
+
+    watch(scene, AttemptState(state))
+
+
+@pytest.mark.parametrize("error", [DriverError("no route"), OSError("io"), KeyError("a bug")])
+def test_a_fault_downs_the_site_and_not_the_watcher(watch, error):
+    async def scene(watcher, driver, told, _pool):
+        driver.error = error
+        await turns(watcher)
+        assert all(isinstance(news, SiteSeen) and news.report is None for news in told)
+        assert str(error) in told[-1].problem
+        driver.error = None
+        driver.answer = [seen()]
+        await turns(watcher)
+        assert observed(told)
+
+    watch(scene)
+
+
+def test_a_hanging_site_delays_nobody_else(world, clock):
+    async def scene():
+        sites = (a_site("one"), a_site("two"))
+        records = [world.allocation(n, 1, str(n)) for n in (1, 2)]
+        records[0].site, records[1].site = "one", "two"
+        pool = world.pool([world.job(tasks=3)], records, sites=sites)
+        slow, quick, told = Driver(), Driver(), []
+        slow.hang.clear()
+        quick.answer = [seen(2)]
+        watchers = [
+            Watcher("one", slow, pool, clock, told.append),
+            Watcher("two", quick, pool, clock, told.append),
+        ]
+        tasks = [asyncio.create_task(watcher.run()) for watcher in watchers]
+        for watcher in watchers:
+            await turns(watcher)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return observed(told)
+
+    assert [news.site for news in asyncio.run(scene())] == ["two"]
