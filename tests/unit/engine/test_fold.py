@@ -255,6 +255,8 @@ def test_answers_of_a_start_move_only_what_waits_for_them(world):
         (lambda fold: fold.not_there(1), AttemptState.RUNNING),
         (lambda fold: fold.cancel(1, ""), AttemptState.STOPPING),
         (lambda fold: fold.start_answered(1), AttemptState.STOPPING),
+        (observed(1), AttemptState.STOPPING),
+        (lambda fold: fold.start_unclear(1), AttemptState.STOPPING),
     ]
     for step, state in moves:
         world.fold(pool, step)

@@ -1,8 +1,12 @@
 """`fenglin.toml`: what it gives, and how each error names the place."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from fenglin.errors import InputError
+from fenglin.intake import hubfile
 from fenglin.intake.hubfile import read_hub_file
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
@@ -111,3 +115,17 @@ def test_an_unknown_key_is_told_the_known_ones_and_the_page():
         read_hub_file("[hub]\nlisen = 'x'", "x.toml")
     assert "listen" in caught.value.hint
     assert "docs/reference/configuration.md" in caught.value.hint
+
+
+def test_the_page_names_every_key_and_its_example_is_read():
+    page = (Path(__file__).parents[3] / "docs/reference/configuration.md").read_text()
+    blocks = ("HubBlock", "_PriceBlock", "_FlavorBlock", "_SiteBlock", "_QueueBlock",
+              "_AccountBlock")  # fmt: skip
+    keys = [
+        found.encode_name
+        for block in blocks
+        for found in msgspec.structs.fields(getattr(hubfile, block))
+    ]
+    assert [key for key in keys if key != "flavor" and f"| `{key}` |" not in page] == []
+    example = page.split("```toml\n")[1].split("```")[0]
+    assert read_hub_file(example, "page").sites[0].name == "lab"
