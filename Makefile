@@ -32,10 +32,11 @@ help: ## List the targets
 # --- setting up -------------------------------------------------------------------------
 # A stamp says which lock a venv was filled from; a second run finds it and does nothing.
 
-.PHONY: setup setup-render setup-dev
+.PHONY: setup setup-render setup-simulate setup-dev
 setup: $(VENV)/.stamp-base ## Make .venv with .venv/bin/fenglin
 setup-render: $(VENV)/.stamp-render ## setup, with the renderer that the demo uses
-setup-dev: $(VENV)/.stamp-dev ## setup-render, with the tools that check and test use
+setup-simulate: $(VENV)/.stamp-simulate ## setup, with what `fenglin simulate` reads traces with
+setup-dev: $(VENV)/.stamp-dev ## setup-render, with the simulator and the tools of check and test
 
 $(VENV)/.stamp-python $(BENCH_VENV)/.stamp-python: %/.stamp-python: scripts/venv
 	@scripts/venv $*
@@ -54,6 +55,11 @@ $(VENV)/.stamp-render: requirements/render.txt $(VENV)/.stamp-base
 
 $(VENV)/.stamp-dev: requirements/dev.txt $(VENV)/.stamp-render
 	@echo "installing the developers' tools into $(VENV)"
+	$(call install_locked,$(VENV),$<)
+	@touch $@
+
+$(VENV)/.stamp-simulate: requirements/simulate.txt $(VENV)/.stamp-base
+	@echo "installing the simulator into $(VENV)"
 	$(call install_locked,$(VENV),$<)
 	@touch $@
 

@@ -12,7 +12,8 @@ WANTED = re.compile(r"^[\w.-]+")
 EXTRAS = {
     "base": [],
     "render": ["render"],
-    "dev": ["render", "dev"],
+    "simulate": ["simulate"],
+    "dev": ["render", "simulate", "dev"],
     "bench": ["bench"],
 }
 
