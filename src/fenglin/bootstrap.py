@@ -31,7 +31,13 @@ from fenglin.engine.recovery import resume, sweep
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.tokens import Tokens, new_token, well_formed
 from fenglin.engine.watcher import Watcher
-from fenglin.errors import ConflictError, DeniedError, InputError, UnavailableError
+from fenglin.errors import (
+    ConflictError,
+    DeniedError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
 from fenglin.intake.hubfile import HubConfig, read_hub_file
 from fenglin.ledger.posting import grant
 from fenglin.planner.policy import built_in
@@ -79,6 +85,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     """
     settings, base = _read_config(config)
     _log_to(sys.stderr, settings.hub.log)
+    _check_policy(settings.hub.policy)
     # Drivers hand its paths to processes that stand in other folders.
     folder = (data if data is not None else base / settings.hub.data).absolute()
     host, port = _address(listen or settings.hub.listen)
@@ -298,6 +305,14 @@ def _read_config(config: Path | None) -> tuple[HubConfig, Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the configuration: {error}", where=str(path)) from error
     return read_hub_file(text, str(path)), path.parent
+
+
+def _check_policy(name: str) -> None:
+    """Refuse an unknown policy before anything is taken over."""
+    try:
+        built_in(name)
+    except NotFoundError as error:
+        raise InputError(error.what, where="hub.policy", hint=error.hint) from error
 
 
 def _this_machine() -> str:

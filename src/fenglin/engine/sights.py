@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fenglin.ports.hub import Listing
 
 T = TypeVar("T", bound=msgspec.Struct)
-SITE_FILTERS = ("state", "provider", "driver", "name")
+SITE_FILTERS = ("state", "provider", "driver", "name", "class")
 NODE_FILTERS = ("site", "flavor", "up", "name")
 QUEUE_FILTERS = ("name", "cohort")
 
@@ -39,7 +39,7 @@ def page(rows: Sequence[T], listing: Listing, filters: tuple[str, ...]) -> Page[
                 f"cannot filter by {field!r}", where=field, hint=f"one of {', '.join(filters)}"
             )
         chosen.setdefault(field, set()).add(value)
-    kept = [r for r in rows if all(_text(getattr(r, f)) in want for f, want in chosen.items())]
+    kept = [r for r in rows if all(_texts(r, f) & want for f, want in chosen.items())]
     if listing.sort:
         name = listing.sort.removeprefix("-")
         known = [f for f in (rows[0].__struct_fields__ if rows else ()) if f != "flavors"]
@@ -182,6 +182,7 @@ def _site(
         accelerator_used_milli=held.accelerator_milli,
         running_tasks=running,
         seen_ms=status.seen_ms,
+        classes=sorted({str(flavor.compute_class) for flavor in site.flavors}),
         flavors=[_flavor(f, counts[f.name]) for f in site.flavors] if flavors else [],
     )
 
@@ -235,5 +236,9 @@ def _dominant(held: Resources, total: Resources) -> float:
     return max((a / b for a, b in zip(held, total, strict=True) if b), default=0.0)
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - fields of any view
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _texts(row: msgspec.Struct, field: str) -> set[str]:
+    """Return what a field of a view can be filtered by."""
+    if field == "class":
+        return set(getattr(row, "classes", ()))
+    value = getattr(row, field)
+    return {str(value).lower() if isinstance(value, bool) else str(value)}

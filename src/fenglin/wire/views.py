@@ -209,6 +209,7 @@ class SiteView(Struct, frozen=True):
     accelerator_used_milli: int
     running_tasks: int
     seen_ms: int
+    classes: list[str] = []
     flavors: list[FlavorView] = []
 
 

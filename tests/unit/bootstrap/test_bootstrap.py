@@ -171,3 +171,10 @@ def test_the_clocks():
     clock = SystemClock()
     assert clock.now_ms() > 1_700_000_000_000
     assert clock.monotonic_ms() <= clock.monotonic_ms()
+
+
+def test_an_unknown_policy_is_refused_before_the_folder_is_taken(start, tmp_path):
+    with pytest.raises(InputError, match="no policy is named 'cheapest'") as caught:
+        start('policy = "cheapest"')
+    assert caught.value.where == "hub.policy"
+    assert not (tmp_path / "data").exists()

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import sys
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_environment_is_scrubbed_and_told(site, monkeypatch):
     ("script", "output"),
     [
         ('echo "sh $FENGLIN_TASK_INDEX"\ncat /dev/stdin | wc -c', "sh 0\n0\n"),
-        ("#!/usr/bin/env python3\nprint('python')\n", "python\n"),
+        (f"#!{sys.executable}\nprint('python')\n", "python\n"),
         ("#! /bin/sh -e\nfalse\necho not reached\n", ""),
     ],
 )
@@ -118,7 +119,7 @@ def test_timeout_kills_what_does_not_listen(site):
 
 
 def test_memory_watch(site):
-    script = "#!/usr/bin/env python3\nimport time\nkept = b'x' * 80_000_000\ntime.sleep(300)\n"
+    script = f"#!{sys.executable}\nimport time\nkept = b'x' * 80_000_000\ntime.sleep(300)\n"
     ends, _ = site.run(site.order(script=script, resources=Resources(100, 40_000_000)))
     assert [(e.exit_code, e.reason) for e in ends] == [(137, Reason.MEMORY_EXCEEDED)]
     assert ends[0].peak_memory_bytes > 80_000_000

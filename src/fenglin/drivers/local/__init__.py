@@ -13,6 +13,27 @@ folder holds:
 After `forget` the folder moves from `attempts/` to `kept/` with claim, journal and logs.
 """
 
-from fenglin.drivers.local.settings import driver
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fenglin.drivers.local.settings import check_machine, read_settings
+from fenglin.drivers.local.site import LocalDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fenglin.ports.driver import DriverContext
 
 __all__ = ["driver"]
+
+
+def driver(context: DriverContext, settings: Mapping[str, object]) -> LocalDriver:
+    """Return the driver of a site on this machine.
+
+    Raises:
+        InputError: a setting is unknown or wrong, or this machine cannot run tasks.
+    """
+    where = f"site.{context.site}"
+    check_machine(where)
+    return LocalDriver(context, read_settings(settings, where))

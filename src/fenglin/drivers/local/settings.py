@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from fenglin.drivers.local.site import LocalDriver
 from fenglin.errors import FenglinError, InputError
 from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
@@ -18,7 +17,6 @@ from fenglin.quantities.sizes import parse_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fenglin.ports.driver import DriverContext
 
 T = TypeVar("T")
 ALLOWED = ("flavors", "licences", "log_cap", "nice", "nodes", "pass_env")
@@ -46,19 +44,12 @@ class LocalSettings(Struct, frozen=True):
     pass_env: tuple[str, ...] = ()
 
 
-def driver(context: DriverContext, settings: Mapping[str, object]) -> LocalDriver:
-    """Return the driver of a site on this machine.
+def read_settings(settings: Mapping[str, object], where: str) -> LocalSettings:
+    """Check every setting.
 
     Raises:
-        InputError: a setting is unknown or wrong, or this machine cannot run tasks.
+        InputError: a setting is unknown or wrong.
     """
-    where = f"site.{context.site}"
-    _check_machine(where)
-    return LocalDriver(context, _read(settings, where))
-
-
-def _read(settings: Mapping[str, object], where: str) -> LocalSettings:
-    """Check every setting."""
     unknown = sorted(set(settings) - set(ALLOWED))
     if unknown:
         raise InputError(
@@ -113,7 +104,7 @@ def _names(settings: Mapping[str, object], where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check_machine(where: str) -> None:
+def check_machine(where: str) -> None:
     """Refuse a machine without what identity and waiting rest on."""
     try:
         os.close(os.pidfd_open(os.getpid()))
