@@ -26,6 +26,7 @@ COMMANDS = {
     "node": Entry("fenglin.cli.node", "List nodes."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
     "ledger": Entry("fenglin.cli.ledger", "Verify and export the ledger; statements of accounts."),
+    "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "hub": Entry("fenglin.cli.hub", "Run a hub."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),
