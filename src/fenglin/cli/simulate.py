@@ -1,0 +1,9 @@
+"""`fenglin simulate`: published traces under a virtual clock, one command for each kind."""
+
+from __future__ import annotations
+
+from fenglin.cli.session import command, group
+from fenglin.cli.simulate_swf import swf
+
+app = group("Replay published traces under a virtual clock, and measure how a policy does.")
+command(app, "swf")(swf)

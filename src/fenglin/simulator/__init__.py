@@ -1,0 +1,1 @@
+"""The mirror of the house: traces, a virtual clock, and the planner's own decisions."""

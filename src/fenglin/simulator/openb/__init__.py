@@ -1,0 +1,1 @@
+"""The openb experiment: pods with shared GPUs arrive one by one, up to 130 % of all GPUs."""
