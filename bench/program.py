@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import capacity, commands, latency, machine, reads, report, submits, tasks
+from bench import capacity, commands, latency, machine, offers, reads, report, submits, tasks
 from bench.effort import FULL, QUICK, TINY, Effort
 from bench.figures import Report, Row
 
@@ -26,12 +26,16 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "reads": reads.run,
     "commands": commands.run,
     "capacity": capacity.run,
+    "offers": offers.run,
 }
+# Rows in which SkyPilot may take part.
+SKY_ROWS = {"commands": commands.run, "offers": offers.run}
 LETTERS = {
     "a": ("tasks", "latency"),
     "b": ("submits", "reads"),
     "c": ("commands",),
     "d": ("capacity",),
+    "e": ("offers",),
 }
 
 
@@ -65,7 +69,7 @@ def measure(names: list[str], effort: Effort, *, with_sky: bool) -> Report:
     )
     _say(f"yardstick {done.yardstick_ms[0]:.0f} ms (68 to 77 on a quiet machine of ours)")
     for name in names:
-        run = partial(commands.run, with_sky=with_sky) if name == "commands" else ROWS[name]
+        run = partial(SKY_ROWS[name], with_sky=with_sky) if name in SKY_ROWS else ROWS[name]
         begun = time.monotonic()
         try:
             row = run(effort)

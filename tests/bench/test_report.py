@@ -109,7 +109,7 @@ def test_percentile(percent, wanted):
 @pytest.mark.parametrize(
     ("only", "names"),
     [
-        ("", ["tasks", "latency", "submits", "reads", "commands", "capacity"]),
+        ("", ["tasks", "latency", "submits", "reads", "commands", "capacity", "offers"]),
         ("c", ["commands"]),
         ("b, tasks", ["tasks", "submits", "reads"]),
     ],

@@ -18,6 +18,13 @@ OURS = {
     "reads": {"list of 20 jobs", "one job"},
     "commands": {"fenglin --help", "fenglin job list"},
     "capacity": {"planning pass, p95", "kill -9 → /readyz", "memory of an idle hub (PSS)"},
+    "offers": {
+        "cheapest A100:8",
+        "cheapest of 12 alternatives",
+        "chain of 20 tasks with egress",
+        "read the lists",
+        "build the index",
+    },
 }
 
 

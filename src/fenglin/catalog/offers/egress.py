@@ -113,10 +113,13 @@ def matrix(table: EgressTable, places: Sequence[Place]) -> tuple[Ints, Mask]:
         worst_from[src] = max(price, worst_from.get(src, 0))
         worst_of[src[0]] = max(price, worst_of.get(src[0], 0))
     worst = max(worst_of.values())
-    known = np.array(
-        [[table.price_micro.get((src, dest), EMPTY) for dest in low] for src in low],
-        dtype=np.int64,
-    ).reshape(size, size)
+    at: dict[Place, list[int]] = {}
+    for i, place in enumerate(low):
+        at.setdefault(place, []).append(i)
+    known = np.full((size, size), EMPTY, dtype=np.int64)
+    for (src, dest), price in table.price_micro.items():
+        for i in at.get(src, ()):
+            known[i, at.get(dest, [])] = price
     fallback = np.array(
         [worst_from.get(src, worst_of.get(src[0], worst)) for src in low], dtype=np.int64
     )
