@@ -42,7 +42,7 @@ def show_problems(error: InputProblems, to: TextIO) -> None:
     more = len(error.problems) - MAX_PROBLEMS
     if more > 0:
         to.write(f"… and {more} more\n")
-    to.write(f"error: {safe(error.source)}: {error.what}; nothing was submitted from it\n")
+    to.write(f"error: {safe(error.source)}: {error.what}; nothing of it was taken\n")
     if error.hint:
         to.write(f"  hint: {safe(error.hint)}\n")
 

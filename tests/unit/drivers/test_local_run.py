@@ -122,7 +122,8 @@ def test_memory_watch(site):
     script = f"#!{sys.executable}\nimport time\nkept = b'x' * 80_000_000\ntime.sleep(300)\n"
     ends, _ = site.run(site.order(script=script, resources=Resources(100, 40_000_000)))
     assert [(e.exit_code, e.reason) for e in ends] == [(137, Reason.MEMORY_EXCEEDED)]
-    assert ends[0].peak_memory_bytes > 80_000_000
+    # It may be met while it still grows.
+    assert ends[0].peak_memory_bytes > 40_000_000
     assert "40000000 asked for" in site.text()
 
 
