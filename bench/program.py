@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import capacity, commands, latency, machine, offers, reads, report, submits, tasks
+from bench import (
+    capacity,
+    commands,
+    latency,
+    machine,
+    offers,
+    reads,
+    report,
+    simulate,
+    submits,
+    tasks,
+)
 from bench.effort import FULL, QUICK, TINY, Effort
 from bench.figures import Report, Row
 
@@ -27,6 +38,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "commands": commands.run,
     "capacity": capacity.run,
     "offers": offers.run,
+    "simulate": simulate.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -36,6 +48,7 @@ LETTERS = {
     "c": ("commands",),
     "d": ("capacity",),
     "e": ("offers",),
+    "f": ("simulate",),
 }
 
 

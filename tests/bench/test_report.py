@@ -109,7 +109,10 @@ def test_percentile(percent, wanted):
 @pytest.mark.parametrize(
     ("only", "names"),
     [
-        ("", ["tasks", "latency", "submits", "reads", "commands", "capacity", "offers"]),
+        (
+            "",
+            ["tasks", "latency", "submits", "reads", "commands", "capacity", "offers", "simulate"],
+        ),
         ("c", ["commands"]),
         ("b, tasks", ["tasks", "submits", "reads"]),
     ],

@@ -25,6 +25,7 @@ OURS = {
         "read the lists",
         "build the index",
     },
+    "simulate": {"Fenglin, EASY", "Fenglin, EASY with a node map"},
 }
 
 
