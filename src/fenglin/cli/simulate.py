@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fenglin.cli.session import command, group
+from fenglin.cli.simulate_openb import openb
 from fenglin.cli.simulate_swf import swf
 
 app = group("Replay published traces under a virtual clock, and measure how a policy does.")
 command(app, "swf")(swf)
+command(app, "openb")(openb)
