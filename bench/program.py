@@ -18,6 +18,7 @@ from bench import (
     latency,
     machine,
     offers,
+    openb,
     reads,
     report,
     simulate,
@@ -39,6 +40,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "capacity": capacity.run,
     "offers": offers.run,
     "simulate": simulate.run,
+    "openb": openb.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -48,7 +50,7 @@ LETTERS = {
     "c": ("commands",),
     "d": ("capacity",),
     "e": ("offers",),
-    "f": ("simulate",),
+    "f": ("simulate", "openb"),
 }
 
 

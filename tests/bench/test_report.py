@@ -111,7 +111,17 @@ def test_percentile(percent, wanted):
     [
         (
             "",
-            ["tasks", "latency", "submits", "reads", "commands", "capacity", "offers", "simulate"],
+            [
+                "tasks",
+                "latency",
+                "submits",
+                "reads",
+                "commands",
+                "capacity",
+                "offers",
+                "simulate",
+                "openb",
+            ],
         ),
         ("c", ["commands"]),
         ("b, tasks", ["tasks", "submits", "reads"]),

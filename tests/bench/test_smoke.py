@@ -26,6 +26,7 @@ OURS = {
         "build the index",
     },
     "simulate": {"Fenglin, EASY", "Fenglin, EASY with a node map"},
+    "openb": {"Fenglin, fgd", "Fenglin, packed", "GPUs left, Fenglin, packed"},
 }
 
 
