@@ -187,7 +187,8 @@ def map_nodes(trace: Trace, procs: int, start_s: Ints, *, plain: bool = False) -
         empty = columns.jobs(none, none, none, none)
         assign(columns.nodes(0, 1, 0), empty, *(columns.of(none) for _ in range(3)))
     begun = time.perf_counter()
-    by_start = np.lexsort((trace.submit_s, start_s))
+    # Jobs of no length first: one may have ended before another of its second started.
+    by_start = np.lexsort((trace.submit_s, trace.run_s > 0, start_s))
     end_s = start_s + trace.run_s
     by_end = np.argsort(end_s, kind="stable")
     by_end = by_end[trace.run_s[by_end] > 0]

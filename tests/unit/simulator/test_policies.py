@@ -153,6 +153,8 @@ def test_easy_is_what_its_definition_says(make_trace, plain, policy, runtime):
     @QUIET
     @given(WORKLOADS)
     def check(rows):
+        # By seconds, a job of no length holds nothing; it has a test of its own below.
+        rows = [(submit, max(1, run), *others) for submit, run, *others in rows]
         expected = SlowEasy(rows, limits_of(rows, runtime), policy).run()
         done = simulate(make_trace(rows), PROCS, policy, runtime, plain=plain)
         assert done.start_s.tolist() == expected
@@ -207,6 +209,13 @@ def check_nodes(trace, start_s, given_nodes):
     assert (counts == trace.procs).all()
 
 
+def test_nodes_of_a_job_of_no_length_that_starts_with_the_whole_machine(make_trace):
+    trace = make_trace([(1, 8, 9, 1), (2, 1, 1, 5), (9, 0, 1, 1)])
+    start_s = simulate(trace, PROCS, BatchPolicy.EASY, Runtime.REQUESTED, plain=True).start_s
+    assert start_s.tolist() == [1, 9, 9]
+    check_nodes(trace, start_s, map_nodes(trace, PROCS, start_s, plain=True))
+
+
 def test_fcfs_never_overtakes(make_trace):
     @QUIET
     @given(WORKLOADS)
@@ -236,6 +245,14 @@ def test_a_job_past_its_request_holds_nothing(make_trace):
     for policy in BatchPolicy:
         start_s = simulate(make_trace(rows), PROCS, policy, Runtime.REQUESTED, plain=True).start_s
         assert start_s.tolist() == [0, 20]
+
+
+def test_a_job_of_no_length_holds_its_processors_until_its_end_is_heard_of(make_trace):
+    # At 2 the second job starts and ends; the third has to wait for that end, as the fourth does
+    # not: it has no length either, and fits beside the second.
+    rows = [(0, 2, 2, 2), (1, 0, 1, 4), (1, 1, 1, 5), (2, 0, 1, 1)]
+    done = simulate(make_trace(rows), PROCS, BatchPolicy.EASY, Runtime.ACTUAL, plain=True)
+    assert done.start_s.tolist() == [0, 2, 2, 2]
 
 
 def test_fares_are_means_over_all_jobs(make_trace):
