@@ -12,7 +12,7 @@ from fenglin.planner.packers import drive
 from fenglin.planner.packers.columns import Nodes, Policy, Shapes, Typical, Worth
 from fenglin.planner.packers.fragments import fragments
 from fenglin.planner.packers.pack import pack, twin, typical_of
-from fenglin.planner.packers.packed import learn
+from fenglin.planner.packers.packed import learn, learn_scarcity, surcharge
 from fenglin.planner.packers.worth import best_cut, cutting_duals, node_worth
 
 MODELS = 3
@@ -251,9 +251,39 @@ def test_worths_are_the_duals_of_the_cutting_problem(pairs, gpus):
     assert sum(w * n for w, (_, n) in zip(worth, pairs, strict=True)) == pytest.approx(gpus)
 
 
+def knowledge(seen, capacity=(1,)):
+    capacity = np.array(capacity, dtype=float)
+    return Worth(
+        np.array(seen, dtype=float), np.zeros(14), np.zeros((14, 1001)),
+        capacity, np.zeros(len(capacity)), np.zeros(1),
+    )  # fmt: skip
+
+
+def test_scarce_models_and_free_nodes_have_a_price():
+    # 10 of 20 GPUs are asked for anywhere, 5 on model 1, 5 in whole nodes; model 1 is 1 in 5.
+    asked = shapes([(0, 0, 500, 1, 0), (0, 0, 1000, 1, 0b10), (0, 0, 1000, 5, 0)])
+    known = knowledge([20, 5, 1], [16, 4])
+    learn_scarcity(asked, known)
+    assert known.scarcity == pytest.approx([0, 5 / 20 / (4 / 20)])
+    assert known.opening[0] == pytest.approx(0.2 * 0.25 / (1.1 - 0.25))
+    pool = cluster([(0, 0, 4, 1), (0, 0, 8, 0)])
+    pool.gpu_milli[0, 0] = 500
+    prices = [surcharge(pool, node, asked, 0, known) for node in (0, 1)]
+    assert prices == pytest.approx([0.15 * 1.25 * 0.5, known.opening[0]])
+
+
+def test_packed_keeps_a_scarce_model_for_those_who_need_it():
+    pool = cluster([(96_000, 8192, 8, 0), (96_000, 8192, 8, 1)])
+    needs_0, any_gpu = (1000, 1, 1000, 1, 0b1), (1000, 2, 1000, 1, 0)
+    alone = places(Policy.PACKED, pool, [any_gpu])
+    after = places(Policy.PACKED, pool, [needs_0, any_gpu])
+    assert alone == [0]
+    assert after == [0, 1]
+
+
 def test_a_hole_that_nobody_wants_is_worth_little():
     asked = shapes([(1000, 0, 810, 1, 0), (1000, 0, 160, 1, 0), (1000, 0, 500, 1, 0)])
-    known = Worth(np.array([50.0, 2.0, 20.0]), np.zeros(14), np.zeros((14, 1001)))
+    known = knowledge([50, 2, 20])
     learn(asked, known)
     free_cpu = known.table[0]
     assert free_cpu[190] == pytest.approx(0.0, abs=1e-6)

@@ -97,11 +97,19 @@ class Worth(NamedTuple):
         seen: Pods of each shape so far.
         price: Grid of CPU prices, in GPUs per CPU milli.
         table: By price and GPU milli left: what may still be earned there, in GPUs.
+        capacity: GPUs of each model in the cluster.
+        scarcity: By model: how much of it is asked for by pods that will not have just any, as
+            a multiple of its part of the cluster.
+        opening: What it costs to break a node of the largest kind that is still free, in GPUs;
+            its only entry.
     """
 
     seen: Floats
     price: Floats
     table: Floats
+    capacity: Floats
+    scarcity: Floats
+    opening: Floats
 
 
 class Book(NamedTuple):

@@ -28,6 +28,7 @@ from fenglin.planner.packers.packed import (
     LEARN_GROWTH,
     LEARN_PODS,
     learn,
+    learn_scarcity,
     rate_packed,
 )
 from fenglin.planner.packers.scores import KERNELS as SCORE_KERNELS
@@ -196,6 +197,7 @@ def drive(
         if policy == PACKED and a >= lesson:
             lesson = int(a * LEARN_GROWTH) + LEARN_PODS
             learn(shapes, known)
+            learn_scarcity(shapes, known)
             book.known[:] = -1
             for node in range(nodes.gpus.size):
                 book.before[node] = think(policy, nodes, node, mind)

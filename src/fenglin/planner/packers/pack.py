@@ -132,7 +132,15 @@ def pack(
         before=np.zeros(size),
         spare=np.zeros(nodes.gpu_milli.shape[1], dtype=np.int64),
     )
-    known = Worth(np.zeros(count), np.zeros(PRICES), np.zeros((PRICES, FULL_MILLI + 1)))
+    capacity = np.bincount(left.model, weights=left.gpus).astype(np.float64)
+    known = Worth(
+        seen=np.zeros(count),
+        price=np.zeros(PRICES),
+        table=np.zeros((PRICES, FULL_MILLI + 1)),
+        capacity=capacity,
+        scarcity=np.zeros(len(capacity)),
+        opening=np.zeros(1),
+    )
     state = np.array([seed * 7_919 % (drive.MODULUS - 1) + 1], dtype=np.int64)
     chosen = np.full(len(arrivals), drive.NOWHERE, dtype=np.int64)
     shared = np.full(len(arrivals), -1, dtype=np.int64)

@@ -12,6 +12,13 @@ from fenglin.planner.packers.worth import CURVE, cutting_duals, fill_tables, gat
 LEARN_GROWTH = 1.25
 LEARN_PODS = 50
 
+# A pod pays, per GPU, this part of the scarcity of the model it takes.
+SCARCITY_PRICE = 0.15
+# Breaking a free node costs this, times the odds that a GPU is asked for by a pod that wants
+# several; the margin keeps the odds finite where all pods do.
+OPENING_PRICE = 0.2
+ODDS_MARGIN = 1.1
+
 
 def learn(shapes: Shapes, known: Worth) -> None:
     """Learn the worth of holes from the pods seen so far."""
@@ -40,10 +47,51 @@ def learn(shapes: Shapes, known: Worth) -> None:
     fill_tables(known, size, worth, mean, ratio)
 
 
+def learn_scarcity(shapes: Shapes, known: Worth) -> None:
+    """Learn which models are asked for by name, and how much is asked for in several GPUs."""
+    known.scarcity[:] = 0.0
+    total = 1e-9
+    several = 0.0
+    for s in range(shapes.gpus.size):
+        asked = known.seen[s] * shapes.gpus[s] * shapes.gpu_milli[s] / FULL_MILLI
+        total += asked
+        if shapes.gpus[s] > 1:
+            several += asked
+        if asked == 0.0 or shapes.models[s] == 0:
+            continue
+        lawful = 1e-9
+        for m in range(known.capacity.size):
+            if (shapes.models[s] >> m) & 1:
+                lawful += known.capacity[m]
+        for m in range(known.capacity.size):
+            if (shapes.models[s] >> m) & 1:
+                known.scarcity[m] += asked * known.capacity[m] / lawful
+    cluster = known.capacity.sum()
+    for m in range(known.capacity.size):
+        if known.capacity[m] > 0.0:
+            known.scarcity[m] *= cluster / known.capacity[m] / total
+    share = several / total
+    known.opening[0] = OPENING_PRICE * share / (ODDS_MARGIN - share)
+
+
+def surcharge(nodes: Nodes, node: int, shapes: Shapes, shape: int, known: Worth) -> float:
+    """Return what a pod pays beside worth: for a scarce model, and for breaking a free node."""
+    asked = shapes.gpus[shape] * shapes.gpu_milli[shape] / FULL_MILLI
+    price = SCARCITY_PRICE * known.scarcity[nodes.model[node]] * asked
+    gpus = nodes.gpus[node]
+    if shapes.gpus[shape] >= gpus:
+        return float(price)
+    for g in range(gpus):
+        if nodes.gpu_milli[node, g] < FULL_MILLI:
+            return float(price)
+    return float(price + known.opening[0] * gpus / nodes.gpu_milli.shape[1])
+
+
 def rate_packed(
     nodes: Nodes, node: int, shapes: Shapes, shape: int, known: Worth, before: float, spare: Ints
 ) -> tuple[float, int]:
-    """Return minus the worth that a pod takes from a node where it fits, and the GPU it shares."""
+    """Return minus what a pod costs on a node where it fits, and the GPU it would share."""
+    before += surcharge(nodes, node, shapes, shape, known)
     gpu_milli, gpus = nodes.gpu_milli[node], nodes.gpus[node]
     cpu_milli = nodes.cpu_milli[node] - shapes.cpu_milli[shape]
     wanted = shapes.gpu_milli[shape]
@@ -63,4 +111,4 @@ def rate_packed(
     return best, at
 
 
-KERNELS = (learn, rate_packed)
+KERNELS = (learn, learn_scarcity, surcharge, rate_packed)
