@@ -14,7 +14,7 @@ EXTRAS = {
     "render": ["render"],
     "simulate": ["simulate"],
     "dev": ["render", "simulate", "dev"],
-    "bench": ["bench"],
+    "bench": ["bench", "simulate"],
 }
 
 
