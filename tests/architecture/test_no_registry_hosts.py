@@ -48,5 +48,5 @@ def test_no_file_names_a_registry():
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_check_itself(tmp_path, host):
     sample = tmp_path / "list.txt"
-    sample.write_text(f"--index-url https://{host.upper()}/simple\n", encoding="utf-8")
+    sample.write_text(f"pip install --from https://{host.upper()}/simple\n", encoding="utf-8")
     assert hosts_in(sample) == [f"{sample}: {host}"]

@@ -1,43 +1,10 @@
-"""Fixtures that need a hub on the wire."""
+"""Fixtures of the command line: one command run, and a job to show."""
 
-import importlib.util
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from fenglin.cli import main
-
-PLACE = Path(__file__).parents[1] / "client" / "fakehub.py"
-SPEC = importlib.util.spec_from_file_location("fakehub", PLACE)
-fakehub = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fakehub)
-
-
-@pytest.fixture
-def play():
-    """Make one scripted answer."""
-    return fakehub.Play
-
-
-@pytest.fixture
-def no_hub():
-    """Return a URL at which nobody listens."""
-    return fakehub.free_url()
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Run one HTTP server for all tests of a file."""
-    with fakehub.serving() as running:
-        yield running
-
-
-@pytest.fixture
-def hub(server):
-    """Return a hub without any script yet."""
-    server.hub = fakehub.FakeHub(f"http://127.0.0.1:{server.server_port}")
-    return server.hub
 
 
 class Done(NamedTuple):

@@ -1,4 +1,4 @@
-"""Fixtures that need a hub on the wire."""
+"""Fixtures for rooms that need a hub on the wire: the client and the command line."""
 
 import importlib.util
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-PLACE = Path(__file__).parents[1] / "client" / "fakehub.py"
+PLACE = Path(__file__).with_name("client") / "fakehub.py"
 SPEC = importlib.util.spec_from_file_location("fakehub", PLACE)
 fakehub = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fakehub)
