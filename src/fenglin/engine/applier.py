@@ -63,17 +63,12 @@ def commitments(pool: Pool, snapshot: Snapshot, policy: Policy, plan: Plan, now_
                     job.number,
                     "committed",
                     f"a{record.number}: {len(tasks)} tasks ({tasks}) to"
-                    f" {record.site}/{record.flavor}, {start_slots(start)} at once, hold"
+                    f" {record.site}/{record.flavor}, {record.slots} at once, hold"
                     f" {format_money(record.held_micro, record.price.currency)}",
                 ),
             )
         )
     return change
-
-
-def start_slots(start: Start) -> int:
-    """Return the slots of a start."""
-    return sum(share.slots for share in start.shares)
 
 
 def _allocation(pool: Pool, job: JobRecord, start: Start, now_ms: int) -> AllocationRecord:

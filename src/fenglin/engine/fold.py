@@ -241,8 +241,7 @@ class Fold:
 
     def _shrink(self, record: AllocationRecord) -> None:
         """Give back slots for which no task is left."""
-        held = sum(share.slots for share in record.shares)
-        spare = held - max(1, len(record.remaining))
+        spare = record.slots - max(1, len(record.remaining))
         if record.nodes > 1 or spare <= 0:
             return
         kept: list[Share] = []

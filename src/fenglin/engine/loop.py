@@ -245,9 +245,8 @@ class Loop:
         if seen.presence is Presence.ENDED:
             crash_point("c10")
         # A slot that comes free is the only news of a running attempt that needs a plan.
-        slots = sum(share.slots for share in record.shares)
         left = len(record.remaining) - len(seen.ends)
-        if seen.presence is Presence.ENDED or left < slots:
+        if seen.presence is Presence.ENDED or left < record.slots:
             self._plan_due = True
         fold.observed(seen, number)
 

@@ -105,9 +105,8 @@ def queues(pool: Pool) -> list[QueueView]:
         row[1] += len(job.pending)
     for record in pool.allocations.values():
         queue = pool.jobs[record.job].spec.queue
-        slots = sum(share.slots for share in record.shares)
         counts[queue][2] += len(record.remaining)
-        held[queue] += record.resources.times(slots)
+        held[queue] += record.resources.times(record.slots)
     total = _capacity(pool)
     views = []
     for name in names:
@@ -219,7 +218,7 @@ def _running_tasks(pool: Pool) -> dict[str, int]:
     """Return how many tasks run at each site now; those that wait in an allocation do not."""
     running: dict[str, int] = {}
     for record in pool.allocations.values():
-        slots = sum(share.slots for share in record.shares) // record.nodes
+        slots = record.slots // record.nodes
         running[record.site] = running.get(record.site, 0) + min(slots, len(record.remaining))
     return running
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
-from fenglin.errors import InputError, InputProblems, Problem
+from fenglin.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
 Path = tuple[str | int, ...]
 # The shown problems fit a few screens; a machine-made document may have a million.
@@ -193,14 +193,3 @@ def _place(found: Found, marks: Mapping[Path, Mark]) -> Place:
         if mark is not None:
             return mark.value
     return Place(0, 0)
-
-
-def raise_if_any(source: str, problems: Sequence[Problem] | Iterable[Problem]) -> None:
-    """Raise one `InputProblems` when there is any problem.
-
-    Raises:
-        InputProblems: there is.
-    """
-    all_of_them = tuple(problems)
-    if all_of_them:
-        raise InputProblems(source, all_of_them)

@@ -129,6 +129,11 @@ class AllocationRecord:
     reason: Reason | None = None
 
     @property
+    def slots(self) -> int:
+        """Return the slots still held over all nodes; a gang holds one per node."""
+        return sum(share.slots for share in self.shares)
+
+    @property
     def remaining(self) -> TaskSet:
         """Return the tasks that have not ended in this allocation."""
         return self.tasks - self.succeeded - self.failed

@@ -9,7 +9,7 @@ from fenglin.errors import ConflictError, StaleEpochError
 from fenglin.ledger.accounts import available
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
-from fenglin.storage import ledger
+from fenglin.storage import books, ledger
 from fenglin.storage.rows import (
     INSERT_ALLOCATION,
     JSON,
@@ -63,7 +63,7 @@ def write(conn: sqlite3.Connection, change: Change) -> list[tuple[StartUnit, Rea
     _write_tries(conn, change)
     _write_usage(conn, change)
     if change.postings:
-        ledger.append(conn, _ledger_id(conn), change.now_ms, change.postings)
+        books.append(conn, change.postings, change.now_ms)
         crash_point("c11")
     refused = [
         (unit, reason)
@@ -110,7 +110,7 @@ def _try_start(conn: sqlite3.Connection, unit: StartUnit, change: Change) -> Rea
         account = available(unit.job.spec.account)
         if ledger.balance(conn, account, record.price.currency) < record.held_micro:
             return Reason.BUDGET_EXHAUSTED
-        ledger.append(conn, _ledger_id(conn), change.now_ms, [unit.hold])
+        books.append(conn, [unit.hold], change.now_ms)
     conn.execute(INSERT_ALLOCATION, allocation_values(record, change.epoch))
     if unit.event is not None:
         write_events(conn, [unit.event], change.now_ms, change.epoch)
@@ -177,7 +177,3 @@ def _write_usage(conn: sqlite3.Connection, change: Change) -> None:
             for key, a in change.usage
         ],
     )
-
-
-def _ledger_id(conn: sqlite3.Connection) -> str:
-    return str(conn.execute("SELECT value FROM meta WHERE name = 'ledger'").fetchone()[0])

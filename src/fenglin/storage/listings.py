@@ -203,7 +203,7 @@ def _allocation_view(record: AllocationRecord) -> AllocationView:
         site=record.site,
         flavor=record.flavor,
         tasks=str(record.tasks),
-        slots=sum(share.slots for share in record.shares),
+        slots=record.slots,
         nodes=[share.node for share in record.shares],
         state=record.state,
         attempt=record.attempt,

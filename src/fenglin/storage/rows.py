@@ -137,6 +137,13 @@ def allocation_values(record: AllocationRecord, epoch: int) -> tuple[Any, ...]:
         record.created_ms,
         record.finish_ms,
         record.held_micro,
+        *_progress(record, epoch),
+    )
+
+
+def _progress(record: AllocationRecord, epoch: int) -> tuple[Any, ...]:
+    """Return what changes while an allocation lives, in the order of both statements."""
+    return (
         record.attempt,
         record.state,
         record.cursor,
@@ -159,21 +166,7 @@ def allocation_update(record: AllocationRecord, epoch: int) -> tuple[Any, ...]:
     """Return the parameters of UPDATE_ALLOCATION."""
     return (
         JSON.encode(record.shares),
-        record.attempt,
-        record.state,
-        record.cursor,
-        str(record.succeeded),
-        str(record.failed),
-        record.started_ms,
-        record.ended_ms,
-        record.usage.tasks,
-        record.usage.wall_ms,
-        record.usage.billed_ms,
-        record.usage.cpu_ms,
-        record.usage.peak_memory_bytes,
-        record.cost_micro,
-        record.reason or "",
-        epoch,
+        *_progress(record, epoch),
         record.number,
     )
 
