@@ -174,3 +174,17 @@ def test_listings_filter_sort_and_page(client):
     assert [job.id for job in client.jobs(Filter(fields, sort="-priority"), most=2).items] == (
         ids[:2:-1]
     )
+
+
+def test_a_shown_job_gives_the_document_that_makes_it_again(fenglin, job_file):
+    document = {
+        "name": "again", "tasks": 2, "command": ["true"], "env": {"A": "b"},
+        "timeout": "90s", "labels": {"x": "y"}, **SMALL,
+    }  # fmt: skip
+    first = fenglin("submit", job_file(document), "--wait", "-o", "json").json["id"]
+    shown = fenglin("job", "show", first, "-o", "json").json
+    assert shown["labels"] == {"x": "y"}
+
+    second = fenglin("submit", job_file(shown["spec"]), "--wait", "-o", "json").json["id"]
+
+    assert fenglin("job", "show", second, "-o", "json").json["spec"] == shown["spec"]

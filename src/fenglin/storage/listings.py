@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fenglin.errors import InputError
+from fenglin.intake.document import to_document
 from fenglin.model.ids import allocation_id, job_id
 from fenglin.model.states import JobState, TaskState
 from fenglin.quantities.taskset import TaskSet
-from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record
+from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, decode_spec
 from fenglin.wire.views import AllocationView, JobView, Page, TaskCounts
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def show_job(conn: sqlite3.Connection, number: int, account: str) -> JobView | N
         return None
     view = _job_view(row)
     allocations = [_allocation_view(record) for record in allocations_of(conn, number)]
-    spec = msgspec.json.decode(row[-1])
-    labels = dict(spec.get("labels", ()))
-    return msgspec.structs.replace(view, allocations=allocations, spec=spec, labels=labels)
+    spec = decode_spec(row[-1])
+    return msgspec.structs.replace(
+        view, allocations=allocations, spec=to_document(spec), labels=dict(spec.labels)
+    )
 
 
 def allocations_of(conn: sqlite3.Connection, number: int) -> list[AllocationRecord]:

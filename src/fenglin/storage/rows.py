@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 JSON = msgspec.json.Encoder()
-_SPEC = msgspec.json.Decoder(JobSpec)
+decode_spec = msgspec.json.Decoder(JobSpec).decode
 _SHARES = msgspec.json.Decoder(tuple[Share, ...])
 _RESOURCES = msgspec.json.Decoder(Resources)
 _PRICE = msgspec.json.Decoder(Price)
@@ -98,7 +98,7 @@ def job_record(row: tuple[Any, ...], specs: dict[bytes, JobSpec]) -> JobRecord:
 def _job_record(row: tuple[Any, ...], specs: dict[bytes, JobSpec]) -> JobRecord:
     spec = specs.get(row[17])
     if spec is None:
-        spec = specs[row[17]] = _SPEC.decode(row[17])
+        spec = specs[row[17]] = decode_spec(row[17])
     return JobRecord(
         number=row[0],
         version=row[1],
