@@ -186,6 +186,12 @@ class Pool:
             spec.licences,
             spec.compute_class,
             spec.sites,
+            spec.regions,
+            spec.require,
+            spec.topology,
+            spec.near,
+            spec.latency_ms,
+            spec.data,
         )
         if len(self._shapes) >= MOST_SHAPES:
             # One object per shape only saves memory; whoever holds an old one keeps it.
@@ -295,4 +301,9 @@ class Pool:
                     queue=job.spec.queue,
                     nodes=record.nodes,
                     licences=job.spec.licences,
+                    allocation=record.number,
+                    priority=job.spec.priority,
+                    started_ms=record.started_ms,
+                    preemptible=job.spec.preemptible,
+                    checkpoint_ms=job.spec.checkpoint_ms,
                 )

@@ -54,6 +54,27 @@ class Dependency(Struct, frozen=True, omit_defaults=True):
     per_task: bool = False
 
 
+class Topology(StrEnum):
+    """How close the nodes of one task (gang) must be to each other."""
+
+    ANY = "any"
+    BLOCK = "block"
+
+
+class DataNeed(Struct, frozen=True, order=True, omit_defaults=True):
+    """Data that a job reads, wherever it runs.
+
+    Attributes:
+        name: Of the dataset.
+        size_bytes: Read once per site that takes tasks of the job.
+        sites: Sites that hold a copy, sorted; elsewhere it must be brought first.
+    """
+
+    name: str
+    size_bytes: int
+    sites: tuple[str, ...] = ()
+
+
 class FileInput(Struct, frozen=True, omit_defaults=True):
     """A file brought to the task's working directory: an uploaded blob or a job's artifacts.
 
@@ -123,6 +144,14 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         overlap: See `Overlap`.
         compute_class: Only flavors of this class; None for any.
         sites: Only these sites; empty for any.
+        regions: Only sites in these regions (data residency); empty for any.
+        require: Sorted (key, value) labels that the site or flavor must carry.
+        topology: How close the nodes of a gang must be.
+        near: Site whose users it serves; its network distance counts. Empty for nobody's.
+        latency_ms: Longest round trip to `near` that is of use; 0 for any.
+        data: What it reads, sorted.
+        preemptible: Whether it may be interrupted for another job.
+        checkpoint_ms: Most work of a task lost when it is interrupted; 0 for all of it.
         labels: Sorted (key, value) pairs.
     """
 
@@ -151,4 +180,12 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     overlap: Overlap = Overlap.NEVER
     compute_class: ComputeClass | None = None
     sites: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    require: tuple[tuple[str, str], ...] = ()
+    topology: Topology = Topology.ANY
+    near: str = ""
+    latency_ms: int = 0
+    data: tuple[DataNeed, ...] = ()
+    preemptible: bool = False
+    checkpoint_ms: int = 0
     labels: tuple[tuple[str, str], ...] = ()

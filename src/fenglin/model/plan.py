@@ -109,6 +109,44 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     change: str = ""
 
 
+class Eviction(Struct, frozen=True, omit_defaults=True):
+    """A running allocation to be stopped so that another job may start.
+
+    Attributes:
+        allocation: Number of the allocation.
+        job: Whose it is.
+        for_job: Job that needs the room; starts once it is free.
+        site: Where.
+        lost_ms: Work of its tasks that must be done again, in slot-milliseconds.
+    """
+
+    allocation: int
+    job: int
+    for_job: int
+    site: str
+    lost_ms: int = 0
+
+
+class Reservation(Struct, frozen=True, omit_defaults=True):
+    """Future capacity held for a job that cannot start yet.
+
+    Attributes:
+        job: Job number.
+        site: Site name.
+        flavor: Flavor name.
+        shares: Slots per node, sorted by node name.
+        start_ms: From when; by the promises of what runs now.
+        finish_ms: Until when.
+    """
+
+    job: int
+    site: str
+    flavor: str
+    shares: tuple[Share, ...]
+    start_ms: int
+    finish_ms: int
+
+
 class Plan(Struct, frozen=True):
     """All decisions of one cycle.
 
@@ -121,6 +159,8 @@ class Plan(Struct, frozen=True):
         next_ms: Unix time at which time alone may allow another start; 0 for never.
         bound_slots: Upper bound on the slots any plan could fill from this snapshot.
         filled_slots: Slots that this plan fills.
+        reservations: For jobs that wait, in planning order.
+        evictions: What is to be stopped for jobs that wait, in planning order.
     """
 
     index: int
@@ -131,3 +171,5 @@ class Plan(Struct, frozen=True):
     next_ms: int = 0
     bound_slots: int = 0
     filled_slots: int = 0
+    reservations: tuple[Reservation, ...] = ()
+    evictions: tuple[Eviction, ...] = ()

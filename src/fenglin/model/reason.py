@@ -21,6 +21,10 @@ class Reason(StrEnum):
     ACCELERATORS_EXCEED_NODE = "accelerators_exceed_node"
     TOO_FEW_NODES = "too_few_nodes"
     LICENCE_UNKNOWN = "licence_unknown"
+    REGION_NOT_ALLOWED = "region_not_allowed"
+    LABEL_DIFFERS = "label_differs"
+    TOO_FAR_AWAY = "too_far_away"
+    BLOCK_TOO_SMALL = "block_too_small"
     DEPENDENCY_FAILED = "dependency_failed"
     NO_SITE_CAN_HOLD = "no_site_can_hold"
     # Transient: they pass with time or with an operator's action.
@@ -33,6 +37,8 @@ class Reason(StrEnum):
     ACCELERATOR_BUSY = "accelerator_busy"
     LICENCE_BUSY = "licence_busy"
     GANG_WAITS = "gang_waits"
+    RESERVED_FOR_OTHERS = "reserved_for_others"
+    WAITS_FOR_EVICTION = "waits_for_eviction"
     BEHIND_OTHERS = "behind_others"
     BETTER_ELSEWHERE = "better_elsewhere"
     QUEUE_QUOTA = "queue_quota"
@@ -58,6 +64,7 @@ class Reason(StrEnum):
     SITE_LOST = "site_lost"
     CANCELLED = "cancelled"
     RETRIES_EXHAUSTED = "retries_exhausted"
+    PREEMPTED = "preempted"
 
     @property
     def transient(self) -> bool:
@@ -79,6 +86,10 @@ _PERMANENT = frozenset(
         Reason.ACCELERATORS_EXCEED_NODE,
         Reason.TOO_FEW_NODES,
         Reason.LICENCE_UNKNOWN,
+        Reason.REGION_NOT_ALLOWED,
+        Reason.LABEL_DIFFERS,
+        Reason.TOO_FAR_AWAY,
+        Reason.BLOCK_TOO_SMALL,
         Reason.DEPENDENCY_FAILED,
         Reason.NO_SITE_CAN_HOLD,
         Reason.COMMAND_NOT_FOUND,

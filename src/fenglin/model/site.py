@@ -42,6 +42,8 @@ class Flavor(Struct, frozen=True, omit_defaults=True):
         accelerator: Registry name of its cards; empty for none.
         price: What a use costs.
         note: For people, such as `a share of one machine`.
+        power_watts: Draw of one whole node at full load; 0 unknown.
+        labels: Sorted (key, value) pairs that jobs may require.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Flavor(Struct, frozen=True, omit_defaults=True):
     accelerator: str = ""
     price: Price = Price()
     note: str = ""
+    power_watts: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Node(Struct, frozen=True, omit_defaults=True):
@@ -60,11 +64,29 @@ class Node(Struct, frozen=True, omit_defaults=True):
         name: Unique within the site.
         flavor: Name of its flavor.
         up: False when the driver observes it as unusable.
+        block: Nodes of one block are close to each other (one switch); empty for unknown.
     """
 
     name: str
     flavor: str
     up: bool = True
+    block: str = ""
+
+
+class Link(Struct, frozen=True, omit_defaults=True):
+    """The network from a site to another one, as measured or declared.
+
+    Attributes:
+        site: The other site.
+        latency_us: Round trip.
+        bandwidth_mbit_s: What one transfer gets; 0 unknown.
+        egress_gib_micro: Price of a GiB that leaves this site for the other.
+    """
+
+    site: str
+    latency_us: int = 0
+    bandwidth_mbit_s: int = 0
+    egress_gib_micro: int = 0
 
 
 class Site(Struct, frozen=True, omit_defaults=True):
@@ -78,6 +100,11 @@ class Site(Struct, frozen=True, omit_defaults=True):
         flavors: Classes of nodes.
         nodes: The nodes (for a delegated site: one entry per flavor's partition is enough).
         licences: (name, count) that the site offers, sorted.
+        region: Where it stands, such as `cn-guizhou`; empty for undeclared.
+        labels: Sorted (key, value) pairs that jobs may require.
+        carbon_g_kwh: Grid's CO2 per kWh now; 0 unknown.
+        pue_milli: Energy of the whole facility per energy of its machines, thousandths.
+        links: Network to other sites, by name.
         state: What the operator wants or what is observed.
         state_reason: Why it is not active; empty when it is.
     """
@@ -89,6 +116,11 @@ class Site(Struct, frozen=True, omit_defaults=True):
     flavors: tuple[Flavor, ...] = ()
     nodes: tuple[Node, ...] = ()
     licences: tuple[tuple[str, int], ...] = ()
+    region: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    carbon_g_kwh: int = 0
+    pue_milli: int = 1_000
+    links: tuple[Link, ...] = ()
     state: SiteState = SiteState.ACTIVE
     state_reason: str = ""
 
@@ -112,9 +144,16 @@ class Queue(Struct, frozen=True, omit_defaults=True):
         weight: Its share against other queues when all want more, thousandths.
         quota: Most it may hold at once per dimension; None for no limit.
         cohort: Group of queues that lend to each other; empty for none.
+        parent: Queue above it in the tree, whose share and quota it divides with its
+            siblings; empty for one at the top.
+        borrow: Most it may hold beyond its quota; None for whatever others leave.
+        lend: Most of its quota that others may hold; None for all of it.
     """
 
     name: str
     weight: int = 1_000
     quota: Resources | None = None
     cohort: str = ""
+    parent: str = ""
+    borrow: Resources | None = None
+    lend: Resources | None = None

@@ -27,6 +27,16 @@ class Policy(Struct, frozen=True, omit_defaults=True):
         unknown_ms: Assumed runtime, on speed 1, of a task of which nothing is known.
         hold_margin_milli: Money held is the expected price times this, in thousandths.
         max_shares: Most nodes in one allocation.
+        backfill: Which waiting jobs hold future capacity that others may not delay: `none`,
+            `easy` (those at the head), `conservative` (all, up to `reservations`).
+        reservations: Most jobs that hold future capacity: of each cycle, by planning order.
+        guard_ms: A job that has waited this long goes before all of its priority; 0 for never.
+        decay_ms: Half-life of past use in fair turns; 0 counts only what is held now.
+        pack: How a node is chosen: `first` (by name), `best` (tightest), `fgd` (least
+            fragmentation).
+        preempt: Whether jobs of higher priority may interrupt preemptible ones.
+        preempt_gain: How many times the work that it destroys an eviction must bring.
+        improve_steps: Budget of the local search that improves a plan, in moves tried.
     """
 
     name: str = "balanced"
@@ -40,6 +50,14 @@ class Policy(Struct, frozen=True, omit_defaults=True):
     unknown_ms: int = 60_000
     hold_margin_milli: int = 1_500
     max_shares: int = 64
+    backfill: str = "easy"
+    reservations: int = 8
+    guard_ms: int = 0
+    decay_ms: int = 0
+    pack: str = "first"
+    preempt: bool = True
+    preempt_gain: float = 1.0
+    improve_steps: int = 0
 
 
 BALANCED = Policy()

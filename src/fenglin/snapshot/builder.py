@@ -22,6 +22,21 @@ from fenglin.snapshot.snapshot import I32, I64, Bool, Shape, Snapshot
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 # Groups of columns by field name, for `Snapshot(**columns)`; the fields check nothing at run time.
 _Columns = dict[str, NDArray[Any]]
+_NOTHING: Mapping[str, int] = {}
+# Columns of live shares in their order, which is also the order of the rows.
+_SHARE_COLUMNS: tuple[tuple[str, type[np.generic]], ...] = (
+    ("share_job", np.int64),
+    ("share_node", np.int32),
+    ("share_end_ms", np.int64),
+    ("share_slots", np.int64),
+    ("share_allocation", np.int64),
+    ("share_nodes", np.int32),
+    ("share_queue", np.int32),
+    ("share_priority", np.int32),
+    ("share_started_ms", np.int64),
+    ("share_preemptible", np.bool_),
+    ("share_checkpoint_ms", np.int64),
+)
 
 
 class JobRow(NamedTuple):
@@ -42,6 +57,7 @@ class JobRow(NamedTuple):
     estimate_ms: int = 0
     learned_ms: int = 0
     timeout_ms: int = 0
+    predicted_ms: int = 0
 
 
 class ShareRow(NamedTuple):
@@ -57,6 +73,11 @@ class ShareRow(NamedTuple):
         queue: Queue that is charged.
         nodes: Nodes per task of the job (gang); its shares then hold one slot each.
         licences: (name, count) per task of the job.
+        allocation: Number of the allocation.
+        priority: Of the job.
+        started_ms: When its work began; 0 for not yet.
+        preemptible: Whether the job may be interrupted.
+        checkpoint_ms: Most work of a task lost then; 0 for all of it.
     """
 
     job: int
@@ -68,6 +89,11 @@ class ShareRow(NamedTuple):
     queue: str = DEFAULT_QUEUE
     nodes: int = 1
     licences: tuple[tuple[str, int], ...] = ()
+    allocation: int = 0
+    priority: int = 0
+    started_ms: int = 0
+    preemptible: bool = False
+    checkpoint_ms: int = 0
 
 
 class _Pool(NamedTuple):
@@ -80,6 +106,7 @@ class _Pool(NamedTuple):
     node_names: tuple[str, ...]
     node_up: Bool
     node_capacity: I64
+    node_block: I32
     licence_names: tuple[tuple[int, str], ...]
     licence_total: I64
     node_row: dict[tuple[str, str], int]
@@ -94,12 +121,14 @@ def build(
     accounts: Mapping[str, int],
     jobs: Sequence[JobRow],
     shares: Sequence[ShareRow] = (),
+    spent_ms: Mapping[str, int] = _NOTHING,
 ) -> Snapshot:
     """Return the snapshot of these records.
 
     A queue that a row names but `queues` lacks gets weight 1000 and no quota; an account that
     `accounts` (name → micro-units available) lacks has no money. A share on a node that is no
-    longer known still counts against its queue and its job, but holds no node.
+    longer known still counts against its queue and its job, but holds no node. `spent_ms` is
+    the decayed past use by queue, in milliseconds of the whole pool.
 
     Raises:
         InputError: two sites, nodes of a site or jobs have one name, or a node's flavor is
@@ -110,7 +139,7 @@ def build(
     queue_row = {queue.name: row for row, queue in enumerate(queue_list)}
     account_names = tuple(sorted({*accounts, *(job.account for job in jobs)}))
     shapes = tuple(sorted({job.shape for job in jobs}, key=shape_key))
-    live = _live_shares(shares, pool)
+    live = _live_shares(shares, pool, queue_row)
     active = _active(shares)
     return Snapshot(
         index=index,
@@ -123,11 +152,15 @@ def build(
         node_up=_frozen(pool.node_up),
         node_capacity=_frozen(pool.node_capacity),
         node_free=_frozen(_node_free(pool, shares)),
+        node_block=_frozen(pool.node_block),
         licence_names=pool.licence_names,
         licence_free=_frozen(_licence_free(pool, shares)),
         shapes=shapes,
         queues=queue_list,
         queue_used=_frozen(_queue_used(queue_row, shares)),
+        queue_spent_ms=_frozen(
+            np.array([spent_ms.get(queue.name, 0) for queue in queue_list], np.int64)
+        ),
         accounts=account_names,
         account_available_micro=_frozen(
             np.array([accounts.get(name, 0) for name in account_names], np.int64)
@@ -147,6 +180,12 @@ def shape_key(shape: Shape) -> tuple[object, ...]:
         shape.licences,
         shape.compute_class or "",
         shape.sites,
+        shape.regions,
+        shape.require,
+        shape.topology,
+        shape.near,
+        shape.latency_ms,
+        shape.data,
     )
 
 
@@ -192,6 +231,7 @@ def _pool(sites: Iterable[Site]) -> _Pool:
             np.bool_,
         ),
         node_capacity=np.array(capacity, np.int64).reshape(len(nodes), len(DIMENSIONS)),
+        node_block=_blocks(nodes),
         licence_names=tuple((row, name) for row, name, _ in licences),
         licence_total=np.array([count for _, _, count in licences], np.int64),
         node_row={
@@ -199,6 +239,20 @@ def _pool(sites: Iterable[Site]) -> _Pool:
             for i, (row, (_, node)) in enumerate(zip(site_of, nodes, strict=True))
         },
     )
+
+
+def _blocks(nodes: Sequence[tuple[int, Node]]) -> I32:
+    """Number the blocks within their flavors; a node without one is alone."""
+    number: dict[tuple[int, str], int] = {}
+    rows: list[int] = []
+    blocks = 0
+    for flavor_row, node in nodes:
+        key = (flavor_row, node.block)
+        if not node.block or key not in number:
+            number[key] = blocks
+            blocks += 1
+        rows.append(number[key])
+    return np.array(rows, np.int32)
 
 
 def _refuse_twice(what: str, names: Sequence[object]) -> None:
@@ -267,20 +321,32 @@ def _active(shares: Sequence[ShareRow]) -> dict[int, int]:
     return {job: -(-count // nodes[job]) for job, count in slots.items()}
 
 
-def _live_shares(shares: Sequence[ShareRow], pool: _Pool) -> _Columns:
-    """Return the share columns in the order (job, node row, end, slots)."""
+def _live_shares(shares: Sequence[ShareRow], pool: _Pool, queue_row: Mapping[str, int]) -> _Columns:
+    """Return the share columns in the order (job, node row, end, slots, allocation …)."""
     rows = sorted(
-        (s.job, pool.node_row[s.site, s.node], s.end_ms, s.slots)
+        (
+            s.job,
+            pool.node_row[s.site, s.node],
+            s.end_ms,
+            s.slots,
+            s.allocation,
+            s.nodes,
+            queue_row[s.queue],
+            s.priority,
+            s.started_ms,
+            s.preemptible,
+            s.checkpoint_ms,
+            *s.resources.values(),
+        )
         for s in shares
         if (s.site, s.node) in pool.node_row
     )
-    table = np.array(rows, np.int64).reshape(len(rows), 4)
-    return {
-        "share_job": _frozen(table[:, 0].copy()),
-        "share_node": _frozen(table[:, 1].astype(np.int32)),
-        "share_slots": _frozen(table[:, 3].copy()),
-        "share_end_ms": _frozen(table[:, 2].copy()),
+    table = np.array(rows, np.int64).reshape(len(rows), len(_SHARE_COLUMNS) + len(DIMENSIONS))
+    columns: _Columns = {
+        name: _frozen(table[:, at].astype(dtype)) for at, (name, dtype) in enumerate(_SHARE_COLUMNS)
     }
+    columns["share_need"] = _frozen(table[:, len(_SHARE_COLUMNS) :].copy())
+    return columns
 
 
 def _job_columns(
@@ -304,7 +370,7 @@ def _job_columns(
         return _frozen(np.fromiter(values, dtype, len(jobs))[order])
 
     wide = ("submitted_ms", "not_before_ms", "deadline_ms", "pending", "blocked", "concurrency",
-            "tasks", "estimate_ms", "learned_ms", "timeout_ms")  # fmt: skip
+            "tasks", "estimate_ms", "learned_ms", "timeout_ms", "predicted_ms")  # fmt: skip
     return {
         "job_number": _frozen(number),
         "job_shape": column(map(shape_row.__getitem__, by_field.get("shape", ())), np.int32),

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fenglin.model.job import AcceleratorNeed
+from fenglin.model.job import AcceleratorNeed, DataNeed, Topology
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
@@ -33,6 +33,12 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True):
         licences: (name, count) per task.
         compute_class: Only this class; None for any.
         sites: Only these sites; empty for any.
+        regions: Only sites in these regions; empty for any.
+        require: (key, value) labels that the site or flavor must carry.
+        topology: How close the nodes of a gang must be.
+        near: Site whose users it serves; empty for nobody's.
+        latency_ms: Longest round trip to `near`; 0 for any.
+        data: What it reads.
     """
 
     resources: Resources
@@ -41,6 +47,12 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True):
     licences: tuple[tuple[str, int], ...] = ()
     compute_class: ComputeClass | None = None
     sites: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    require: tuple[tuple[str, str], ...] = ()
+    topology: Topology = Topology.ANY
+    near: str = ""
+    latency_ms: int = 0
+    data: tuple[DataNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,11 +73,14 @@ class Snapshot:
         node_up: [N] usable: the node is up and its site takes new work.
         node_capacity: [N, D].
         node_free: [N, D] capacity less everything committed.
+        node_block: [N] the same number for nodes of one flavor and block, rising; a node
+            without a declared block is a block of its own.
         licence_names: L names, each with its site: (site row, name).
         licence_free: [L].
         shapes: Distinct shapes, sorted.
         queues: Q queue records.
         queue_used: [Q, D] committed now.
+        queue_spent_ms: [Q] past use, decayed: milliseconds of the whole pool's dominant share.
         accounts: A names.
         account_available_micro: [A] money not yet held or spent.
         job_number: [J] rising.
@@ -82,11 +97,20 @@ class Snapshot:
         job_estimate_ms: [J] user's estimate on speed 1; 0 unknown.
         job_learned_ms: [J] mean runtime of the job's own ended tasks, scaled to speed 1;
             0 while none has ended.
+        job_predicted_ms: [J] runtime on speed 1 predicted from its user's recent jobs; 0 unknown.
         job_timeout_ms: [J] 0 for none.
         share_job: [R] job number of a live allocation's share.
         share_node: [R] node row.
         share_slots: [R] slots held.
         share_end_ms: [R] expected end, by the promise made when it was started.
+        share_allocation: [R] number of the allocation.
+        share_need: [R, D] what one of its slots holds.
+        share_nodes: [R] nodes per task (gang).
+        share_queue: [R] row of the queue that is charged.
+        share_priority: [R] of its job.
+        share_started_ms: [R] when its work began; 0 for not yet.
+        share_preemptible: [R] whether its job may be interrupted.
+        share_checkpoint_ms: [R] most work of a task lost when interrupted; 0 for all of it.
     """
 
     index: int
@@ -99,11 +123,13 @@ class Snapshot:
     node_up: Bool
     node_capacity: I64
     node_free: I64
+    node_block: I32
     licence_names: tuple[tuple[int, str], ...]
     licence_free: I64
     shapes: tuple[Shape, ...]
     queues: tuple[Queue, ...]
     queue_used: I64
+    queue_spent_ms: I64
     accounts: tuple[str, ...]
     account_available_micro: I64
     job_number: I64
@@ -121,8 +147,17 @@ class Snapshot:
     job_tasks: I64
     job_estimate_ms: I64
     job_learned_ms: I64
+    job_predicted_ms: I64
     job_timeout_ms: I64
     share_job: I64
     share_node: I32
     share_slots: I64
     share_end_ms: I64
+    share_allocation: I64
+    share_need: I64
+    share_nodes: I32
+    share_queue: I32
+    share_priority: I32
+    share_started_ms: I64
+    share_preemptible: Bool
+    share_checkpoint_ms: I64
