@@ -1,0 +1,1 @@
+"""Generators of workloads: seeded, endless, each with statistics that are tested."""

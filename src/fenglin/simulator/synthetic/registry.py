@@ -1,0 +1,98 @@
+"""All generators by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from math import isfinite
+
+from fenglin.errors import InputError
+from fenglin.simulator.readers.options import make_options
+from fenglin.simulator.synthetic import hpc
+from fenglin.simulator.synthetic.kind import Generator
+from fenglin.simulator.trace import Findings
+from fenglin.simulator.workload import WorkJob, Workload
+
+GENERATORS = {one.name: one for one in (hpc.GENERATOR,)}
+
+
+def generate(
+    kind: str, *, jobs: int, seed: int, load: float | None = None, **options: object
+) -> Workload:
+    """Return a generated workload; the same arguments give the same jobs.
+
+    Args:
+        kind: Name of a generator.
+        jobs: How many.
+        seed: 0 or more.
+        load: Share of the capacity that these jobs ask for on average, from the first submission
+            to the last: gaps are stretched or shrunk, runtimes and the hours of the day are not.
+            None: as the model says.
+        options: Of the generator, by name; texts are understood.
+
+    Raises:
+        InputError: an argument makes no sense.
+    """
+    chosen = GENERATORS.get(kind)
+    if chosen is None:
+        raise InputError(f"no generator {kind!r}", hint=f"known are {', '.join(GENERATORS)}")
+    if jobs < 1 or seed < 0:
+        raise InputError(f"{jobs} jobs with seed {seed}", hint="at least 1 job, and a seed from 0")
+    if load is not None and not (isfinite(load) and load > 0):
+        raise InputError(f"a load of {load}", hint="a share of the capacity, such as 0.8")
+    if load is not None and not chosen.unit:
+        raise InputError(f"{kind} has no one capacity to load", hint="see its other options")
+    source = _Source(chosen, make_options(chosen.options, kind, options), jobs, seed, load)
+    name = f"synthetic:{kind}"
+    return Workload(name, source.stream, Findings(name))
+
+
+class _Source:
+    """A generator with all that decides what it makes."""
+
+    def __init__(
+        self, kind: Generator, options: object, jobs: int, seed: int, load: float | None
+    ) -> None:
+        self._kind = kind
+        self._options = options
+        self._jobs = jobs
+        self._seed = seed
+        self._load = load
+        self._pace = 1.0 if load is None else 0.0
+
+    def stream(self) -> Iterator[WorkJob]:
+        """Return the jobs, numbered from 1."""
+        if not self._pace:
+            self._pace = self._find_pace()
+        return self._numbered()
+
+    def _numbered(self) -> Iterator[WorkJob]:
+        for number, job in enumerate(self._made(self._pace), start=1):
+            yield job._replace(number=number)
+
+    def _made(self, pace: float) -> Iterator[WorkJob]:
+        return islice(self._kind.stream(self._options, self._seed, pace), self._jobs)
+
+    def _find_pace(self) -> float:
+        """Return the pace at which the jobs ask for the wanted load.
+
+        Gaps shrink as 1/pace, and the work stays: the load grows with the pace.
+        """
+        assert self._load is not None  # noqa: S101 - see __init__
+        work_ms = 0.0
+        first = last = -1
+        for job in self._made(1.0):
+            first = job.submitted_ms if first < 0 else first
+            last = job.submitted_ms
+            work_ms += work(job, self._kind.unit)
+        capacity: int = getattr(self._options, "capacity") * 1_000  # noqa: B009 - by contract
+        span_ms = max(last - first, 1)
+        return self._load / (work_ms / (span_ms * capacity))
+
+
+def work(job: WorkJob, unit: str) -> float:
+    """Return what a job uses of a unit: thousandths × milliseconds, over all tasks and nodes."""
+    each: int = getattr(job.shape.resources, unit)
+    if len(job.runtimes_ms) == 1:
+        return float(each * job.shape.nodes * job.tasks * job.runtimes_ms[0])
+    return float(each * job.shape.nodes * sum(job.runtimes_ms))
