@@ -22,11 +22,20 @@ if TYPE_CHECKING:
     from fenglin.snapshot.snapshot import Snapshot
 
 
-def commitments(pool: Pool, snapshot: Snapshot, policy: Policy, plan: Plan, now_ms: int) -> Change:
+def commitments(
+    pool: Pool,
+    snapshot: Snapshot,
+    policy: Policy,
+    plan: Plan,
+    now_ms: int,
+    *,
+    receipts: bool = True,
+) -> Change:
     """Return the change that commits the plan's starts, re-checked against the pool as it is.
 
     A start that no longer holds (its job ended or is being cancelled, its tasks are gone) is
-    left out; whatever slips through here is refused by the store's own checks.
+    left out; whatever slips through here is refused by the store's own checks. Without
+    `receipts` nobody will ask why, as in a simulated pool.
     """
     change = Change(epoch=pool.epoch, now_ms=now_ms)
     jobs: dict[int, JobRecord] = {}
@@ -43,7 +52,7 @@ def commitments(pool: Pool, snapshot: Snapshot, policy: Policy, plan: Plan, now_
         job = jobs[start.job] = _started(job, record)
         key = attempt_key(pool.hub, record.number, record.attempt)
         receipt = None
-        if start.job not in explained:
+        if receipts and start.job not in explained:
             explained.add(start.job)
             receipt = explain(snapshot, policy, plan, start.job)
         change.starts.append(

@@ -1,0 +1,1 @@
+"""Whole pools in virtual time: the hub's own planner, applier and lifecycle, without a hub."""
