@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fenglin.catalog.network import NOTHING_MOVED
 from fenglin.fairness import quota
 from fenglin.model.reason import Reason
 from fenglin.planner.feasible import possible
@@ -13,6 +14,7 @@ from fenglin.planner.pack import Pool
 from fenglin.planner.policy import Policy
 from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score
 from fenglin.planner.runtime import Runtime, hold_per_task_micro, price_of_tasks_micro, runtime_of
+from fenglin.planner.scene import Scene
 from fenglin.planner.tail import Held, wait_for
 from fenglin.planner.view import FlavorView, flavor_views
 from fenglin.snapshot.snapshot import I64, Bool, Shape, Snapshot
@@ -70,6 +72,7 @@ class Draft:
         self.flavors: tuple[FlavorView, ...] = flavor_views(snapshot)
         self.possible: Bool = possible(snapshot, self.flavors)
         self.pool = Pool(snapshot, self.flavors, self.possible)
+        self._scene = Scene(snapshot, self.flavors, self.possible)
         self.needs: list[Vector] = [
             shape.resources.times(shape.nodes).values() for shape in snapshot.shapes
         ]
@@ -84,7 +87,7 @@ class Draft:
         self.closed_quotas: set[tuple[int, int]] = set()
         self.closed_accounts: set[tuple[int, int, Runtime]] = set()
         self.patient_until_ms = NEVER
-        self._scored: dict[tuple[int, Runtime, int], list[Scored]] = {}
+        self._scored: dict[tuple[int, Runtime, int, tuple[int, ...]], list[Scored]] = {}
         self._columns = {
             name: getattr(snapshot, f"job_{name}").tolist()
             for name in ("shape", "queue", "account", "pending", "concurrency", "active", "number")
@@ -173,28 +176,52 @@ class Draft:
     def _score(self, row: int, shape_row: int, runtime: Runtime) -> list[Scored]:
         """Return the scored options with room; jobs alike in every figure share them."""
         pending = self.pending(row)
-        key = (shape_row, runtime, pending)
+        present = self.present(row)
+        key = (shape_row, runtime, pending, present)
         if key not in self._scored:
             options = [
-                self.figures(view, shape_row, runtime, pending, slots)
+                self.figures(view, shape_row, runtime, pending, slots, present)
                 for view in self.flavors
                 if (slots := self.pool.slots(shape_row, view.row)) > 0
             ]
             self._scored[key] = score(options, self.policy)
         return self._scored[key]
 
+    def present(self, row: int) -> tuple[int, ...]:
+        """Return the site rows that have the data of the job because it runs there already."""
+        if not self.shape_of(row).data:
+            return ()
+        snapshot, number = self.snapshot, self._columns["number"][row]
+        first, stop = np.searchsorted(snapshot.share_job, (number, number + 1)).tolist()
+        flavors = snapshot.node_flavor[snapshot.share_node[first:stop]]
+        return tuple(np.unique(snapshot.flavor_site[flavors]).tolist())
+
     def figures(
-        self, view: FlavorView, shape_row: int, runtime: Runtime, tasks: int, slots: int
+        self,
+        view: FlavorView,
+        shape_row: int,
+        runtime: Runtime,
+        tasks: int,
+        slots: int,
+        present: tuple[int, ...] = (),
     ) -> Figures:
-        """Reckon one option for `tasks` waiting tasks."""
+        """Reckon one option for `tasks` waiting tasks; sites of `present` have their data."""
         shape = self.snapshot.shapes[shape_row]
         task_ms = runtime.on(view.flavor)
+        moved = NOTHING_MOVED
+        if shape.data and view.site_row not in present:
+            moved = self._scene.moved(shape_row, view)
         return Figures(
             view,
             slots,
             task_ms,
-            finish_alone_ms(tasks, slots, task_ms),
+            moved.time_ms + finish_alone_ms(tasks, slots, task_ms),
             price_of_tasks_micro(view.flavor, shape, task_ms, tasks),
             view.flavor.price.currency,
             hold_per_task_micro(view.flavor, shape, runtime, self.policy),
+            shape,
+            shape_row,
+            tasks,
+            moved,
+            self._scene,
         )

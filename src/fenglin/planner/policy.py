@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import fields
 
 from fenglin.errors import NotFoundError
+from fenglin.planner.terms import BUILT_IN as BUILT_IN_TERMS
+from fenglin.planner.terms import Rule
+
+_DAY_MS = 86_400_000
+
+
+class Backfill(StrEnum):
+    """Which waiting jobs hold future capacity that others may not delay."""
+
+    NONE = "none"
+    EASY = "easy"
+    CONSERVATIVE = "conservative"
+
+
+class Packing(StrEnum):
+    """How a node is chosen within a flavor."""
+
+    FIRST = "first"
+    BEST = "best"
+    FGD = "fgd"
 
 
 class Policy(Struct, frozen=True, omit_defaults=True):
@@ -12,7 +37,8 @@ class Policy(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         name: Shown in plans and receipts.
-        weights: (term, weight) pairs; terms are registered in `planner.rank`.
+        purpose: What it is for, in one sentence.
+        weights: (term, weight) pairs; see `planner.terms`.
         fair: Whether queues take turns by weighted dominant share; False for strict order of
             submission over all queues.
         patience: A job leaves an idle option alone when the slots it holds can do all its
@@ -40,7 +66,8 @@ class Policy(Struct, frozen=True, omit_defaults=True):
     """
 
     name: str = "balanced"
-    weights: tuple[tuple[str, float], ...] = (("finish", 0.7), ("money", 0.3))
+    purpose: str = "Fair turns; sooner before cheaper, and near to whom a job serves."
+    weights: tuple[tuple[str, float], ...] = (("finish", 0.7), ("money", 0.3), ("latency", 0.3))
     fair: bool = True
     patience: float = 1.0
     split_divisor: float = 2.0
@@ -50,23 +77,113 @@ class Policy(Struct, frozen=True, omit_defaults=True):
     unknown_ms: int = 60_000
     hold_margin_milli: int = 1_500
     max_shares: int = 64
-    backfill: str = "easy"
+    backfill: Backfill = Backfill.EASY
     reservations: int = 8
     guard_ms: int = 0
     decay_ms: int = 0
-    pack: str = "first"
+    pack: Packing = Packing.FIRST
     preempt: bool = True
     preempt_gain: float = 1.0
     improve_steps: int = 0
 
 
-BALANCED = Policy()
-FAST = Policy(name="fast", weights=(("finish", 1.0),))
-# A cheap pool also lets tasks wait somewhat longer for the cheap slots that they hold.
-CHEAP = Policy(name="cheap", weights=(("finish", 0.05), ("money", 0.95)), patience=2.0)
-FCFS = Policy(name="fcfs", weights=(), fair=False, patience=0.0)
+class EquippedPolicy(Policy, frozen=True):
+    """A policy with the terms that it weighs beyond the built-in ones; made by `equip`.
 
-_BUILT_IN = {policy.name: policy for policy in (BALANCED, FAST, CHEAP, FCFS)}
+    Attributes:
+        rules: Every term that it may weigh, by name.
+    """
+
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+
+def equip(policy: Policy, found: Mapping[str, Rule]) -> Policy:
+    """Return the policy with those of the found terms that it weighs.
+
+    The terms are no part of a policy's data: who stores a policy stores `data_of` it, and
+    equips it again after reading it.
+    """
+    own = {name: found[name] for name, _ in policy.weights if name in found}
+    return EquippedPolicy(**_fields(policy), rules={**BUILT_IN_TERMS, **own}) if own else policy
+
+
+def data_of(policy: Policy) -> Policy:
+    """Return the policy as data alone, without the terms it was equipped with."""
+    return Policy(**_fields(policy))
+
+
+def _fields(policy: Policy) -> dict[str, Any]:
+    return {one.name: getattr(policy, one.name) for one in fields(Policy)}
+
+
+BALANCED = Policy()
+FAST = Policy(
+    name="fast",
+    purpose="The earliest finish, whatever it costs.",
+    weights=(("finish", 1.0), ("latency", 0.3)),
+)
+# A cheap pool also lets tasks wait somewhat longer for the cheap slots that they hold.
+CHEAP = Policy(
+    name="cheap",
+    purpose="The least money, data that has to be brought included; waits for cheap slots.",
+    weights=(("finish", 0.05), ("money", 0.95)),
+    patience=2.0,
+)
+GREEN = Policy(
+    name="green",
+    purpose="The least CO2 by the sites' grids and machines; waits for clean slots.",
+    weights=(("carbon", 0.8), ("finish", 0.15), ("money", 0.05)),
+    patience=2.0,
+)
+FAIR = Policy(
+    name="fair",
+    purpose="Fair turns that remember a week, between providers too; nobody waits a day unseen.",
+    weights=(("finish", 0.5), ("money", 0.2), ("neutrality", 0.3)),
+    guard_ms=_DAY_MS,
+    decay_ms=7 * _DAY_MS,
+)
+FGD = Policy(
+    name="fgd",
+    purpose="Cards stay usable: tasks go where they leave the least that nobody else can use.",
+    weights=(("fragmentation", 0.7), ("finish", 0.3)),
+    pack=Packing.FGD,
+)
+# The three classic ones: by time of submission over all queues, nobody interrupted for another.
+FCFS = Policy(
+    name="fcfs",
+    purpose="By time of submission, first option that fits, no room kept for what waits.",
+    weights=(),
+    fair=False,
+    patience=0.0,
+    backfill=Backfill.NONE,
+    reservations=0,
+    preempt=False,
+)
+EASY = Policy(
+    name="easy",
+    purpose="By time of submission; later jobs go first where they do not delay the head.",
+    weights=(("finish", 1.0),),
+    fair=False,
+    patience=0.0,
+    backfill=Backfill.EASY,
+    reservations=1,
+    preempt=False,
+)
+CONSERVATIVE = Policy(
+    name="conservative",
+    purpose="By time of submission; later jobs go first where they delay nobody ahead.",
+    weights=(("finish", 1.0),),
+    fair=False,
+    patience=0.0,
+    backfill=Backfill.CONSERVATIVE,
+    reservations=1_000,
+    preempt=False,
+)
+
+BUILT_IN: Mapping[str, Policy] = {
+    policy.name: policy
+    for policy in (BALANCED, FAST, CHEAP, GREEN, FAIR, FGD, FCFS, EASY, CONSERVATIVE)
+}
 
 
 def built_in(name: str) -> Policy:
@@ -75,7 +192,7 @@ def built_in(name: str) -> Policy:
     Raises:
         NotFoundError: there is none.
     """
-    if name not in _BUILT_IN:
-        known = ", ".join(sorted(_BUILT_IN))
+    if name not in BUILT_IN:
+        known = ", ".join(sorted(BUILT_IN))
         raise NotFoundError(f"no policy is named {name!r}", hint=f"choose one of {known}")
-    return _BUILT_IN[name]
+    return BUILT_IN[name]

@@ -1,43 +1,22 @@
 """Which of the possible options is best for a job: a weighted sum of normalised terms.
 
-A term is a function from an option's figures to one number, smaller is better. Each is
-normalised to 1 - best / value: 0 for the best option at hand, towards 1 for one that is many
-times worse, so that a difference of a hundredth never decides against a difference of a half.
+A term (`terms/`) is a figure of an option, smaller is better. Each is normalised to
+1 − best / value: 0 for the best option at hand, towards 1 for one that is many times worse, so
+that a difference of a hundredth never decides against a difference of a half.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fenglin.errors import InputError
 from fenglin.model.plan import Term
-from fenglin.planner.policy import Policy
-from fenglin.planner.view import FlavorView
-from fenglin.quantities.durations import format_duration
-from fenglin.quantities.money import format_money
+from fenglin.planner.policy import EquippedPolicy, Policy
+from fenglin.planner.terms import BUILT_IN, Figures, Rule
+from fenglin.planner.terms.rule import clean, normalised
 
-
-class Figures(NamedTuple):
-    """What is reckoned of one option for one job.
-
-    Attributes:
-        view: The flavor.
-        slots: Tasks that may run there at once.
-        task_ms: Expected runtime of one task.
-        finish_ms: Expected time to do all waiting tasks there alone, from now.
-        price_micro: Expected price of all waiting tasks there.
-        currency: Of that price.
-        hold_micro: Money to hold per task.
-    """
-
-    view: FlavorView
-    slots: int
-    task_ms: int
-    finish_ms: int
-    price_micro: int
-    currency: str
-    hold_micro: int
+__all__ = ["Figures", "Scored", "best_first", "check_terms", "finish_alone_ms", "score", "terms_of"]
 
 
 class Scored(NamedTuple):
@@ -54,22 +33,14 @@ class Scored(NamedTuple):
     values: tuple[float, ...]
 
 
-class _TermRule(NamedTuple):
-    """How a registered term is computed and shown."""
-
-    raw: Callable[[Figures], int]
-    show: Callable[[Figures], str]
-
-
-TERMS: Mapping[str, _TermRule] = {
-    "finish": _TermRule(lambda f: f.finish_ms, lambda f: format_duration(f.finish_ms)),
-    "money": _TermRule(lambda f: f.price_micro, lambda f: format_money(f.price_micro, f.currency)),
-}
-
-
 def finish_alone_ms(tasks: int, slots: int, task_ms: int) -> int:
     """Return ceil(tasks / slots) × runtime: the time to do all tasks there alone."""
     return -(-tasks // max(1, min(slots, tasks))) * task_ms
+
+
+def rules_of(policy: Policy) -> Mapping[str, Rule]:
+    """Return the terms that the policy may weigh, by name."""
+    return policy.rules if isinstance(policy, EquippedPolicy) else BUILT_IN
 
 
 def check_terms(policy: Policy) -> None:
@@ -78,9 +49,10 @@ def check_terms(policy: Policy) -> None:
     Raises:
         InputError: says which, and what is known.
     """
+    rules = rules_of(policy)
     for name, _ in policy.weights:
-        if name not in TERMS:
-            known = ", ".join(sorted(TERMS))
+        if name not in rules:
+            known = ", ".join(sorted(rules))
             raise InputError(
                 f"policy {policy.name!r} weighs the unknown term {name!r}",
                 hint=f"known terms are {known}",
@@ -88,12 +60,17 @@ def check_terms(policy: Policy) -> None:
 
 
 def score(options: Sequence[Figures], policy: Policy) -> list[Scored]:
-    """Return the options with their scores, in the order given."""
+    """Return the options of one job with their scores, in the order given."""
+    if not options:
+        return []
+    rules = rules_of(policy)
     columns: list[list[float]] = []
     for name, _ in policy.weights:
-        raw = [TERMS[name].raw(option) for option in options]
-        best = min(raw, default=0)
-        columns.append([1.0 - best / value if value > best else 0.0 for value in raw])
+        rule = rules[name]
+        if rule.applies(options[0].shape):
+            columns.append(normalised([rule.raw(option) for option in options], rule.floor))
+        else:
+            columns.append([0.0] * len(options))
     weights = [weight for _, weight in policy.weights]
     scored: list[Scored] = []
     for at, option in enumerate(options):
@@ -104,11 +81,22 @@ def score(options: Sequence[Figures], policy: Policy) -> list[Scored]:
 
 
 def terms_of(scored: Scored, policy: Policy) -> tuple[Term, ...]:
-    """Return an option's score term by term, as a receipt shows it."""
+    """Return an option's score term by term, as a receipt shows it.
+
+    What says nothing of the job, such as the latency of one that serves nobody, is left out.
+    """
+    rules, figures = rules_of(policy), scored.figures
     return tuple(
-        Term(name, round(value, 9), weight, TERMS[name].show(scored.figures))
+        Term(name, round(value, 9), weight, _shown(rules[name], figures))
         for (name, weight), value in zip(policy.weights, scored.values, strict=True)
+        if rules[name].applies(figures.shape)
     )
+
+
+def _shown(rule: Rule, figures: Figures) -> str:
+    """Return the figure behind a value, or that there is none."""
+    raw = clean(rule.raw(figures))
+    return "unknown" if raw is None else rule.show(raw, figures)
 
 
 def best_first(scored: Sequence[Scored], job_number: int) -> list[Scored]:

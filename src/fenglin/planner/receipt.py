@@ -21,7 +21,7 @@ from fenglin.planner.draft import Draft
 from fenglin.planner.feasible import Refusal, out_of_service, refuse
 from fenglin.planner.forecast import Outlook
 from fenglin.planner.policy import Policy
-from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score, terms_of
+from fenglin.planner.rank import Figures, Scored, best_first, score, terms_of
 from fenglin.planner.runtime import Runtime, runtime_of
 from fenglin.planner.tail import Held, finish_in
 from fenglin.planner.view import FlavorView
@@ -171,7 +171,8 @@ class _Inquiry:
     def _figures(self, view: FlavorView) -> Figures:
         draft = self.turn.draft
         slots = draft.pool.slots(self.shape_row, view.row)
-        return draft.figures(view, self.shape_row, self.runtime, self.tasks, slots)
+        present = draft.present(self.row)
+        return draft.figures(view, self.shape_row, self.runtime, self.tasks, slots, present)
 
     def _possible(self, scored: Scored) -> Option:
         """Describe an option that had room at the job's turn."""
@@ -220,20 +221,20 @@ class _Inquiry:
     def _not_now(self, view: FlavorView) -> Option:
         """Describe an option that could hold the job but has no room or is out of service."""
         refusal = out_of_service(self.shape, view) or self._busy(view)
-        task_ms = self.runtime.on(view.flavor)
         start_ms = 0
         if refusal.reason not in (Reason.SITE_DRAINED, Reason.SITE_DOWN, Reason.NODE_DOWN):
             start_ms = self._outlook.start_ms(self.shape, view)
         idle = self.turn.draft.pool.slots_when_idle(self.shape_row, view.row)
-        finish_ms = start_ms + finish_alone_ms(self.tasks, idle, task_ms) if start_ms else 0
-        figures = self.turn.draft.figures(view, self.shape_row, self.runtime, self.tasks, idle)
+        draft = self.turn.draft
+        present = draft.present(self.row)
+        figures = draft.figures(view, self.shape_row, self.runtime, self.tasks, idle, present)
         return Option(
             view.site.name,
             view.flavor.name,
             refusal.reason,
             refusal.evidence,
             start_ms=start_ms,
-            finish_ms=finish_ms,
+            finish_ms=start_ms + figures.finish_ms if start_ms else 0,
             price_micro=figures.price_micro,
         )
 

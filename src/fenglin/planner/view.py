@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fenglin.catalog.network import Network
 from fenglin.model.site import Flavor, Site
-from fenglin.snapshot.snapshot import Snapshot
+from fenglin.snapshot.snapshot import I32, Snapshot
 
 
 class FlavorView(NamedTuple):
@@ -21,6 +22,9 @@ class FlavorView(NamedTuple):
         first: Row of its first node.
         stop: Row after its last node.
         up_nodes: How many of its nodes are usable.
+        block_nodes: How many nodes its largest block has.
+        block_up_nodes: How many usable nodes the block with most of them has.
+        network: The pool's links.
     """
 
     row: int
@@ -30,6 +34,9 @@ class FlavorView(NamedTuple):
     first: int
     stop: int
     up_nodes: int
+    block_nodes: int
+    block_up_nodes: int
+    network: Network
 
     @property
     def label(self) -> str:
@@ -43,6 +50,9 @@ def flavor_views(snapshot: Snapshot) -> tuple[FlavorView, ...]:
     first = np.searchsorted(snapshot.node_flavor, rows, side="left").tolist()
     stop = np.searchsorted(snapshot.node_flavor, rows, side="right").tolist()
     ups = np.concatenate(([0], np.cumsum(snapshot.node_up)))
+    block_nodes = _largest_blocks(snapshot, snapshot.node_block)
+    block_up_nodes = _largest_blocks(snapshot, snapshot.node_block[snapshot.node_up])
+    network = Network(snapshot.sites)
     views: list[FlavorView] = []
     for row, (site_row, slot) in enumerate(
         zip(snapshot.flavor_site.tolist(), snapshot.flavor_slot.tolist(), strict=True)
@@ -57,6 +67,21 @@ def flavor_views(snapshot: Snapshot) -> tuple[FlavorView, ...]:
                 first[row],
                 stop[row],
                 int(ups[stop[row]] - ups[first[row]]),
+                block_nodes[row],
+                block_up_nodes[row],
+                network,
             )
         )
     return tuple(views)
+
+
+def _largest_blocks(snapshot: Snapshot, blocks: I32) -> list[int]:
+    """Return per flavor how often the most frequent of its blocks occurs in `blocks`."""
+    most = np.zeros(len(snapshot.flavor_site), np.int64)
+    if len(snapshot.node_block):
+        count = np.bincount(blocks, minlength=int(snapshot.node_block.max()) + 1)
+        flavor = np.zeros(len(count), np.int64)
+        flavor[snapshot.node_block] = snapshot.node_flavor
+        np.maximum.at(most, flavor, count)
+    found: list[int] = most.tolist()
+    return found
