@@ -53,8 +53,14 @@ class _Fit:
 class Pool:
     """Free capacity while a plan is made."""
 
-    def __init__(self, snapshot: Snapshot, flavors: tuple[FlavorView, ...], possible: Bool) -> None:
-        """Copy what is free. `possible` is [C, F]."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        flavors: tuple[FlavorView, ...],
+        possible: Bool,
+        free: I64 | None = None,
+    ) -> None:
+        """Copy what is free. `possible` is [C, F]; `free` [N, D] stands in for the snapshot's."""
         self._shapes = snapshot.shapes
         self._flavors = flavors
         self._firsts = np.array([view.first for view in flavors], np.int64)
@@ -63,7 +69,8 @@ class Pool:
         self._node_flavor = snapshot.node_flavor
         self._flavor_of = snapshot.node_flavor.tolist()
         self._up = snapshot.node_up
-        self._free = [np.array(column, np.int64) for column in snapshot.node_free.T]
+        given = snapshot.node_free if free is None else free
+        self._free = [np.array(column, np.int64) for column in given.T]
         self._licence_row = {name: i for i, name in enumerate(snapshot.licence_names)}
         self._licence_free: list[int] = snapshot.licence_free.tolist()
         self._fits: dict[int, _Fit] = {}
