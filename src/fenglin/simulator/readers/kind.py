@@ -28,6 +28,7 @@ class Kind:
         text: Reads a file that is no table.
         options: Dataclass of its options.
         rebase: Its moments are of the world's clock: the first arrival becomes zero.
+        unit: What the places of a text count.
         header: Columns of a CSV file that has no line for them; empty when it has one.
     """
 
@@ -38,4 +39,5 @@ class Kind:
     text: TextDrafts | None = None
     options: type[Any] = field(default=ReadOptions)
     rebase: bool = False
+    unit: str = "line"
     header: tuple[str, ...] = ()

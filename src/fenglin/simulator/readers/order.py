@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from fenglin.errors import InputError
+from fenglin.model.job import MAX_TASKS
 from fenglin.simulator.readers.cells import LARGEST
 from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob, Workload
@@ -130,7 +131,9 @@ def _sound(jobs: Iterator[WorkJob], findings: Findings, *, rebase: bool) -> Iter
             findings.add("an arrival before time 0", [job.number])
         elif min(job.runtimes_ms) < 0:
             findings.add("a negative runtime (never ran, or unknown)", [job.number])
-        elif job.tasks < 1:
-            findings.add("no tasks", [job.number])
+        elif max(abs(job.submitted_ms), *job.runtimes_ms) > LARGEST_MS:
+            findings.add("a time of no reasonable size", [job.number])
+        elif not 0 < job.tasks <= MAX_TASKS:
+            findings.add(f"no tasks, or more than {MAX_TASKS}", [job.number])
         else:
             yield job

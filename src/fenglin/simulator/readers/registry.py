@@ -7,7 +7,21 @@ from functools import partial
 from pathlib import Path
 
 from fenglin.errors import InputError
-from fenglin.simulator.readers import columns, gaia, swf
+from fenglin.simulator.readers import (
+    columns,
+    dlrm,
+    gaia,
+    gavel,
+    genai,
+    history,
+    openb_pods,
+    pai,
+    philly,
+    sia,
+    slurm_gpu,
+    spot,
+    swf,
+)
 from fenglin.simulator.readers.kind import Kind
 from fenglin.simulator.readers.lines import PARQUET, first_bytes
 from fenglin.simulator.readers.options import make_options
@@ -17,7 +31,26 @@ from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import Workload
 
 AUTO = "auto"
-KINDS = {one.name: one for one in (swf.KIND, columns.KIND, gaia.KIND)}
+KINDS = {
+    one.name: one
+    for one in (
+        swf.KIND,
+        columns.KIND,
+        openb_pods.KIND,
+        pai.KIND,
+        dlrm.KIND,
+        genai.KIND,
+        spot.KIND,
+        philly.LOG,
+        philly.TABLE,
+        slurm_gpu.HELIOS,
+        slurm_gpu.ACME,
+        gavel.KIND,
+        sia.KIND,
+        gaia.KIND,
+        history.KIND,
+    )
+}
 
 _SWF_LINE = re.compile(rb"\s*(?:-?\d+(?:\.\d+)?\s+){17}-?\d")
 _SHOWN_COLUMNS = 12
@@ -49,6 +82,7 @@ def read(
         findings.unit = table.unit
         drafts = partial(chosen.table, table, settings)
     else:
+        findings.unit = chosen.unit
         first_bytes(path, 1)  # says now that there is no such file
         assert chosen.text is not None  # noqa: S101 - a kind has one of the two
         drafts = partial(chosen.text, path, settings)
@@ -70,6 +104,8 @@ def recognise(path: Path) -> Kind:
     fitting = [one for one in KINDS.values() if one.columns and set(one.columns) <= set(names)]
     if fitting:
         return max(fitting, key=lambda one: len(one.columns))
+    if set(spot.NODE_COLUMNS) <= set(names):
+        raise InputError("these are machines, not jobs", where=str(path))
     shown = ", ".join(name[:40] for name in names[:_SHOWN_COLUMNS]) or "none"
     raise InputError(
         f"no known kind of workload; its columns are: {shown}",
@@ -83,7 +119,11 @@ def _text_kind(path: Path, head: bytes) -> Kind | None:
     name = path.name.removesuffix(".gz")
     if name.endswith(".swf") or head.startswith(b";") or _SWF_LINE.match(head):
         return swf.KIND
-    return None
+    if history.SCHEMA.split("/")[0].encode() in head.split(b"\n", 1)[0]:
+        return history.KIND
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return philly.LOG
+    return pai.KIND if name.startswith(pai.TASKS) else None
 
 
 def _named(kind: str) -> Kind:

@@ -14,6 +14,8 @@ from fenglin.snapshot.snapshot import Shape
 GIB = 2**30
 # Equal needs give the same object, so that a long trace holds each of its shapes once.
 _KEPT_SHAPES = 16_384
+# So that a file of made-up names does not fill the memory.
+_NAMED_DEVICES = 32
 
 
 @lru_cache(maxsize=_KEPT_SHAPES)
@@ -71,8 +73,9 @@ def model_key(name: str, line: int, findings: Findings) -> str:
         return ""
     device = lookup(name)
     if device is None:
-        findings.add(
-            f"the device {name[:40]} is not in the registry", [line], "taken without a model"
-        )
+        what = f"the device {name[:40]} is not in the registry"
+        if what not in findings.found and len(findings.found) >= _NAMED_DEVICES:
+            what = "one more device that is not in the registry"
+        findings.add(what, [line], "taken without a model")
         return ""
     return device.key

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from math import isfinite
+from math import inf, isfinite, log
 
 from fenglin.errors import InputError
 from fenglin.simulator.readers.options import make_options
-from fenglin.simulator.synthetic import hpc
+from fenglin.simulator.synthetic import ai, hpc, mixed, pulsar, render, vr
 from fenglin.simulator.synthetic.kind import Generator
 from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob, Workload
 
-GENERATORS = {one.name: one for one in (hpc.GENERATOR,)}
+GENERATORS = {one.GENERATOR.name: one.GENERATOR for one in (hpc, render, pulsar, vr, ai, mixed)}
+
+# Each step is a whole run through the jobs; most need two.
+_MOST_STEPS = 8
+_CLOSE_ENOUGH = 0.005
 
 
 def generate(
@@ -76,18 +80,31 @@ class _Source:
     def _find_pace(self) -> float:
         """Return the pace at which the jobs ask for the wanted load.
 
-        Gaps shrink as 1/pace, and the work stays: the load grows with the pace.
+        Gaps shrink as 1/pace and the work stays, so the load grows with the pace: exactly so over
+        whole days, nearly so where the jobs end at some hour of a day. Hence a few more steps.
         """
         assert self._load is not None  # noqa: S101 - see __init__
-        work_ms = 0.0
-        first = last = -1
-        for job in self._made(1.0):
-            first = job.submitted_ms if first < 0 else first
-            last = job.submitted_ms
-            work_ms += work(job, self._kind.unit)
+        pace = best = 1.0
+        nearest = inf
+        for _ in range(_MOST_STEPS):
+            ratio = self._load_at(pace) / self._load
+            if abs(log(ratio)) < nearest:
+                best, nearest = pace, abs(log(ratio))
+            if nearest < _CLOSE_ENOUGH:
+                break
+            pace /= ratio
+        return best
+
+    def _load_at(self, pace: float) -> float:
+        """Return the share of the capacity that the jobs ask for at a pace."""
+        asked = 0.0
+        first_ms = last_ms = -1
+        for job in self._made(pace):
+            first_ms = job.submitted_ms if first_ms < 0 else first_ms
+            last_ms = job.submitted_ms
+            asked += work(job, self._kind.unit)
         capacity: int = getattr(self._options, "capacity") * 1_000  # noqa: B009 - by contract
-        span_ms = max(last - first, 1)
-        return self._load / (work_ms / (span_ms * capacity))
+        return asked / (max(last_ms - first_ms, 1) * capacity)
 
 
 def work(job: WorkJob, unit: str) -> float:
