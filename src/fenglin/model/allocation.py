@@ -7,16 +7,19 @@ from msgspec import Struct
 from fenglin.model.reason import Reason
 
 
-class Share(Struct, frozen=True):
+class Share(Struct, frozen=True, omit_defaults=True):
     """Slots of an allocation on one node.
 
     Attributes:
         node: Name of the node.
         slots: How many of the allocation's tasks may run on it at once.
+        cards: Numbers of the cards that its tasks sit on, slot by slot: one for a part of a
+            card, else as many as a task needs. Empty where a task needs no card.
     """
 
     node: str
     slots: int
+    cards: tuple[int, ...] = ()
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):

@@ -23,7 +23,7 @@ I32 = NDArray[np.int32]
 Bool = NDArray[np.bool_]
 
 
-class Shape(Struct, frozen=True, order=True, omit_defaults=True):
+class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True):
     """What makes two jobs equal to the packer: jobs are grouped by it.
 
     Attributes:
@@ -60,7 +60,8 @@ class Snapshot:
     """One picture of the pool.
 
     S sites, F flavors, N nodes, J jobs that still have pending tasks, Q queues, A accounts,
-    L licences, R live allocation shares; D = len(DIMENSIONS) resource dimensions.
+    L licences, R live allocation shares; D = len(DIMENSIONS) resource dimensions, C cards of
+    the node that has most.
 
     Attributes:
         index: Position in the hub's log that this picture shows.
@@ -73,6 +74,8 @@ class Snapshot:
         node_up: [N] usable: the node is up and its site takes new work.
         node_capacity: [N, D].
         node_free: [N, D] capacity less everything committed.
+        node_cards: [N, C] thousandths free on each card; 0 where a node has fewer. What
+            sums to enough in `node_free` may lie in parts that no task can use.
         node_block: [N] the same number for nodes of one flavor and block, rising; a node
             without a declared block is a block of its own.
         licence_names: L names, each with its site: (site row, name).
@@ -105,12 +108,14 @@ class Snapshot:
         share_end_ms: [R] expected end, by the promise made when it was started.
         share_allocation: [R] number of the allocation.
         share_need: [R, D] what one of its slots holds.
+        share_cards: [R, C] thousandths that it holds of each card of its node.
         share_nodes: [R] nodes per task (gang).
         share_queue: [R] row of the queue that is charged.
         share_priority: [R] of its job.
         share_started_ms: [R] when its work began; 0 for not yet.
         share_preemptible: [R] whether its job may be interrupted.
         share_checkpoint_ms: [R] most work of a task lost when interrupted; 0 for all of it.
+        share_stopping: [R] whether the site was told to stop it; it ends by `share_end_ms`.
     """
 
     index: int
@@ -123,6 +128,7 @@ class Snapshot:
     node_up: Bool
     node_capacity: I64
     node_free: I64
+    node_cards: I64
     node_block: I32
     licence_names: tuple[tuple[int, str], ...]
     licence_free: I64
@@ -155,9 +161,11 @@ class Snapshot:
     share_end_ms: I64
     share_allocation: I64
     share_need: I64
+    share_cards: I64
     share_nodes: I32
     share_queue: I32
     share_priority: I32
     share_started_ms: I64
     share_preemptible: Bool
     share_checkpoint_ms: I64
+    share_stopping: Bool
