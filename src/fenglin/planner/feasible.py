@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fenglin.catalog.devices import qualifies
-from fenglin.model.job import AcceleratorNeed
+from fenglin.model.job import AcceleratorNeed, Topology
 from fenglin.model.reason import Reason
 from fenglin.model.states import ComputeClass, SiteState
 from fenglin.planner.view import FlavorView
 from fenglin.planner.words import amount_of, count_of
 from fenglin.quantities.resources import DIMENSIONS
+from fenglin.quantities.sizes import format_milli
 from fenglin.snapshot.snapshot import Bool, Shape, Snapshot
 
 EXCEEDS = (
@@ -52,6 +53,9 @@ def possible(snapshot: Snapshot, flavors: tuple[FlavorView, ...]) -> Bool:
         answer &= needs[:, dimension, None] <= holds[None, :, dimension]
     in_service = np.array([view.site.state is SiteState.ACTIVE for view in flavors], np.bool_)
     answer &= (nodes[:, None] <= counts[None, :]) | ~in_service[None, :]
+    together = np.array([_together(shape) for shape in shapes], np.int64)
+    blocks = np.array([view.block_nodes for view in flavors], np.int64)
+    answer &= (together[:, None] <= blocks[None, :]) | ~in_service[None, :]
     # Everything else depends on few distinct wishes, asked once for each of them.
     rows_of: dict[_Wish, list[int]] = {}
     for row, shape in enumerate(shapes):
@@ -77,6 +81,11 @@ def refuse(shape: Shape, view: FlavorView) -> Refusal | None:
     nodes = view.stop - view.first
     if nodes < shape.nodes and view.site.state is SiteState.ACTIVE:
         return Refusal(Reason.TOO_FEW_NODES, f"needs {shape.nodes} nodes, it has {nodes}")
+    if view.block_nodes < _together(shape) and view.site.state is SiteState.ACTIVE:
+        return Refusal(
+            Reason.BLOCK_TOO_SMALL,
+            f"needs {shape.nodes} nodes of one block, its largest block has {view.block_nodes}",
+        )
     return None
 
 
@@ -89,7 +98,17 @@ def out_of_service(shape: Shape, view: FlavorView) -> Refusal | None:
     if view.up_nodes < shape.nodes:
         total = count_of(view.stop - view.first, "node")
         return Refusal(Reason.NODE_DOWN, f"{view.up_nodes} of {total} up, needs {shape.nodes}")
+    if view.block_up_nodes < _together(shape):
+        up = count_of(view.block_up_nodes, "node")
+        return Refusal(
+            Reason.NODE_DOWN, f"at most {up} of one block up, needs {shape.nodes} of one"
+        )
     return None
+
+
+def _together(shape: Shape) -> int:
+    """Return how many nodes of one block the shape needs; 0 when it does not matter."""
+    return shape.nodes if shape.topology is Topology.BLOCK and shape.nodes > 1 else 0
 
 
 class _Wish(NamedTuple):
@@ -100,6 +119,10 @@ class _Wish(NamedTuple):
     cards_milli: bool
     accelerator: AcceleratorNeed | None
     licences: tuple[tuple[str, int], ...]
+    regions: tuple[str, ...]
+    require: tuple[tuple[str, str], ...]
+    near: str
+    latency_ms: int
 
 
 def _wish(shape: Shape) -> _Wish:
@@ -109,14 +132,48 @@ def _wish(shape: Shape) -> _Wish:
         shape.resources.accelerator_milli > 0,
         shape.accelerator,
         shape.licences,
+        shape.regions,
+        shape.require,
+        shape.near,
+        shape.latency_ms,
     )
 
 
 def _refuse_wish(wish: _Wish, view: FlavorView) -> Refusal | None:
-    """Check site, class, kind of accelerator and licences."""
-    flavor = view.flavor
-    if wish.sites and view.site.name not in wish.sites:
+    """Check place, labels, class, kind of accelerator and licences."""
+    return _refuse_place(wish, view) or _refuse_kind(wish, view)
+
+
+def _refuse_place(wish: _Wish, view: FlavorView) -> Refusal | None:
+    """Check where it stands: site, region, distance."""
+    site = view.site
+    if wish.sites and site.name not in wish.sites:
         return Refusal(Reason.SITE_NOT_ALLOWED, f"the job allows only {', '.join(wish.sites)}")
+    if wish.regions and site.region not in wish.regions:
+        stands = f"it stands in {site.region}" if site.region else "it declares no region"
+        return Refusal(
+            Reason.REGION_NOT_ALLOWED, f"the job allows only {', '.join(wish.regions)}, {stands}"
+        )
+    if wish.near and wish.latency_ms:
+        trip_us = view.network.round_trip_us(site.name, wish.near)
+        if trip_us is None or trip_us > wish.latency_ms * 1_000:
+            has = "no link to it is declared"
+            if trip_us is not None:
+                has = f"its round trip is {format_milli(trip_us)}ms"
+            return Refusal(
+                Reason.TOO_FAR_AWAY, f"needs at most {wish.latency_ms}ms to {wish.near}, {has}"
+            )
+    return None
+
+
+def _refuse_kind(wish: _Wish, view: FlavorView) -> Refusal | None:
+    """Check what it is and has: labels, class, accelerator, licences."""
+    flavor = view.flavor
+    for key, value in wish.require:
+        carried = sorted(has for name, has in (*view.site.labels, *flavor.labels) if name == key)
+        if value not in carried:
+            has = f"it has {key}={' and '.join(carried)}" if carried else f"it has no label {key}"
+            return Refusal(Reason.LABEL_DIFFERS, f"needs {key}={value}, {has}")
     if wish.compute_class is not None and flavor.compute_class is not wish.compute_class:
         return Refusal(
             Reason.CLASS_DIFFERS, f"needs {wish.compute_class}, it is {flavor.compute_class}"

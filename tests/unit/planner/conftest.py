@@ -7,14 +7,16 @@
     live  JOB site/node slots×cpu,GiB end_s [queue=…]
 
 All times are seconds after NOW; a job's times are given with the unit s in the key's value.
+A site's `links=there:ms:Mbit/s:CNY per GiB,…`, `labels=` and a job's `require=key:value,…`,
+a job's `data=GiB@site+site,…` (datasets d0, d1, …).
 """
 
 from __future__ import annotations
 
 import pytest
 
-from fenglin.model.job import AcceleratorNeed
-from fenglin.model.site import Flavor, Node, Price, Queue, Site
+from fenglin.model.job import AcceleratorNeed, DataNeed, Topology
+from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass, SiteState
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import JobRow, ShareRow, build
@@ -41,17 +43,48 @@ def _site(name, compute_class, nodes, speed, price, options):
         speed_milli=int(float(speed) * 1_000),
         accelerator=options.get("accelerator", ""),
         price=Price(core_hour_micro=int(float(price) * 1_000_000)),
+        power_watts=int(options.get("power", 0)),
+        labels=_pairs(options.get("flavor_labels", "")),
     )
+    size = int(options.get("block_size", 0))
     down = set(options.get("down", "").split(","))
     return Site(
         name,
         options.get("provider", f"provider-{name}"),
         "mock",
         flavors=(flavor,),
-        nodes=tuple(Node(f"n{i}", "std", up=f"n{i}" not in down) for i in range(count)),
+        nodes=tuple(
+            Node(f"n{i}", "std", up=f"n{i}" not in down, block=f"b{i // size}" if size else "")
+            for i in range(count)
+        ),
+        region=options.get("region", ""),
+        labels=_pairs(options.get("labels", "")),
+        carbon_g_kwh=int(options.get("carbon", 0)),
+        pue_milli=int(float(options.get("pue", 1)) * 1_000),
+        links=_links(options.get("links", "")),
         licences=_licences(options.get("licences", "")),
         state=SiteState(options.get("state", "active")),
         state_reason=options.get("why", ""),
+    )
+
+
+def _pairs(text):
+    return tuple(sorted(tuple(part.split(":")) for part in text.split(",") if part))
+
+
+def _links(text):
+    found = []
+    for there, latency, speed, egress in (part.split(":") for part in text.split(",") if part):
+        price_micro = int(float(egress) * 1_000_000)
+        found.append(Link(there, int(float(latency) * 1_000), int(speed), price_micro))
+    return tuple(found)
+
+
+def _data(text):
+    parts = (part.split("@") for part in text.split(",") if part)
+    return tuple(
+        DataNeed(f"d{i}", int(float(gib) * GIB), tuple(sites.split("+")) if sites else ())
+        for i, (gib, sites) in enumerate(parts)
     )
 
 
@@ -78,6 +111,12 @@ def _job(number, tasks, options):
         licences=_licences(options.get("licences", "")),
         compute_class=ComputeClass(wants_class) if wants_class else None,
         sites=tuple(filter(None, options.get("sites", "").split(","))),
+        regions=tuple(filter(None, options.get("regions", "").split(","))),
+        require=_pairs(options.get("require", "")),
+        topology=Topology(options.get("topology", "any")),
+        near=options.get("near", ""),
+        latency_ms=int(options.get("latency", 0)),
+        data=_data(options.get("data", "")),
     )
     return JobRow(
         int(number),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from fenglin.planner import explain, plan
+from fenglin.planner.feasible import out_of_service, possible, refuse
 from fenglin.planner.policy import BALANCED
+from fenglin.planner.view import flavor_views
 
+# The last site's links are to `card`: 7.5 ms away.
 POOL = """
 site  here general 2×4,8     1 0.1  licences=matlab:1
 site  card ai      1×4,8,2   1 0.1  accelerator=A100-80
-"""
+site  remote general 4×4,8     1 0.1  region=eu block_size=2 {}
+""".format("labels=tier:silver flavor_labels=disk:nvme links=card:7.5:0:0")
 
 
 def only_option(snapshot, site, job=1):
@@ -31,8 +35,23 @@ def only_option(snapshot, site, job=1):
         ("1,1 nodes=3", "here", "too_few_nodes", "needs 3 nodes, it has 2"),
         ("1,1 licences=maple:1", "here", "licence_unknown", "needs 1 of maple, the site has 0"),
         ("1,1 licences=matlab:2", "here", "licence_unknown", "needs 2 of matlab, the site has 1"),
+        ("1,1 regions=cn-gz,cn-bj", "remote", "region_not_allowed",
+         "the job allows only cn-gz, cn-bj, it stands in eu"),
+        ("1,1 regions=cn-gz", "here", "region_not_allowed",
+         "the job allows only cn-gz, it declares no region"),
+        ("1,1 require=tier:gold", "remote", "label_differs", "needs tier=gold, it has tier=silver"),
+        ("1,1 require=tier:gold", "here", "label_differs", "needs tier=gold, it has no label tier"),
+        ("1,1 require=disk:nvme,tier:gold", "remote", "label_differs", "needs tier=gold"),
+        ("1,1 near=card latency=5", "remote", "too_far_away",
+         "needs at most 5ms to card, its round trip is 7.5ms"),
+        ("1,1 near=card latency=5", "here", "too_far_away",
+         "needs at most 5ms to card, no link to it is declared"),
+        ("1,1 nodes=3 topology=block", "remote", "block_too_small",
+         "needs 3 nodes of one block, its largest block has 2"),
+        ("1,1 nodes=2 topology=block", "here", "block_too_small",
+         "needs 2 nodes of one block, its largest block has 1"),
     ],
-)
+)  # fmt: skip
 def test_permanent_refusals(pool, job, site, reason, evidence):
     option = only_option(pool(POOL + f"job 1 {job}"), site)
     assert option.reason == reason
@@ -40,6 +59,43 @@ def test_permanent_refusals(pool, job, site, reason, evidence):
     assert option.evidence.startswith(evidence)
     assert option.terms == ()
     assert option.tasks == 0
+
+
+@pytest.mark.parametrize(
+    ("job", "sites"),
+    [
+        ("1,1 regions=eu", ["remote"]),
+        ("1,1 require=tier:silver,disk:nvme", ["remote"]),
+        ("1,1 near=card latency=8", ["card", "remote"]),
+        ("1,1 near=remote latency=8", ["card", "remote"]),  # a round trip is the same both ways
+        ("1,1 near=card", ["card", "here", "remote"]),  # a wish without a limit refuses nobody
+        ("1,1 nodes=2 topology=block", ["remote"]),
+        ("1,1 nodes=1 topology=block", ["card", "here", "remote"]),
+    ],
+)
+def test_wishes_leave_the_sites_that_grant_them(pool, job, sites):
+    """The matrix over all shapes at once agrees with the refusals one by one."""
+    snapshot = pool(POOL + f"job 1 {job}")
+    flavors = flavor_views(snapshot)
+    allowed = possible(snapshot, flavors)[0]
+    assert sorted(view.site.name for view in flavors if allowed[view.row]) == sites
+    shape = snapshot.shapes[0]
+    assert [refuse(shape, view) is None for view in flavors] == allowed.tolist()
+
+
+def test_block_with_a_node_down_is_out_of_service_not_too_small(pool):
+    text = "site s general 4×4,8 1 0.1 block_size=2 down=n1,n2\njob 1 1,1 nodes=2 topology=block"
+    snapshot = pool(text)
+    (view,) = flavor_views(snapshot)
+    assert refuse(snapshot.shapes[0], view) is None
+    refusal = out_of_service(snapshot.shapes[0], view)
+    assert refusal.reason == "node_down"
+    assert refusal.evidence == "at most 1 node of one block up, needs 2 of one"
+
+
+def test_inventory_that_cannot_be_seen_refuses_no_block(pool, why):
+    text = "site s general 0×4,8 1 0.1 state=down\njob 1 1,1 nodes=2 topology=block"
+    assert why(plan(pool(text))) == {1: "site_down"}
 
 
 def test_job_that_fits_nowhere_says_what_would_make_it_fit(pool, why):
