@@ -289,3 +289,29 @@ def list_artifacts(
         if download is not None:
             bring(client, job_id, found, download)
     show_artifacts(found, output, header=not no_header)
+
+
+@command(app, "export")
+def export_jobs(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to; JSON lines.")],
+    queue: QueueOption = "",
+    account: AccountOption = "",
+    name: NameOption = "",
+    label: LabelsOption = [],  # noqa: B006 - Typer never changes it
+    hub: HubOption = "",
+) -> None:
+    """Write the jobs that have ended, with needs and runtimes, for the simulator.
+
+    FILE appears whole or not at all.
+    """
+    from fenglin.cli.history import export  # noqa: PLC0415 - only here
+
+    fields = (
+        ("queue", queue),
+        ("account", account),
+        ("name", name),
+        *(("label", one) for one in label),
+    )
+    with hub_client(hub) as client:
+        count = export(client, Cut(fields, "submitted_ms", everything=True).filter(), out)
+    write_line(f"{count} jobs written to {out}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from fenglin.cli.session import command, group
 from fenglin.cli.simulate_openb import openb
 from fenglin.cli.simulate_swf import swf
+from fenglin.cli.simulate_workload import workload
 
 app = group("Replay published traces under a virtual clock, and measure how a policy does.")
 command(app, "swf")(swf)
 command(app, "openb")(openb)
+command(app, "workload")(workload)

@@ -17,7 +17,7 @@ class BadCell(Exception):  # noqa: N818 - not an error that leaves this room
     """A cell that cannot be used; its text becomes the name of a finding."""
 
 
-def number(cell: Cell, name: str) -> float | None:
+def number(cell: Cell, name: str, most: int = LARGEST) -> float | None:
     """Return a number; None where nothing is told.
 
     Raises:
@@ -33,30 +33,30 @@ def number(cell: Cell, name: str) -> float | None:
         raise BadCell(f"{name} is no number of reasonable size") from None
     if math.isnan(value):
         return None
-    if not -LARGEST <= value <= LARGEST:
+    if not -most <= value <= most:
         raise BadCell(f"{name} is no number of reasonable size")
     return value
 
 
-def amount(cell: Cell, name: str) -> float:
+def amount(cell: Cell, name: str, most: int = LARGEST) -> float:
     """Return a number that is not negative; 0 where nothing is told.
 
     Raises:
         BadCell: it is no such number.
     """
-    value = number(cell, name) or 0.0
+    value = number(cell, name, most) or 0.0
     if value < 0:
         raise BadCell(f"{name} is negative")
     return value
 
 
-def count(cell: Cell, name: str) -> int:
+def count(cell: Cell, name: str, most: int = LARGEST) -> int:
     """Return a whole number that is not negative; 0 where nothing is told.
 
     Raises:
         BadCell: it is no such number.
     """
-    value = amount(cell, name)
+    value = amount(cell, name, most)
     if not value.is_integer():
         raise BadCell(f"{name} is no whole number")
     return int(value)

@@ -1,9 +1,12 @@
-"""Fenglin's own past jobs, one JSON line each: what `fenglin job export` writes.
+"""Fenglin's own jobs, one JSON line each: what a hub ran, or any workload once it was read.
 
-The schema is `fenglin-history/1`. Moments are Unix milliseconds. Of runtimes a hub keeps what its
-allocations tell: their time times their slots, over the tasks that ended in them, on a flavor of
-speed 1. Every task of a job gets that mean; where the last slots of an array stood empty at its
-end, it is a little too long.
+`fenglin job export` writes the schema `fenglin-history/1`, with moments in Unix milliseconds. Of
+runtimes a hub keeps what its allocations tell: their time times their slots, over the tasks that
+ended in them, on a flavor of speed 1. Every task of a job gets that mean; where the last slots of
+an array stood empty at its end, it is a little too long.
+
+`fenglin simulate workload --out` writes `fenglin-workload/1`: the same fields, with moments from
+the workload's own zero and all that it knew.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from fenglin.snapshot.snapshot import Shape
 from fenglin.wire.views import JobView
 
 SCHEMA = "fenglin-history/1"
+WORKLOAD_SCHEMA = "fenglin-workload/1"
 _FULL_SPEED = 1_000
 _UNKNOWN = -1
 # Of bytes or thousandths; sums over a pool stay far from the end of 64 bits.
@@ -35,15 +39,18 @@ class HistoryJob(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One line.
 
     Attributes:
-        schema: `fenglin-history/1`.
-        id: Public id in the hub that it comes from.
+        schema: One of the two.
+        id: Public id in the hub that it comes from, or number in the workload.
         submitted_ms, started_ms, ended_ms: Moments; 0 for never.
         state: As it ended.
         tasks: Size of the array.
         runtime_ms: Mean runtime of a task on speed 1; -1 when no task ran to its end.
+        runtimes_ms: Of each task, where that is known; empty where the mean stands for all.
         shape: Needs of one task.
+        user: Who submitted it; empty for unknown.
         name, queue, account, priority: As submitted.
-        estimate_ms, timeout_ms, deadline_ms: As submitted; 0 for none.
+        estimate_ms, timeout_ms, deadline_ms, checkpoint_ms: See `WorkJob`; 0 for none.
+        preemptible: Whether it may be interrupted for another.
     """
 
     schema: str
@@ -55,6 +62,8 @@ class HistoryJob(Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: str = ""
     tasks: int = 1
     runtime_ms: int = _UNKNOWN
+    runtimes_ms: tuple[int, ...] = ()
+    user: str = ""
     name: str = ""
     queue: str = DEFAULT_QUEUE
     account: str = DEFAULT_ACCOUNT
@@ -62,6 +71,8 @@ class HistoryJob(Struct, frozen=True, omit_defaults=True, kw_only=True):
     estimate_ms: int = 0
     timeout_ms: int = 0
     deadline_ms: int = 0
+    checkpoint_ms: int = 0
+    preemptible: bool = False
 
 
 _DECODER = msgspec.json.Decoder(HistoryJob)
@@ -125,42 +136,89 @@ def _runtime_ms(job: JobView, speeds_milli: Mapping[tuple[str, str], int]) -> in
     return round(work / (done * _FULL_SPEED)) if done else _UNKNOWN
 
 
-def drafts(path: Path, options: ReadOptions, findings: Findings) -> Iterator[WorkJob]:
-    """Yield the jobs in the order of the lines."""
+def workload_line(job: WorkJob) -> bytes:
+    """Return the line of a job of any workload, with its end; nothing of it is lost."""
+    line = HistoryJob(
+        schema=WORKLOAD_SCHEMA,
+        id=str(job.number),
+        submitted_ms=job.submitted_ms,
+        tasks=job.tasks,
+        runtime_ms=round(sum(job.runtimes_ms) / len(job.runtimes_ms)),
+        runtimes_ms=job.runtimes_ms if len(job.runtimes_ms) > 1 else (),
+        shape=job.shape,
+        user=job.user,
+        name=job.name,
+        queue=job.queue,
+        account=job.account,
+        priority=job.priority,
+        estimate_ms=job.estimate_ms,
+        timeout_ms=job.timeout_ms,
+        deadline_ms=job.deadline_ms,
+        checkpoint_ms=job.checkpoint_ms,
+        preemptible=job.preemptible,
+    )
+    return _ENCODER.encode(line) + b"\n"
+
+
+def history(path: Path, options: ReadOptions, findings: Findings) -> Iterator[WorkJob]:
+    """Yield the jobs of a hub in the order of the lines."""
+    return _drafts(path, SCHEMA, options.queues, findings)
+
+
+def workload(path: Path, _: ReadOptions, findings: Findings) -> Iterator[WorkJob]:
+    """Yield the jobs of a written workload in the order of the lines; it keeps its queues."""
+    return _drafts(path, WORKLOAD_SCHEMA, True, findings)  # noqa: FBT003 - said above
+
+
+def _drafts(path: Path, schema: str, queues: bool, findings: Findings) -> Iterator[WorkJob]:  # noqa: FBT001 - one caller each
     for place, words in numbered_lines(path, findings):
         if not words.strip():
             continue
         try:
             line = _DECODER.decode(words)
         except (msgspec.MsgspecError, RecursionError):
-            findings.add(f"no line of {SCHEMA}", [place])
+            findings.add(f"no line of {schema}", [place])
             continue
-        if line.schema != SCHEMA:
-            findings.add(f"another schema than {SCHEMA}", [place])
-            continue
-        amounts = line.shape.resources.values()
-        if min(amounts) < 0 or max(amounts) > MAX_AMOUNT or not 0 < line.shape.nodes <= MAX_NODES:
+        if line.schema != schema:
+            findings.add(f"another schema than {schema}", [place])
+        elif len(line.runtimes_ms) not in {0, line.tasks}:
+            findings.add("another number of runtimes than of tasks", [place])
+        elif not _reasonable(line.shape):
             findings.add("needs of no reasonable size", [place])
-            continue
-        yield WorkJob(
-            number=place,
-            submitted_ms=line.submitted_ms,
-            shape=line.shape,
-            runtimes_ms=(line.runtime_ms,),
-            tasks=line.tasks,
-            estimate_ms=line.estimate_ms,
-            timeout_ms=line.timeout_ms,
-            name=line.name,
-            queue=line.queue if options.queues else DEFAULT_QUEUE,
-            account=line.account if options.queues else DEFAULT_ACCOUNT,
-            priority=line.priority,
-            deadline_ms=line.deadline_ms,
-        )
+        else:
+            yield WorkJob(
+                number=place,
+                submitted_ms=line.submitted_ms,
+                shape=line.shape,
+                runtimes_ms=line.runtimes_ms or (line.runtime_ms,),
+                tasks=line.tasks,
+                estimate_ms=line.estimate_ms,
+                timeout_ms=line.timeout_ms,
+                user=line.user,
+                name=line.name,
+                queue=line.queue if queues else DEFAULT_QUEUE,
+                account=line.account if queues else DEFAULT_ACCOUNT,
+                priority=line.priority,
+                deadline_ms=line.deadline_ms,
+                checkpoint_ms=line.checkpoint_ms,
+                preemptible=line.preemptible,
+            )
+
+
+def _reasonable(shape: Shape) -> bool:
+    """Return whether a job could ask for it."""
+    amounts = shape.resources.values()
+    return min(amounts) >= 0 and max(amounts) <= MAX_AMOUNT and 0 < shape.nodes <= MAX_NODES
 
 
 KIND = Kind(
     name="history",
     what="Fenglin's own past jobs: fenglin job export",
-    text=drafts,
+    text=history,
     rebase=True,
+)
+WORKLOAD = Kind(
+    name="workload",
+    what="any workload once it was read: fenglin simulate workload --out",
+    text=workload,
 )

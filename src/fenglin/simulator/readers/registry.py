@@ -10,6 +10,7 @@ from fenglin.errors import InputError
 from fenglin.simulator.readers import (
     columns,
     dlrm,
+    flat,
     gaia,
     gavel,
     genai,
@@ -49,9 +50,15 @@ KINDS = {
         sia.KIND,
         gaia.KIND,
         history.KIND,
+        history.WORKLOAD,
+        flat.KIND,
     )
 }
 
+_SCHEMAS = (
+    (b"fenglin-history/", history.KIND),
+    (b"fenglin-workload/", history.WORKLOAD),
+)
 _SWF_LINE = re.compile(rb"\s*(?:-?\d+(?:\.\d+)?\s+){17}-?\d")
 _SHOWN_COLUMNS = 12
 
@@ -119,8 +126,10 @@ def _text_kind(path: Path, head: bytes) -> Kind | None:
     name = path.name.removesuffix(".gz")
     if name.endswith(".swf") or head.startswith(b";") or _SWF_LINE.match(head):
         return swf.KIND
-    if history.SCHEMA.split("/")[0].encode() in head.split(b"\n", 1)[0]:
-        return history.KIND
+    first = head.split(b"\n", 1)[0]
+    for schema, kind in _SCHEMAS:
+        if schema in first:
+            return kind
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         return philly.LOG
     return pai.KIND if name.startswith(pai.TASKS) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from math import inf, isfinite, log
+from math import inf, isfinite, log, sqrt
 
 from fenglin.errors import InputError
 from fenglin.simulator.readers.options import make_options
@@ -16,7 +16,7 @@ from fenglin.simulator.workload import WorkJob, Workload
 GENERATORS = {one.GENERATOR.name: one.GENERATOR for one in (hpc, render, pulsar, vr, ai, mixed)}
 
 # Each step is a whole run through the jobs; most need two.
-_MOST_STEPS = 8
+_MOST_STEPS = 20
 _CLOSE_ENOUGH = 0.005
 
 
@@ -80,20 +80,21 @@ class _Source:
     def _find_pace(self) -> float:
         """Return the pace at which the jobs ask for the wanted load.
 
-        Gaps shrink as 1/pace and the work stays, so the load grows with the pace: exactly so over
-        whole days, nearly so where the jobs end at some hour of a day. Hence a few more steps.
+        The load grows with the pace: in proportion over whole days, faster or slower where the
+        jobs begin and end at some hour of a day. So the proportional step is taken where it stays
+        between the paces that are known to be too slow and too fast, else the middle of these.
         """
         assert self._load is not None  # noqa: S101 - see __init__
-        pace = best = 1.0
-        nearest = inf
+        pace, slow, fast = 1.0, 0.0, inf
         for _ in range(_MOST_STEPS):
             ratio = self._load_at(pace) / self._load
-            if abs(log(ratio)) < nearest:
-                best, nearest = pace, abs(log(ratio))
-            if nearest < _CLOSE_ENOUGH:
+            if abs(log(ratio)) < _CLOSE_ENOUGH:
                 break
+            slow, fast = (pace, fast) if ratio < 1 else (slow, pace)
             pace /= ratio
-        return best
+            if not slow < pace < fast:
+                pace = sqrt(slow * fast)
+        return pace
 
     def _load_at(self, pace: float) -> float:
         """Return the share of the capacity that the jobs ask for at a pace."""
