@@ -39,8 +39,8 @@ from fenglin.errors import (
     UnavailableError,
 )
 from fenglin.intake.hubfile import HubConfig, read_hub_file
+from fenglin.intake.policies import read_policy
 from fenglin.ledger.posting import grant
-from fenglin.planner.policy import built_in
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.staging import FolderStaging
 from fenglin.storage.store import SqliteStore
@@ -48,6 +48,8 @@ from fenglin.storage.store import SqliteStore
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Coroutine, Iterator
+
+    from fenglin.planner.policy import Policy
 
 DRIVER_GROUP = "fenglin.drivers"
 DATABASE = "fenglin.db"
@@ -85,7 +87,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     """
     settings, base = _read_config(config)
     _log_to(sys.stderr, settings.hub.log)
-    _check_policy(settings.hub.policy)
+    policy = _policy(settings.hub.policy, base)
     # Drivers hand its paths to processes that stand in other folders.
     folder = (data if data is not None else base / settings.hub.data).absolute()
     host, port = _address(listen or settings.hub.listen)
@@ -96,7 +98,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
         if not settings.hub.auth and not _is_loopback(sock.getsockname()[0]):
             raise _open_door(host)
         try:
-            uvloop.run(_run(settings, folder, sock))
+            uvloop.run(_run(settings, policy, folder, sock))
         except OSError as error:
             raise UnavailableError(
                 f"cannot use the data folder: {error}",
@@ -114,13 +116,13 @@ def _open_door(host: str) -> DeniedError:
     )
 
 
-async def _run(settings: HubConfig, folder: Path, sock: socket.socket) -> None:
+async def _run(settings: HubConfig, policy: Policy, folder: Path, sock: socket.socket) -> None:
     """Build the rooms, run loop, watchers and door side by side, and end in good order."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with _hub(settings, folder) as (service, background):
+    async with _hub(settings, policy, folder) as (service, background):
         app = create_app(service, require_auth=settings.hub.auth)
         host, port = sock.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -147,7 +149,7 @@ async def _run(settings: HubConfig, folder: Path, sock: socket.socket) -> None:
 
 @contextlib.asynccontextmanager
 async def _hub(
-    settings: HubConfig, folder: Path
+    settings: HubConfig, policy: Policy, folder: Path
 ) -> AsyncIterator[tuple[HubService, list[Coroutine[None, None, None]]]]:
     """Open store and drivers, take over, and yield the service with its background work."""
     clock = SystemClock()
@@ -168,7 +170,6 @@ async def _hub(
         staging = FolderStaging(folder)
         await asyncio.to_thread(staging.clean)
         meters = Meters()
-        policy = built_in(settings.hub.policy)
         control = Loop(pool, store, policy, clock, meters)
         effects = Effects(pool, drivers, staging, control.tell)
         ending.push_async_callback(effects.close)
@@ -307,10 +308,10 @@ def _read_config(config: Path | None) -> tuple[HubConfig, Path]:
     return read_hub_file(text, str(path)), path.parent
 
 
-def _check_policy(name: str) -> None:
-    """Refuse an unknown policy before anything is taken over."""
+def _policy(name: str, base: Path) -> Policy:
+    """Return the policy, before anything is taken over: a wrong one must stop no work."""
     try:
-        built_in(name)
+        return read_policy(name, base)
     except NotFoundError as error:
         raise InputError(error.what, where="hub.policy", hint=error.hint) from error
 

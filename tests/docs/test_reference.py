@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from fenglin.drivers.local import settings as local
 from fenglin.engine.meters import Meters
-from fenglin.intake import hubfile
+from fenglin.intake import hubfile, policyfile
 from fenglin.intake.hubfile import read_hub_file
-from fenglin.planner import policy
+from fenglin.planner import terms
+from fenglin.planner.policy import BALANCED, BUILT_IN
 from fenglin.ports import crashpoint
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +40,14 @@ def test_every_setting_of_the_local_driver_is_told():
     assert not [name for name in sorted(own) if f"`{name}`" not in text]
 
 
-def test_every_policy_is_told():
-    text = CONFIGURATION.read_text(encoding="utf-8")
-    assert not [name for name in policy._BUILT_IN if f"`{name}`" not in text]
+def test_every_policy_key_and_term_is_told():
+    text = (ROOT / "docs/reference/policies.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `\[?(\w+)\]?` \|", text, re.MULTILINE))
+    assert told == {*BUILT_IN, *policyfile.KEYS, "base", *terms.BUILT_IN}
+    for name, key in policyfile.KEYS.items():
+        row = re.search(rf"^\| `{name}` \| `(.*?)` \|", text, re.MULTILINE)
+        if row:
+            assert json.loads(row[1]) == key.write(getattr(BALANCED, key.field)), name
 
 
 def test_examples_of_configurations_are_accepted():

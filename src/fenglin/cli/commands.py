@@ -28,6 +28,7 @@ COMMANDS = {
     "ledger": Entry("fenglin.cli.ledger", "Verify and export the ledger; statements of accounts."),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
+    "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),
     "simulate": Entry("fenglin.cli.simulate", "Replay published traces under a virtual clock."),
     "hub": Entry("fenglin.cli.hub", "Run a hub."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),

@@ -9,7 +9,13 @@ import pytest
 from fenglin import bootstrap
 from fenglin.bootstrap import SystemClock, run_hub
 from fenglin.engine.tokens import Tokens, well_formed
-from fenglin.errors import ConflictError, DeniedError, InputError, UnavailableError
+from fenglin.errors import (
+    ConflictError,
+    DeniedError,
+    InputError,
+    InputProblems,
+    UnavailableError,
+)
 from fenglin.storage.store import SqliteStore
 from fenglin.testing.builders import hub_file
 
@@ -177,4 +183,18 @@ def test_an_unknown_policy_is_refused_before_the_folder_is_taken(start, tmp_path
     with pytest.raises(InputError, match="no policy is named 'cheapest'") as caught:
         start('policy = "cheapest"')
     assert caught.value.where == "hub.policy"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_policy_file_lies_beside_the_configuration(start, tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "night.toml").write_text('base = "green"\n')
+    assert start('policy = "policies/night.toml"')
+
+
+def test_a_wrong_policy_file_is_told_before_the_folder_is_taken(start, tmp_path):
+    (tmp_path / "night.toml").write_text("fair = 1\n")
+    with pytest.raises(InputProblems) as caught:
+        start('policy = "night.toml"')
+    assert caught.value.problems[0].line == 1
     assert not (tmp_path / "data").exists()
