@@ -240,9 +240,14 @@ class Fold:
         self.change.postings.append(post(hold, provider, charges, terms=terms))
 
     def _shrink(self, record: AllocationRecord) -> None:
-        """Give back slots for which no task is left."""
+        """Give back slots for which no task is left.
+
+        Not where tasks sit on cards: which card the last task runs on is not known here, so an
+        allocation's cards come back together.
+        """
         spare = record.slots - max(1, len(record.remaining))
-        if record.nodes > 1 or spare <= 0:
+        on_cards = any(share.cards for share in record.shares)
+        if record.nodes > 1 or on_cards or spare <= 0:
             return
         kept: list[Share] = []
         for share in reversed(record.shares):

@@ -306,4 +306,5 @@ class Pool:
                     started_ms=record.started_ms,
                     preemptible=job.spec.preemptible,
                     checkpoint_ms=job.spec.checkpoint_ms,
+                    cards=share.cards,
                 )

@@ -30,8 +30,8 @@ def wanted_per_shape(snapshot: Snapshot, eligible: Bool) -> list[int]:
 
 
 def room_per_shape(draft: Draft, wanted: Sequence[int]) -> list[int]:
-    """Return per wanted shape how many of its tasks the pool holds before anything is granted."""
-    return [draft.pool.total(row) if count else 0 for row, count in enumerate(wanted)]
+    """Return per shape how many of the wanted tasks fit before anything is granted."""
+    return [draft.pool.total(row, count) if count else 0 for row, count in enumerate(wanted)]
 
 
 def bound_slots(snapshot: Snapshot, wanted: Sequence[int], room: Sequence[int]) -> int:

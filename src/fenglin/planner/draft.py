@@ -31,10 +31,12 @@ class Piece:
     Attributes:
         option: The option they belong to.
         shares: (node row, slots), by node row.
+        cards: By node row: the cards of its slots, as in `Share`.
     """
 
     option: Scored
     shares: list[tuple[int, int]]
+    cards: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class Draft:
         self.policy = policy
         self.flavors: tuple[FlavorView, ...] = flavor_views(snapshot)
         self.possible: Bool = possible(snapshot, self.flavors)
-        self.pool = Pool(snapshot, self.flavors, self.possible)
+        self.pool = Pool(snapshot, self.flavors, self.possible, packing=policy.pack)
         self._scene = Scene(snapshot, self.flavors, self.possible)
         self.needs: list[Vector] = [
             shape.resources.times(shape.nodes).values() for shape in snapshot.shapes
@@ -182,7 +184,7 @@ class Draft:
             options = [
                 self.figures(view, shape_row, runtime, pending, slots, present)
                 for view in self.flavors
-                if (slots := self.pool.slots(shape_row, view.row)) > 0
+                if (slots := self.pool.slots(shape_row, view.row, max(1, pending))) > 0
             ]
             self._scored[key] = score(options, self.policy)
         return self._scored[key]

@@ -27,7 +27,7 @@ def grant_slots(draft: Draft, row: int, wanted: int) -> int:
     for option in grant.options:
         if got >= goal:
             return got
-        slots = draft.pool.slots(grant.shape_row, option.figures.view.row)
+        slots = draft.pool.slots(grant.shape_row, option.figures.view.row, goal)
         if slots <= 0:
             continue
         helpful = _helpful(draft, grant, option)
@@ -62,16 +62,18 @@ def _take(draft: Draft, grant: Grant, option: Scored, count: int) -> int:
     if count <= 0:
         return 0
     if draft.snapshot.shapes[grant.shape_row].nodes == 1:
-        shares = draft.pool.take(grant.shape_row, flavor_row, count)
+        cards: dict[int, tuple[int, ...]] = {}
+        shares = draft.pool.take(grant.shape_row, flavor_row, count, cards)
         taken = sum(slots for _, slots in shares)
         if taken:
-            draft.charge(grant, Piece(option, shares), taken)
+            draft.charge(grant, Piece(option, shares, cards), taken)
         return taken
     for done in range(count):
-        gang = draft.pool.take_gang(grant.shape_row, flavor_row)
+        cards = {}
+        gang = draft.pool.take_gang(grant.shape_row, flavor_row, cards)
         if not gang:
             return done
-        draft.charge(grant, Piece(option, gang), 1)
+        draft.charge(grant, Piece(option, gang, cards), 1)
     return count
 
 

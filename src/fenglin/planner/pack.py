@@ -1,53 +1,64 @@
 """The working copy of free capacity: how many tasks fit where, and taking them.
 
-Free amounts stand in columns, one array per dimension. For each shape that is asked about, the
-number of its tasks that fit on each node is kept, and brought up to date from a log of the
-nodes that were touched since. Capacity only shrinks while a plan is made, so a node that was
-full for a shape stays full and first-fit can go on from where it stopped.
+Free amounts stand in rows, one per dimension, and cards one by one. Capacity only shrinks while
+a plan is made, so a node that was full for a shape stays full: each shape goes on looking where
+it last found room, and looks no further than it needs to. Where the exact number is wanted, it
+is kept by shape and flavor and brought up to date on the nodes that were touched since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from fenglin.planner.gang import gang_nodes, gangs_in
+from fenglin.model.job import Topology
+from fenglin.planner.choose import Fragments, leftover
+from fenglin.planner.gang import gang_nodes, gang_nodes_in_block, gangs_by_block, gangs_in
+from fenglin.planner.policy import Packing
 from fenglin.planner.view import FlavorView
+from fenglin.quantities.resources import DIMENSIONS
+from fenglin.snapshot.cards import FULL_MILLI, assign, layout, occupy, rooms
 from fenglin.snapshot.snapshot import I64, Bool, Shape, Snapshot
 
 # A task that needs nothing still occupies a process slot; more than this many at once on one
 # node would be a mistake of the job's author.
 MOST_PER_NODE = 10_000
-# With more touched nodes than this, recounting all in one NumPy pass is quicker.
-_RECOUNT_AT = 48
+_CARDS = DIMENSIONS.index("accelerator_milli")
+# How many nodes a search looks at first; each further step is so many times longer.
+_FIRST_STEP = 32
+_STEP_GROWTH = 4
+# With more than this part of a flavor's nodes touched, all are counted anew.
+_RECOUNT_DIVISOR = 8
+
+Cards = MutableMapping[int, tuple[int, ...]]
+Where = slice | I64
 
 
 @dataclass(slots=True)
 class _Fit:
-    """How one shape fits: per node and, in whole tasks, per flavor.
+    """How one shape fits.
 
-    The counts stand in `column` after a recount and become a list when single nodes are
-    asked about; most shapes of a full pool never are.
+    Attributes:
+        shape: The shape.
+        needs: (dimension, amount) of all that it needs but cards.
+        card_milli: What it needs of cards.
+        counts: By flavor row: tasks that fit on each of its nodes.
+        slots: By flavor row: whole tasks (gangs) that fit on it.
+        seen: By flavor row: how much of its log of touched nodes these know.
+        added: By flavor row: fragments that a task adds on each of its nodes.
+        added_seen: As `seen`, for `added`.
     """
 
+    shape: Shape
     needs: list[tuple[int, int]]
-    nodes: int
-    usable: Bool
-    column: I64
-    listed: list[int] | None
-    slots: list[int]
-    cursor: list[int]
-    seen: int
-    stale: list[bool]
-
-    @property
-    def counts(self) -> list[int]:
-        """The counts as a list that may be written."""
-        if self.listed is None:
-            self.listed = self.column.tolist()
-        return self.listed
+    card_milli: int
+    counts: dict[int, I64] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict)
+    added: dict[int, I64] = field(default_factory=dict)
+    added_seen: dict[int, int] = field(default_factory=dict)
 
 
 class Pool:
@@ -59,131 +70,237 @@ class Pool:
         flavors: tuple[FlavorView, ...],
         possible: Bool,
         free: I64 | None = None,
+        *,
+        cards: I64 | None = None,
+        packing: Packing = Packing.FIRST,
     ) -> None:
-        """Copy what is free. `possible` is [C, F]; `free` [N, D] stands in for the snapshot's."""
-        self._shapes = snapshot.shapes
+        """Copy what is free.
+
+        Args:
+            snapshot: The world.
+            flavors: Its flavors.
+            possible: [shapes, flavors] which could ever hold which.
+            free: [N, D] stands in for what the snapshot says is free.
+            cards: [N, C] goes with it; without it, what is free of cards is supposed to lie
+                together, whole cards first.
+            packing: How a node is chosen.
+        """
+        self._snapshot = snapshot
         self._flavors = flavors
-        self._firsts = np.array([view.first for view in flavors], np.int64)
-        self._stops = np.array([view.stop for view in flavors], np.int64)
         self._possible = possible
-        self._node_flavor = snapshot.node_flavor
-        self._flavor_of = snapshot.node_flavor.tolist()
-        self._up = snapshot.node_up
-        given = snapshot.node_free if free is None else free
-        self._free = [np.array(column, np.int64) for column in given.T]
+        self._packing = packing
+        self.free: I64 = np.ascontiguousarray((snapshot.node_free if free is None else free).T)
+        self.free = self.free.copy()
+        if cards is None:
+            cards = snapshot.node_cards if free is None else self._laid_out(free)
+        self.cards: I64 = cards.copy()
+        firsts = np.array([view.first for view in flavors], np.int64)
+        # [shapes, flavors] the first node that may have room: those before it are full.
+        self.cursor: I64 = np.repeat(firsts[None, :], len(snapshot.shapes), axis=0)
         self._licence_row = {name: i for i, name in enumerate(snapshot.licence_names)}
         self._licence_free: list[int] = snapshot.licence_free.tolist()
         self._fits: dict[int, _Fit] = {}
-        self._touched: list[int] = []
+        self._touched: list[list[int]] = [[] for _ in flavors]
+        self._fragments = Fragments(snapshot, possible) if packing is Packing.FGD else None
 
-    def slots(self, shape_row: int, flavor_row: int) -> int:
-        """Return how many tasks (gangs) of the shape could start on the flavor now."""
-        fit = self._fresh(shape_row)
-        if fit.stale[flavor_row]:
-            view = self._flavors[flavor_row]
-            fit.slots[flavor_row] = gangs_in(fit.counts[view.first : view.stop], fit.nodes)
-            fit.stale[flavor_row] = False
-        slots = fit.slots[flavor_row]
-        licences = self._shapes[shape_row].licences
-        return min(slots, self._licensed(licences, flavor_row)) if licences and slots else slots
+    def slots(self, shape_row: int, flavor_row: int, at_most: int | None = None) -> int:
+        """Return how many tasks (gangs) of the shape could start on the flavor now.
 
-    def total(self, shape_row: int) -> int:
-        """Return how many tasks could start over all flavors (licences counted per flavor)."""
-        fit = self._fresh(shape_row)
-        if fit.nodes == 1 and not self._shapes[shape_row].licences:
-            return sum(fit.slots)
-        return sum(self.slots(shape_row, row) for row in range(len(self._flavors)))
+        Args:
+            shape_row: Row of the shape.
+            flavor_row: Row of the flavor.
+            at_most: More than that need not be told apart; looking for less is quicker.
+        """
+        if not self._possible[shape_row, flavor_row]:
+            return 0
+        shape = self._snapshot.shapes[shape_row]
+        if at_most is not None and shape.nodes == 1:
+            _, counts = self._search(shape_row, flavor_row, at_most)
+            slots = min(at_most, int(counts.sum()))
+        else:
+            self._counts(shape_row, flavor_row)
+            slots = self._fits[shape_row].slots[flavor_row]
+        if shape.licences and slots:
+            slots = min(slots, self._licensed(shape.licences, flavor_row))
+        return slots if at_most is None else min(slots, at_most)
+
+    def total(self, shape_row: int, at_most: int | None = None) -> int:
+        """Return how many tasks could start over all flavors (licences counted per flavor).
+
+        Args:
+            shape_row: Row of the shape.
+            at_most: As in `slots`.
+        """
+        total = 0
+        for flavor_row in np.flatnonzero(self._possible[shape_row]).tolist():
+            left = None if at_most is None else at_most - total
+            total += self.slots(shape_row, flavor_row, left)
+            if total == at_most:
+                break
+        return total
 
     def some_node_fits(self, shape_row: int, flavor_row: int) -> bool:
         """Return whether a node of the flavor has room for one task's part, licences aside."""
-        fit = self._fresh(shape_row)
-        if fit.nodes == 1:
-            return fit.slots[flavor_row] > 0
-        return self.nodes_that_fit(shape_row, flavor_row) > 0
+        if not self._possible[shape_row, flavor_row]:
+            return False
+        return len(self._search(shape_row, flavor_row, 1)[0]) > 0
 
     def nodes_that_fit(self, shape_row: int, flavor_row: int) -> int:
-        """Return on how many of the flavor's nodes one task's part has room now."""
-        view = self._flavors[flavor_row]
-        return sum(count > 0 for count in self._fresh(shape_row).counts[view.first : view.stop])
+        """Return on how many of the flavor's nodes one task's part has room now.
+
+        For a shape that must stay within a block: of the block with most of them.
+        """
+        fits = self._counts(shape_row, flavor_row) > 0
+        if self._snapshot.shapes[shape_row].topology is Topology.BLOCK and fits.any():
+            return int(np.bincount(self._blocks(flavor_row)[fits]).max())
+        return int(np.count_nonzero(fits))
 
     def slots_when_idle(self, shape_row: int, flavor_row: int) -> int:
         """Return how many tasks of the shape the flavor's usable nodes hold when all is idle."""
-        view, shape = self._flavors[flavor_row], self._shapes[shape_row]
-        per_node = min(MOST_PER_NODE, shape.resources.count_in(view.flavor.node))
-        return gangs_in([per_node] * view.up_nodes, shape.nodes)
+        view, fit = self._flavors[flavor_row], self._fit(shape_row)
+        node = view.flavor.node.values()
+        per_node = [MOST_PER_NODE, *(node[d] // need for d, need in fit.needs)]
+        if fit.card_milli:
+            cards = np.array([layout(node[_CARDS])], np.int64)
+            per_node.append(int(rooms(cards, fit.card_milli)[0]))
+        up = self._snapshot.node_up[view.first : view.stop].astype(np.int64)
+        return self._whole(fit, up * min(per_node), flavor_row)
 
     def free_column(self, dimension: int) -> I64:
         """Return the free amounts of all nodes in one dimension (not to be written)."""
-        return self._free[dimension]
+        column: I64 = self.free[dimension]
+        return column
+
+    def free_for(self, shape: Shape, dimension: int) -> I64:
+        """Return as `free_column`, but of cards only what one task of the shape could use."""
+        milli = shape.resources.accelerator_milli
+        if dimension != _CARDS or not milli or not self.cards.shape[1]:
+            return self.free_column(dimension)
+        if milli < FULL_MILLI:
+            return np.asarray(self.cards.max(axis=1), np.int64)
+        whole: I64 = np.count_nonzero(self.cards == FULL_MILLI, axis=1)
+        return whole * FULL_MILLI
 
     def usable(self, shape_row: int) -> Bool:
         """Return [N]: nodes in service of flavors that can hold the shape."""
-        return self._fresh(shape_row).usable
+        may: Bool = self._possible[shape_row][self._snapshot.node_flavor]
+        return may & self._snapshot.node_up
 
-    def take(self, shape_row: int, flavor_row: int, count: int) -> list[tuple[int, int]]:
-        """Take up to `count` tasks' slots of a shape for single nodes, first fit.
+    def take(
+        self, shape_row: int, flavor_row: int, count: int, cards: Cards | None = None
+    ) -> list[tuple[int, int]]:
+        """Take up to `count` tasks' slots of a shape for single nodes.
+
+        Args:
+            shape_row: Row of the shape.
+            flavor_row: Row of the flavor.
+            count: Most tasks.
+            cards: Gets the cards by node row, as in `Share`; those of a node that is there
+                already are added to.
 
         Returns:
             (node row, slots) by rising node row.
         """
-        fit = self._fresh(shape_row)
-        counts = fit.counts
-        stop = self._flavors[flavor_row].stop
-        taken: list[tuple[int, int]] = []
-        node = fit.cursor[flavor_row]
-        left = count
-        while left > 0 and node < stop:
-            slots = min(left, counts[node])
-            if slots > 0:
-                taken.append((node, slots))
-                left -= slots
-            node += left > 0
-        fit.cursor[flavor_row] = node
-        self._commit(fit, shape_row, flavor_row, taken)
+        if count <= 0 or not self._possible[shape_row, flavor_row]:
+            return []
+        if self._packing is Packing.FGD:
+            return self._take_fragmenting_least(shape_row, flavor_row, count, cards)
+        if self._packing is Packing.BEST:
+            nodes, counts = self._tightest(shape_row, flavor_row)
+        else:
+            nodes, counts = self._search(shape_row, flavor_row, count)
+        ends = np.cumsum(counts)
+        stop = int(np.searchsorted(ends, count)) + 1
+        nodes, slots = nodes[:stop], counts[:stop].copy()
+        if len(slots):
+            slots[-1] -= max(0, int(ends[len(slots) - 1]) - count)
+        taken = sorted(zip(nodes.tolist(), slots.tolist(), strict=True))
+        self._commit(self._fit(shape_row), flavor_row, taken, cards)
         return taken
 
-    def take_gang(self, shape_row: int, flavor_row: int) -> list[tuple[int, int]]:
+    def take_gang(
+        self, shape_row: int, flavor_row: int, cards: Cards | None = None
+    ) -> list[tuple[int, int]]:
         """Take one gang, or nothing when it does not fit whole.
 
         Returns:
             (node row, 1) by rising node row.
         """
-        fit = self._fresh(shape_row)
-        view = self._flavors[flavor_row]
-        chosen = gang_nodes(fit.counts[view.first : view.stop], fit.nodes)
-        if len(chosen) < fit.nodes:
+        if not self._possible[shape_row, flavor_row]:
             return []
-        taken = [(view.first + at, 1) for at in chosen]
-        self._commit(fit, shape_row, flavor_row, taken)
+        fit, view = self._fit(shape_row), self._flavors[flavor_row]
+        counts = self._counts(shape_row, flavor_row)
+        nodes = fit.shape.nodes
+        if fit.shape.topology is Topology.BLOCK:
+            chosen = gang_nodes_in_block(counts, self._blocks(flavor_row), nodes)
+        else:
+            chosen = gang_nodes(counts, nodes)
+        if len(chosen) < nodes:
+            return []
+        taken = [(view.first + at, 1) for at in chosen.tolist()]
+        self._commit(fit, flavor_row, taken, cards)
         return taken
 
     def take_exactly(
-        self, shape: Shape, flavor_row: int, shares: Sequence[tuple[int, int]]
+        self,
+        shape: Shape,
+        flavor_row: int,
+        shares: Sequence[tuple[int, int]],
+        cards: Sequence[tuple[int, ...]] = (),
     ) -> None:
-        """Take given slots on given nodes: replays a start of a plan already made."""
-        needs = [(d, need) for d, need in enumerate(shape.resources.values()) if need]
-        self._subtract(needs, shares)
-        tasks = sum(slots for _, slots in shares) // shape.nodes
-        self._take_licences(shape.licences, flavor_row, tasks)
+        """Take given slots on given nodes: replays a start of a plan already made.
+
+        Args:
+            shape: Of the tasks.
+            flavor_row: Row of the flavor.
+            shares: (node row, slots).
+            cards: Of each share, as in `Share`; without them, cards that have room are taken.
+        """
+        fit = _fit_of(shape)
+        self._subtract(fit, flavor_row, shares)
+        if fit.card_milli:
+            for at, (node, slots) in enumerate(shares):
+                free: list[int] = self.cards[node].tolist()
+                if at < len(cards) and cards[at]:
+                    for card in cards[at]:
+                        free[card] -= min(fit.card_milli, FULL_MILLI)
+                else:
+                    occupy(free, fit.card_milli, slots)
+                self.cards[node] = free
+        self._take_licences(shape, flavor_row, shares)
 
     def _commit(
-        self, fit: _Fit, shape_row: int, flavor_row: int, taken: Sequence[tuple[int, int]]
+        self,
+        fit: _Fit,
+        flavor_row: int,
+        taken: Sequence[tuple[int, int]],
+        cards: Cards | None,
     ) -> None:
-        self._subtract(fit.needs, taken)
-        tasks = sum(slots for _, slots in taken) // fit.nodes
-        self._take_licences(self._shapes[shape_row].licences, flavor_row, tasks)
+        self._subtract(fit, flavor_row, taken)
+        if fit.card_milli:
+            for node, slots in taken:
+                free: list[int] = self.cards[node].tolist()
+                numbers = assign(free, fit.card_milli, slots)
+                self.cards[node] = free
+                if cards is not None:
+                    cards[node] = cards.get(node, ()) + numbers
+        self._take_licences(fit.shape, flavor_row, taken)
 
-    def _subtract(self, needs: list[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> None:
+    def _subtract(self, fit: _Fit, flavor_row: int, taken: Sequence[tuple[int, int]]) -> None:
         for node, slots in taken:
-            for dimension, need in needs:
-                self._free[dimension][node] -= need * slots
-            self._touched.append(node)
+            for dimension, need in fit.needs:
+                self.free[dimension, node] -= need * slots
+            self.free[_CARDS, node] -= fit.card_milli * slots
+            self._touched[flavor_row].append(node)
 
     def _take_licences(
-        self, licences: tuple[tuple[str, int], ...], flavor_row: int, tasks: int
+        self, shape: Shape, flavor_row: int, taken: Sequence[tuple[int, int]]
     ) -> None:
+        if not shape.licences:
+            return
+        tasks = sum(slots for _, slots in taken) // shape.nodes
         site_row = self._flavors[flavor_row].site_row
-        for name, count in licences:
+        for name, count in shape.licences:
             self._licence_free[self._licence_row[site_row, name]] -= count * tasks
 
     def _licensed(self, licences: tuple[tuple[str, int], ...], flavor_row: int) -> int:
@@ -196,61 +313,139 @@ class Pool:
         ]
         return max(0, min((have // want for have, want in free), default=MOST_PER_NODE))
 
-    def _fresh(self, shape_row: int) -> _Fit:
-        """Return the shape's counts, brought up to date with what was taken."""
+    def _laid_out(self, free: I64) -> I64:
+        """Return cards that sum to what is free of them on each node, whole ones first."""
+        width = self._snapshot.node_cards.shape[1]
+        before = np.arange(width, dtype=np.int64) * FULL_MILLI
+        left = free[:, _CARDS, None] - before[None, :]
+        return np.asarray(np.clip(left, 0, FULL_MILLI), np.int64)
+
+    def _fit(self, shape_row: int) -> _Fit:
         fit = self._fits.get(shape_row)
         if fit is None:
-            fit = self._fits[shape_row] = self._new_fit(shape_row)
-            return fit
-        behind = len(self._touched) - fit.seen
-        if behind > _RECOUNT_AT:
-            self._recount(fit)
-        elif behind:
-            for node in self._touched[fit.seen :]:
-                self._recount_node(fit, node)
-            fit.seen = len(self._touched)
+            fit = self._fits[shape_row] = _fit_of(self._snapshot.shapes[shape_row])
         return fit
 
-    def _new_fit(self, shape_row: int) -> _Fit:
-        shape = self._shapes[shape_row]
-        usable = self._possible[shape_row][self._node_flavor] & self._up
-        fit = _Fit(
-            needs=[(d, need) for d, need in enumerate(shape.resources.values()) if need],
-            nodes=shape.nodes,
-            usable=usable,
-            column=np.zeros(0, np.int64),
-            listed=None,
-            slots=[0] * len(self._flavors),
-            cursor=[view.first for view in self._flavors],
-            seen=0,
-            stale=[],
-        )
-        self._recount(fit)
-        return fit
-
-    def _recount(self, fit: _Fit) -> None:
-        """Count all nodes at once: min over needed dimensions of free // need."""
-        counts = np.where(fit.usable, MOST_PER_NODE, 0)
+    def _count(self, fit: _Fit, where: Where) -> I64:
+        """Count on some nodes: min over needed dimensions of free // need, and by cards."""
+        counts = np.where(self._snapshot.node_up[where], MOST_PER_NODE, 0)
         for dimension, need in fit.needs:
-            np.minimum(counts, self._free[dimension] // need, out=counts)
-        np.maximum(counts, 0, out=counts)
-        fit.column, fit.listed = counts, None
-        if fit.nodes == 1:
-            sums = np.concatenate(([0], np.cumsum(counts)))
-            fit.slots = (sums[self._stops] - sums[self._firsts]).tolist()
-        fit.stale = [fit.nodes > 1] * len(self._flavors)
-        fit.seen = len(self._touched)
+            np.minimum(counts, self.free[dimension][where] // need, out=counts)
+        if fit.card_milli:
+            np.minimum(counts, rooms(self.cards[where], fit.card_milli), out=counts)
+        return np.maximum(counts, 0, out=counts)
 
-    def _recount_node(self, fit: _Fit, node: int) -> None:
-        counts = fit.counts
-        before = counts[node]
-        if before == 0:
-            return
-        fits = [int(self._free[dimension][node]) // need for dimension, need in fit.needs]
-        after = max(0, min(fits, default=before))
-        counts[node] = after
-        flavor_row = self._flavor_of[node]
-        if fit.nodes == 1:
-            fit.slots[flavor_row] -= before - after
-        else:
-            fit.stale[flavor_row] = True
+    def _search(self, shape_row: int, flavor_row: int, most: int) -> tuple[I64, I64]:
+        """Return the first nodes with room, until `most` tasks fit, and how many fit on each."""
+        fit = self._fit(shape_row)
+        stop = self._flavors[flavor_row].stop
+        at, step, found = int(self.cursor[shape_row, flavor_row]), _FIRST_STEP, 0
+        nodes: list[I64] = []
+        slots: list[I64] = []
+        while found < most and at < stop:
+            end = min(stop, at + step)
+            counts = self._count(fit, slice(at, end))
+            rows = np.flatnonzero(counts)
+            if len(rows):
+                nodes.append(rows + at)
+                slots.append(counts[rows])
+                found += int(slots[-1].sum())
+            if len(nodes) <= 1:
+                self.cursor[shape_row, flavor_row] = nodes[0][0] if nodes else end
+            at, step = end, step * _STEP_GROWTH
+        if not nodes:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if len(nodes) == 1:
+            return nodes[0], slots[0]
+        return np.concatenate(nodes), np.concatenate(slots)
+
+    def _counts(self, shape_row: int, flavor_row: int) -> I64:
+        """Return the tasks that fit on each of the flavor's nodes, up to date."""
+        fit, view = self._fit(shape_row), self._flavors[flavor_row]
+        if not self._possible[shape_row, flavor_row]:
+            return np.zeros(view.stop - view.first, np.int64)
+        touched = self._touched[flavor_row]
+        stale = self._stale(fit.seen.get(flavor_row), flavor_row)
+        if stale is not None:
+            if isinstance(stale, slice):
+                fit.counts[flavor_row] = self._count(fit, stale)
+            else:
+                fit.counts[flavor_row][stale - view.first] = self._count(fit, stale)
+            fit.slots[flavor_row] = self._whole(fit, fit.counts[flavor_row], flavor_row)
+            fit.seen[flavor_row] = len(touched)
+        return fit.counts[flavor_row]
+
+    def _stale(self, seen: int | None, flavor_row: int) -> Where | None:
+        """Return the nodes of a flavor of which something known is out of date."""
+        view, touched = self._flavors[flavor_row], self._touched[flavor_row]
+        if seen is None or (len(touched) - seen) * _RECOUNT_DIVISOR > view.stop - view.first:
+            return slice(view.first, view.stop)
+        if seen == len(touched):
+            return None
+        return np.array(sorted(set(touched[seen:])), np.int64)
+
+    def _whole(self, fit: _Fit, counts: I64, flavor_row: int) -> int:
+        """Return how many whole tasks fit, given what fits on each of the flavor's nodes."""
+        if fit.shape.topology is Topology.BLOCK and fit.shape.nodes > 1:
+            gangs = gangs_by_block(counts, self._blocks(flavor_row), fit.shape.nodes)
+            return int(gangs.sum())
+        return gangs_in(counts, fit.shape.nodes)
+
+    def _blocks(self, flavor_row: int) -> I64:
+        """Return the number of each node's block, from 0 within the flavor."""
+        view = self._flavors[flavor_row]
+        mine = self._snapshot.node_block[view.first : view.stop].astype(np.int64)
+        return mine - mine.min() if len(mine) else mine
+
+    def _tightest(self, shape_row: int, flavor_row: int) -> tuple[I64, I64]:
+        """Return all nodes with room, the tightest first, and how many tasks fit on each."""
+        view = self._flavors[flavor_row]
+        counts = self._counts(shape_row, flavor_row)
+        rows = np.flatnonzero(counts)
+        rows = rows[np.argsort(self._leftover(rows + view.first, flavor_row), kind="stable")]
+        return rows + view.first, counts[rows]
+
+    def _leftover(self, nodes: I64, flavor_row: int) -> I64:
+        capacity = np.array(self._flavors[flavor_row].flavor.node.values(), np.int64)
+        return leftover(self.free[:, nodes], capacity)
+
+    def _take_fragmenting_least(
+        self, shape_row: int, flavor_row: int, count: int, cards: Cards | None
+    ) -> list[tuple[int, int]]:
+        """Take slots one by one, each where it adds the fewest fragments; ties go to the tightest.
+
+        The state of only one node changes with each, so only that one is looked at again.
+        """
+        fit, view = self._fit(shape_row), self._flavors[flavor_row]
+        slots: dict[int, int] = {}
+        for _ in range(count):
+            rows = np.flatnonzero(self._counts(shape_row, flavor_row))
+            if not len(rows):
+                break
+            added = self._added(shape_row, flavor_row)[rows]
+            rows = rows[added == added.min()] + view.first
+            node = int(rows[self._leftover(rows, flavor_row).argmin()])
+            self._commit(fit, flavor_row, [(node, 1)], cards)
+            slots[node] = slots.get(node, 0) + 1
+        return sorted(slots.items())
+
+    def _added(self, shape_row: int, flavor_row: int) -> I64:
+        """Return the fragments that one task adds on each of the flavor's nodes, up to date."""
+        fit, view = self._fit(shape_row), self._flavors[flavor_row]
+        stale = self._stale(fit.added_seen.get(flavor_row), flavor_row)
+        if stale is not None and self._fragments is not None:
+            need = np.array(fit.shape.resources.values(), np.int64)
+            width = len(layout(view.flavor.node.accelerator_milli))
+            cards = self.cards[stale][:, :width]
+            added = self._fragments.added(flavor_row, self.free[:, stale], cards, need)
+            if isinstance(stale, slice):
+                fit.added[flavor_row] = added
+            else:
+                fit.added[flavor_row][stale - view.first] = added
+            fit.added_seen[flavor_row] = len(self._touched[flavor_row])
+        return fit.added[flavor_row]
+
+
+def _fit_of(shape: Shape) -> _Fit:
+    needs = [(d, need) for d, need in enumerate(shape.resources.values()) if need and d != _CARDS]
+    return _Fit(shape, needs, shape.resources.accelerator_milli)

@@ -113,7 +113,8 @@ class _Inquiry:
                 slots = [share.slots for share in start.shares]
                 shares = list(zip(nodes, slots, strict=True))
                 flavor_row = int(self.snapshot.node_flavor[nodes[0]])
-                draft.pool.take_exactly(draft.shape_of(row), flavor_row, shares)
+                cards = [share.cards for share in start.shares]
+                draft.pool.take_exactly(draft.shape_of(row), flavor_row, shares, cards)
                 draft.account_left[draft.job_account[row]] -= start.hold_micro
                 used = draft.queue_used[draft.job_queue[row]]
                 for dimension, need in enumerate(draft.shape_of(row).resources.values()):
@@ -255,7 +256,7 @@ class _Inquiry:
             names = ", ".join(name for name, _ in self.shape.licences)
             return Refusal(reason, f"all of {names} are in use")
         dimension = BUSY.index(reason)
-        most = max(0, int(pool.free_column(dimension)[mine].max()))
+        most = max(0, int(pool.free_for(self.shape, dimension)[mine].max()))
         need = self.shape.resources.values()[dimension]
         return Refusal(
             reason,

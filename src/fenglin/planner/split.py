@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fenglin.model.allocation import Share
 from fenglin.model.plan import Start
-from fenglin.planner.draft import Draft, Grant, Piece
+from fenglin.planner.draft import Draft, Grant
 from fenglin.planner.rank import Figures
 from fenglin.planner.tail import piece_depth, piece_ms
+
+
+class _Bundle(NamedTuple):
+    """Slots that become one allocation.
+
+    Attributes:
+        figures: Of the option.
+        shares: (node row, slots), by node row.
+        cards: By node row, as in `Share`.
+        slots: Tasks at once.
+    """
+
+    figures: Figures
+    shares: list[tuple[int, int]]
+    cards: dict[int, tuple[int, ...]]
+    slots: int
 
 
 def starts_of(draft: Draft, grant: Grant) -> list[Start]:
@@ -19,41 +37,38 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
     span_ms = piece_ms(grant.held, pending, draft.policy)
     left = pending - grant.slots
     starts: list[Start] = []
-    for figures, shares, slots in _bundles(draft, grant):
-        depth = piece_depth(span_ms, figures.task_ms, grant.runtime, draft.policy)
-        more = min(depth - 1, left // slots) * slots
-        more = _affordable(draft, grant, figures, more)
+    for bundle in _bundles(draft, grant):
+        depth = piece_depth(span_ms, bundle.figures.task_ms, grant.runtime, draft.policy)
+        more = min(depth - 1, left // bundle.slots) * bundle.slots
+        more = _affordable(draft, grant, bundle.figures, more)
         left -= more
-        starts.append(_start(draft, grant, figures, shares, slots, slots + more))
+        starts.append(_start(draft, grant, bundle, bundle.slots + more))
     return starts
 
 
-def _bundles(draft: Draft, grant: Grant) -> list[tuple[Figures, list[tuple[int, int]], int]]:
-    """Join the job's pieces to allocations: (option, shares by node row, tasks at once).
+def _bundles(draft: Draft, grant: Grant) -> list[_Bundle]:
+    """Join the job's pieces to allocations.
 
     One per flavor and `max_shares` nodes; each gang is one of its own.
     """
     nodes = draft.snapshot.shapes[grant.shape_row].nodes
     if nodes > 1:
-        return [(piece.option.figures, piece.shares, 1) for piece in grant.pieces]
-    joined: dict[int, tuple[Figures, dict[int, int]]] = {}
+        return [_Bundle(p.option.figures, p.shares, p.cards, 1) for p in grant.pieces]
+    joined: dict[int, tuple[Figures, dict[int, int], dict[int, tuple[int, ...]]]] = {}
     for piece in grant.pieces:
-        _join(joined, piece)
-    bundles: list[tuple[Figures, list[tuple[int, int]], int]] = []
-    for figures, slots_of in joined.values():
+        figures = piece.option.figures
+        _, slots_of, cards_of = joined.setdefault(figures.view.row, (figures, {}, {}))
+        for node, slots in piece.shares:
+            slots_of[node] = slots_of.get(node, 0) + slots
+        for node, cards in piece.cards.items():
+            cards_of[node] = cards_of.get(node, ()) + cards
+    bundles: list[_Bundle] = []
+    for figures, slots_of, cards_of in joined.values():
         shares = sorted(slots_of.items())
         for at in range(0, len(shares), draft.policy.max_shares):
             part = shares[at : at + draft.policy.max_shares]
-            bundles.append((figures, part, sum(slots for _, slots in part)))
+            bundles.append(_Bundle(figures, part, cards_of, sum(slots for _, slots in part)))
     return bundles
-
-
-def _join(joined: dict[int, tuple[Figures, dict[int, int]]], piece: Piece) -> None:
-    """Add a piece to the slots of its flavor."""
-    figures = piece.option.figures
-    slots_of = joined.setdefault(figures.view.row, (figures, {}))[1]
-    for node, slots in piece.shares:
-        slots_of[node] = slots_of.get(node, 0) + slots
 
 
 def _affordable(draft: Draft, grant: Grant, figures: Figures, tasks: int) -> int:
@@ -66,22 +81,17 @@ def _affordable(draft: Draft, grant: Grant, figures: Figures, tasks: int) -> int
     return tasks
 
 
-def _start(
-    draft: Draft,
-    grant: Grant,
-    figures: Figures,
-    shares: list[tuple[int, int]],
-    slots: int,
-    tasks: int,
-) -> Start:
+def _start(draft: Draft, grant: Grant, bundle: _Bundle, tasks: int) -> Start:
     """Write the decision down."""
-    names = draft.snapshot.node_names
-    turns = -(-tasks // slots)
+    names, figures = draft.snapshot.node_names, bundle.figures
+    turns = -(-tasks // bundle.slots)
     return Start(
         job=int(draft.snapshot.job_number[grant.row]),
         site=figures.view.site.name,
         flavor=figures.view.flavor.name,
-        shares=tuple(Share(names[node], count) for node, count in shares),
+        shares=tuple(
+            Share(names[node], count, bundle.cards.get(node, ())) for node, count in bundle.shares
+        ),
         tasks=tasks,
         task_ms=figures.task_ms,
         finish_ms=draft.snapshot.now_ms + turns * figures.task_ms,

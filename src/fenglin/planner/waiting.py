@@ -84,7 +84,7 @@ def why_busy(
     if any(pool.some_node_fits(shape_row, row) for row in flavor_rows):
         return Reason.GANG_WAITS if shape.nodes > 1 else Reason.LICENCE_BUSY
     short = [
-        np.count_nonzero(pool.free_column(dimension)[usable] < need) if need else 0
+        np.count_nonzero(pool.free_for(shape, dimension)[usable] < need) if need else 0
         for dimension, need in enumerate(shape.resources.values())
     ]
     return BUSY[short.index(max(short))]

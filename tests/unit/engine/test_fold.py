@@ -155,6 +155,16 @@ def test_slots_without_tasks_come_back_early(world):
     assert pool.jobs == pool.allocations == {}
 
 
+def test_cards_come_back_only_with_their_allocation(world):
+    """Which card the last task sits on is the site's to know."""
+    record = world.allocation(1, 1, "0-1")
+    record = replace(record, shares=(Share("n0", 1, (0,)), Share("n1", 1, (3,))))
+    pool = world.pool([world.job(tasks=2)], [record])
+    assert world.fold(pool, observed(1, [end(0)], cursor="1")).released == []
+    change = world.fold(pool, observed(1, [end(1)], cursor="2", presence=Presence.ENDED))
+    assert [node for _, node, _ in change.released] == ["n0", "n1"]
+
+
 def test_a_cancel_takes_what_waits_at_once_and_what_runs_when_it_has_ended(world):
     pool = world.pool([world.job(tasks=4)], [world.allocation(1, 1, "0-1", slots=2)])
     change = world.fold(pool, lambda fold: fold.cancel(1, "ann"))
