@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fenglin.model.job import AcceleratorNeed, JobSpec
 
 if TYPE_CHECKING:
-    from fenglin.model.job import Dependency, FileInput, Retries
+    from fenglin.model.job import DataNeed, Dependency, FileInput, Retries
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BINARY = (("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20))
@@ -41,6 +41,14 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "overlap": _unless(spec.overlap.value, _DEFAULT.overlap.value),
         "class": spec.compute_class.value if spec.compute_class else None,
         "sites": list(spec.sites),
+        "regions": list(spec.regions),
+        "require": dict(spec.require),
+        "topology": _unless(spec.topology.value, _DEFAULT.topology.value),
+        "near": spec.near,
+        "latency": _duration(spec.latency_ms),
+        "data": [_dataset(need) for need in spec.data],
+        "preemptible": spec.preemptible,
+        "checkpoint": _duration(spec.checkpoint_ms),
         "labels": dict(spec.labels),
     }
     # Nothing that a user may write is empty or zero, so what is left out reads back as default.
@@ -117,6 +125,11 @@ def _dependency(parent: Dependency) -> object:
     if parent.per_task:
         document["per_task"] = True
     return document
+
+
+def _dataset(need: DataNeed) -> dict[str, object]:
+    """Return an entry of `data`."""
+    return {"name": need.name, "size": _size(need.size_bytes), "sites": list(need.sites)}
 
 
 def _decimal(milli: int) -> int | float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from fenglin.intake import needs, things, words
+from fenglin.intake import needs, place, things, words
 from fenglin.intake.report import show
 from fenglin.model.job import (
     MAX_NODES,
@@ -18,6 +18,7 @@ from fenglin.model.job import (
     FileInput,
     JobSpec,
     Overlap,
+    Topology,
 )
 from fenglin.model.states import ComputeClass
 
@@ -28,14 +29,10 @@ if TYPE_CHECKING:
 
 MAX_ARGUMENTS = 10_000
 MAX_ENV = 1_000
-MAX_LABELS = 64
-MAX_LABEL = 256
-MAX_SITES = 1_000
 MAX_PRIORITY = 1_000
 # What exec() takes is 2 MiB at the usual stack limit; half of it is left to the site's own.
 MAX_START_BYTES = 2**20
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
-_LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _TASKS_HINT = "write a number, or {count: 100, concurrency: 10}"
 
 SYNONYMS = {
@@ -60,6 +57,14 @@ SYNONYMS = {
     "cwd": "did you mean 'workdir'?",
     "chdir": "did you mean 'workdir'?",
     "begin": "did you mean 'not_before'?",
+    "region": "did you mean 'regions', a list?",
+    "site": "did you mean 'sites', a list?",
+    "constraints": "did you mean 'require'?",
+    "node_selector": "did you mean 'require'?",
+    "max_latency": "did you mean 'latency'?",
+    "datasets": "did you mean 'data'?",
+    "preemptable": "did you mean 'preemptible'?",
+    "checkpoint_interval": "did you mean 'checkpoint'?",
     "retry": "did you mean 'retries'?",
     "tags": "did you mean 'labels'?",
     "cpu": "put it into 'resources'",
@@ -178,29 +183,6 @@ def number_or_text(value: object, path: Path, report: Report, limit: int) -> str
     return word
 
 
-def _labels(value: object, out: dict[str, object], report: Report) -> None:
-    """Set `labels`."""
-    path: Path = ("labels",)
-    if type(value) is not dict:
-        report.wrong(path, value, "a mapping", "write for example {project: karst}")
-        return
-    if len(value) > MAX_LABELS:
-        report.add(path, f"{len(value)} labels", f"at most {MAX_LABELS}")
-        return
-    pairs = []
-    for key, item in value.items():
-        at = (*path, key)
-        if not _LABEL_KEY.fullmatch(key):
-            hint = "1 to 63 letters, digits and . _ / -, a letter or digit at both ends"
-            report.add(at, f"{show(key)} is not a name of a label", hint, at_key=True)
-        word = words.number_word(item)
-        if word is None:
-            word = words.printable(item, at, report, MAX_LABEL)
-        if word is not None:
-            pairs.append((key, word))
-    out["labels"] = tuple(sorted(pairs))
-
-
 def _workdir(value: object, out: dict[str, object], report: Report) -> None:
     """Set `workdir`, an absolute directory on the site."""
     path: Path = ("workdir",)
@@ -216,20 +198,6 @@ def _workdir(value: object, out: dict[str, object], report: Report) -> None:
     out["workdir"] = given
 
 
-def _sites(value: object, out: dict[str, object], report: Report) -> None:
-    """Set `sites`."""
-    names = []
-    for index, item in enumerate(
-        things.items(value, ("sites",), report, MAX_SITES, "write a list such as [gz1, gz2]")
-    ):
-        name = words.identifier(item, ("sites", index), report)
-        if name is not None:
-            names.append(name)
-    if value == []:
-        report.add(("sites",), "no site is allowed", "name one, or leave it out for any")
-    out["sites"] = tuple(dict.fromkeys(names))
-
-
 def _overlap(value: object, out: dict[str, object], report: Report) -> None:
     """Set `overlap`."""
     word = things.one_of(value, ("overlap",), report, tuple(Overlap))
@@ -240,6 +208,12 @@ def _class(value: object, out: dict[str, object], report: Report) -> None:
     """Set `compute_class`."""
     word = things.one_of(value, ("class",), report, tuple(ComputeClass))
     out["compute_class"] = ComputeClass(word) if word else None
+
+
+def _topology(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `topology`."""
+    word = things.one_of(value, ("topology",), report, tuple(Topology))
+    out["topology"] = Topology(word) if word else None
 
 
 def _plain(
@@ -282,8 +256,16 @@ FIELDS: dict[str, Callable[[object, dict[str, object], Report], None]] = {
     "after": things.after,
     "overlap": _overlap,
     "class": _class,
-    "sites": _sites,
-    "labels": _labels,
+    "sites": place.sites,
+    "regions": place.regions,
+    "require": place.pairs("require", "{tier: gold}"),
+    "topology": _topology,
+    "near": _plain("near", "near", words.identifier),
+    "latency": _plain("latency_ms", "latency", words.duration),
+    "data": place.data,
+    "preemptible": _plain("preemptible", "preemptible", words.truth),
+    "checkpoint": _plain("checkpoint_ms", "checkpoint", words.duration),
+    "labels": place.pairs("labels", "{project: karst}"),
 }
 
 
@@ -326,6 +308,13 @@ def _across(out: dict[str, object], report: Report) -> None:
     """Check what fields say together, and add the parents that `artifacts_of` implies."""
     if "deadline_ms" in out:
         _deadline(out, report)
+    if "latency_ms" in out and "near" not in out:
+        hint = "add near, the site whose users it serves, or leave latency out"
+        report.add(("latency",), "latency says nothing without near", hint, at_key=True)
+    if "checkpoint_ms" in out and not out.get("preemptible"):
+        hint = "add preemptible: true, or leave checkpoint out"
+        what = "checkpoint says nothing of a job that is not preemptible"
+        report.add(("checkpoint",), what, hint, at_key=True)
     if "files" in out:
         out["after"] = _implied_parents(out)
     start = cast("tuple[str, ...]", out.get("command", ()))

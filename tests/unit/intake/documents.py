@@ -67,6 +67,9 @@ PARENT = IDS | _mapping(
     {"job": IDS},
     {"condition": st.sampled_from(["ok", "any", "fail"]), "per_task": st.booleans()},
 )
+DATASET = _mapping(
+    {"name": NAMES, "size": SIZES, "sites": st.lists(NAMES, min_size=1, max_size=3)}, {}
+)
 OPTIONAL: dict[str, st.SearchStrategy] = {
     "queue": NAMES,
     "account": NAMES,
@@ -96,6 +99,12 @@ OPTIONAL: dict[str, st.SearchStrategy] = {
     "overlap": st.sampled_from(["never", "allow"]),
     "class": st.sampled_from(["general", "ai", "super"]),
     "sites": st.lists(NAMES, min_size=1, max_size=3),
+    "regions": st.lists(NAMES, min_size=1, max_size=3),
+    "require": st.dictionaries(NAMES.filter(lambda n: n[-1].isalnum()), NAMES, max_size=3),
+    "topology": st.sampled_from(["any", "block"]),
+    "near": NAMES,
+    "data": st.lists(DATASET, max_size=3, unique_by=lambda need: need["name"]),
+    "preemptible": st.just(value=True),
     "labels": st.dictionaries(NAMES.filter(lambda n: n[-1].isalnum()), NAMES, max_size=3),
 }
 PAYLOADS = st.lists(NAMES, min_size=1, max_size=3).map(lambda c: {"command": c}) | NAMES.map(
@@ -107,6 +116,16 @@ DOCUMENTS = st.builds(
     st.fixed_dictionaries({"name": NAMES}),
     PAYLOADS,
     st.fixed_dictionaries({}, optional=OPTIONAL),
+).flatmap(
+    # Each of these says something only beside another.
+    lambda document: st.fixed_dictionaries(
+        {},
+        optional={
+            key: DURATIONS
+            for key, other in (("latency", "near"), ("checkpoint", "preemptible"))
+            if other in document
+        },
+    ).map(lambda more: {**document, **more})
 )
 JUNK = st.recursive(
     st.none()
@@ -118,5 +137,7 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
-KEYS = st.sampled_from([*OPTIONAL, "name", "command", "script", "nmae", "a:b"])
+KEYS = st.sampled_from(
+    [*OPTIONAL, "latency", "checkpoint", "name", "command", "script", "nmae", "a:b"]
+)
 SPOILED = st.builds(lambda document, key, junk: {**document, key: junk}, DOCUMENTS, KEYS, JUNK)

@@ -8,7 +8,15 @@ from fenglin.errors import InputError, InputProblems
 from fenglin.intake import native
 from fenglin.intake.document import to_document
 from fenglin.intake.references import local_files, references, with_ids, with_upload
-from fenglin.model.job import AcceleratorNeed, AfterCondition, Dependency, FileInput, JobSpec
+from fenglin.model.job import (
+    AcceleratorNeed,
+    AfterCondition,
+    DataNeed,
+    Dependency,
+    FileInput,
+    JobSpec,
+    Topology,
+)
 from fenglin.quantities.resources import Resources
 
 NOW_MS = 1_700_000_000_000
@@ -76,6 +84,15 @@ def test_accelerators(given: str, cards_milli: int, need: AcceleratorNeed | None
         ("priority: +5", "priority", 5),
         ("artifacts: [./out//*.png, out/*.png]", "artifacts", ("out/*.png",)),
         ("sites: [b, a, b]", "sites", ("b", "a")),
+        ("regions: [cn-gz, cn-bj, cn-gz]", "regions", ("cn-bj", "cn-gz")),
+        ("require: {tier: gold, cuda: 12.10}", "require", (("cuda", "12.10"), ("tier", "gold"))),
+        ("topology: block", "topology", Topology.BLOCK),
+        ("near: gz1", "near", "gz1"),
+        ("near: gz1\nlatency: 20ms", "latency_ms", 20),
+        ("data: [{name: b, size: 1GiB, sites: [y, x]}, {name: a, size: 2MiB, sites: [x]}]", "data",
+         (DataNeed("a", 2**21, ("x",)), DataNeed("b", 2**30, ("x", "y")))),
+        ("preemptible: true", "preemptible", True),
+        ("preemptible: true\ncheckpoint: 10m", "checkpoint_ms", 600_000),
         ("workdir: /data", "workdir", "/data"),
         ("queue: ! 12", "queue", "12"),
         ("queue: !!str 12", "queue", "12"),

@@ -117,6 +117,22 @@ after: [{job: j1, per_task: yes}] | after[0].per_task | 3:29 | true or false    
 overlap: maybe                 | overlap           | 3:10 | one of never, allow |
 class: gpu                     | class             | 3:8  | one of general, ai  |
 sites: []                      | sites             | 3:8  | no site             | leave it out
+regions: cn-gz                 | regions           | 3:10 | expected a list     | [cn-guizhou]
+regions: []                    | regions           | 3:10 | no region           | leave it out
+region: cn-gz                  | region            | 3:1  | unknown field       | 'regions'
+require: [a]                   | require           | 3:10 | expected a mapping  | {tier: gold}
+require: {-a: b}               | require.-a        | 3:11 | not a name          | letters
+topology: rack                 | topology          | 3:11 | one of any, block   |
+near: [gz1]                    | near              | 3:7  | expected a text     |
+latency: 20ms                  | latency           | 3:1  | without near        | near
+data: [scene]                  | data[0]           | 3:8  | expected a mapping  | {name
+data: [{name: a, size: 1GiB}]  | data[0]           | 3:8  | sites is missing    | hold a copy
+data: [{sites: [x]}]           | data[0]           | 3:8  | name and size are missing |
+data: [{name: a, size: 5, sites: [x]}] | data[0].size | 3:24 | 5 is 5 bytes    | add a unit
+data: [{name: a, size: 1GiB, sites: []}] | data[0].sites | 3:37 | no site is allowed |
+data: [{name: a, size: 1GiB, at: [x]}] | data[0].at | 3:30 | unknown field  | 'sites'
+preemptible: yes               | preemptible       | 3:14 | the text 'yes'      | without quotes
+checkpoint: 10m                | checkpoint        | 3:1  | not preemptible     | preemptible: true
 labels: {-a: 1}                | labels.-a         | 3:10 | name of a label     | 63
 labels: {a: "x\\ty"}           | labels.a          | 3:13 | U+0009              | remove
 script: date                   | script            | 3:1  | command and script  | keep one
