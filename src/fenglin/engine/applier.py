@@ -1,4 +1,8 @@
-"""The plan into commitments: each start with its hold, its receipt and its line in the story."""
+"""The plan into commitments: each start with its hold, its receipt and its line in the story.
+
+An eviction is committed as the wish that the attempt end, before its site is asked: a hub that
+dies in between asks again after its restart, as for a cancelled job.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from fenglin.engine.dependencies import eligible
 from fenglin.ledger.posting import hold
-from fenglin.lifecycle.moves import check_job_move
+from fenglin.lifecycle.moves import check_attempt_move, check_job_move
 from fenglin.model.allocation import Usage
-from fenglin.model.ids import attempt_key
-from fenglin.model.states import JobState
+from fenglin.model.ids import attempt_key, job_id
+from fenglin.model.reason import Reason
+from fenglin.model.states import AttemptState, JobState
 from fenglin.planner import explain
 from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord, StartUnit
 from fenglin.quantities.money import format_money
 
 if TYPE_CHECKING:
     from fenglin.engine.pool import Pool
-    from fenglin.model.plan import Plan, Start
+    from fenglin.model.plan import Eviction, Plan, Start
     from fenglin.planner.policy import Policy
     from fenglin.snapshot.snapshot import Snapshot
 
@@ -31,13 +36,15 @@ def commitments(
     *,
     receipts: bool = True,
 ) -> Change:
-    """Return the change that commits the plan's starts, re-checked against the pool as it is.
+    """Return the change that commits the plan, re-checked against the pool as it is.
 
-    A start that no longer holds (its job ended or is being cancelled, its tasks are gone) is
-    left out; whatever slips through here is refused by the store's own checks. Without
-    `receipts` nobody will ask why, as in a simulated pool.
+    An eviction or a start that no longer holds (a job ended or is being cancelled, its tasks
+    are gone) is left out; whatever slips through here is refused by the store's own checks.
+    Without `receipts` nobody will ask why, as in a simulated pool.
     """
     change = Change(epoch=pool.epoch, now_ms=now_ms)
+    for eviction in plan.evictions:
+        _evict(pool, eviction, change)
     jobs: dict[int, JobRecord] = {}
     explained: set[int] = set()
     for start in plan.starts:
@@ -78,6 +85,28 @@ def commitments(
             )
         )
     return change
+
+
+def _evict(pool: Pool, eviction: Eviction, change: Change) -> None:
+    """Wish an attempt's end for another job's sake, if both are still as the plan saw them."""
+    record = pool.allocations.get(eviction.allocation)
+    served = pool.jobs.get(eviction.for_job)
+    if record is None or record.state is AttemptState.STOPPING:
+        return
+    if served is None or served.cancelling or not served.pending:
+        return
+    if not pool.jobs[record.job].spec.preemptible:
+        return
+    check_attempt_move(record.state, AttemptState.STOPPING)
+    change.allocations.append(replace(record, state=AttemptState.STOPPING, reason=Reason.PREEMPTED))
+    label, for_job = f"a{record.number} at {record.site}", job_id(served.number)
+    left = len(record.remaining)
+    change.events += [
+        Event(
+            record.job, "preempted", f"{label}: preempted for {for_job}, {left} tasks wait again"
+        ),
+        Event(served.number, "making_room", f"{label} is stopped to make room"),
+    ]
 
 
 def _allocation(pool: Pool, job: JobRecord, start: Start, now_ms: int) -> AllocationRecord:

@@ -126,6 +126,9 @@ class Fold:
         self._tell(job, "cancel_asked", "cancel was asked for", actor)
         for live in self._pool.live(number):
             record = self._allocation(live.number)
+            if record is not None and record.reason is Reason.PREEMPTED:
+                # Now it is the user's wish, and what was done is paid for.
+                record.reason = None
             if record is not None and record.state is not AttemptState.STOPPING:
                 self._move(record, AttemptState.STOPPING)
 
@@ -137,6 +140,11 @@ class Fold:
 
     def _task_ended(self, job: JobRecord, record: AllocationRecord, end: TaskEnd) -> None:
         if end.index not in record.remaining:
+            return
+        preempted = record.reason is Reason.PREEMPTED and not job.cancelling
+        if preempted and end.reason is Reason.CANCELLED:
+            # Interrupted: it waits again when the attempt has ended. No try of its own has
+            # failed, and nobody pays for work that was taken away.
             return
         end = _sane(end)
         one = TaskSet.span(end.index, end.index + 1)
@@ -207,7 +215,10 @@ class Fold:
                 job.pending |= left
         self._move(record, AttemptState.ENDED)
         record.ended_ms = self._now_ms
-        record.reason = reason
+        # An eviction was noted as the reason when it was decided.
+        record.reason = record.reason or reason
+        if record.reason is Reason.PREEMPTED and left and not job.cancelling:
+            job.reason, job.detail = record.reason, f"a{record.number} was stopped for another job"
         self._release(record, record.shares)
         record.shares = ()
         self._settle(job, record)
@@ -306,7 +317,7 @@ class Fold:
             job.ended_ms = self._now_ms
             if state is JobState.SUCCEEDED:
                 job.reason, job.detail = None, ""
-            elif state is JobState.CANCELLED and job.reason is None:
+            elif state is JobState.CANCELLED and job.reason in (None, Reason.PREEMPTED):
                 job.reason = Reason.CANCELLED
             self._tell(job, state, f"the job {state}")
 

@@ -16,6 +16,7 @@ from fenglin.errors import DamageError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import AttemptState, JobState, SiteState
+from fenglin.ports.driver import STOP_GRACE_MS
 from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
 from fenglin.snapshot.builder import JobRow, ShareRow, build
 from fenglin.snapshot.snapshot import Shape, Snapshot
@@ -85,6 +86,8 @@ class Pool:
     live_of: dict[int, set[int]] = field(default_factory=dict)
     children: dict[int, set[int]] = field(default_factory=dict)
     _rows: dict[int, JobRow] = field(default_factory=dict)
+    # Since when the planner has known that an allocation is to stop.
+    _asked_to_stop_ms: dict[int, int] = field(default_factory=dict)
     _shapes: dict[Shape, Shape] = field(default_factory=dict)
 
     @classmethod
@@ -157,6 +160,7 @@ class Pool:
         live = self.live_of.setdefault(record.job, set())
         if record.state is AttemptState.ENDED:
             self.allocations.pop(record.number, None)
+            self._asked_to_stop_ms.pop(record.number, None)
             live.discard(record.number)
             if not live:
                 del self.live_of[record.job]
@@ -222,7 +226,7 @@ class Pool:
             queues=self.queues,
             accounts=self.balances,
             jobs=list(extra) if alone else [*self._rows.values(), *extra],
-            shares=list(self._share_rows()),
+            shares=list(self._share_rows(now_ms)),
         )
 
     def pending_rows(self) -> int:
@@ -287,16 +291,25 @@ class Pool:
         else:
             self._rows.pop(job.number, None)
 
-    def _share_rows(self) -> Iterator[ShareRow]:
+    def _stops_by_ms(self, record: AllocationRecord, now_ms: int) -> int:
+        """Return when an allocation that was told to stop should have ended."""
+        # After a restart it counts from the first look; the stop was then asked for again.
+        if now_ms >= record.created_ms:
+            self._asked_to_stop_ms.setdefault(record.number, now_ms)
+        return self._asked_to_stop_ms.get(record.number, now_ms) + STOP_GRACE_MS
+
+    def _share_rows(self, now_ms: int) -> Iterator[ShareRow]:
         for record in self.allocations.values():
             job = self.jobs[record.job]
+            stopping = record.state is AttemptState.STOPPING
+            end_ms = self._stops_by_ms(record, now_ms) if stopping else record.finish_ms
             for share in record.shares:
                 yield ShareRow(
                     job=record.job,
                     site=record.site,
                     node=share.node,
                     slots=share.slots,
-                    end_ms=record.finish_ms,
+                    end_ms=end_ms,
                     resources=record.resources,
                     queue=job.spec.queue,
                     nodes=record.nodes,
@@ -307,4 +320,5 @@ class Pool:
                     preemptible=job.spec.preemptible,
                     checkpoint_ms=job.spec.checkpoint_ms,
                     cards=share.cards,
+                    stopping=stopping,
                 )
