@@ -80,6 +80,7 @@ class Draft:
         ]
         self.pool_total: Vector = tuple(snapshot.node_capacity.sum(axis=0).tolist())
         self.queue_used: list[list[int]] = snapshot.queue_used.tolist()
+        self._quotas = quota.Quotas(snapshot.queues, self.queue_used)
         self.account_left: list[int] = snapshot.account_available_micro.tolist()
         self.grants: dict[int, Grant] = {}
         self.turn: I64 = np.full(len(snapshot.job_number), NEVER, np.int64)
@@ -118,12 +119,9 @@ class Draft:
         return count
 
     def quota_tasks(self, row: int) -> int:
-        """Return how many more tasks the quota of the job's queue admits."""
-        queue = self.job_queue[row]
-        if self.snapshot.queues[queue].quota is None:
-            return NEVER
-        room = quota.room(self.snapshot.queues, self.queue_used, queue)
-        return quota.tasks_in(room, self.needs[self.job_shape[row]])
+        """Return how many more tasks the quotas above the job admit, its queue's and all above."""
+        room = self._quotas.room(self.job_queue[row])
+        return NEVER if room is None else quota.tasks_in(room, self.needs[self.job_shape[row]])
 
     def open(self, row: int) -> Grant:
         """Return the job's grant, made on its first turn."""

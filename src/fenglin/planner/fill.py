@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
-import math
-
-from fenglin.fairness.share import Claim, dominant_share, filling_level, slope, tasks_to_level
+from fenglin.fairness.decay import past_share
+from fenglin.fairness.tree import tree_of
+from fenglin.fairness.turns import Claim, Turns
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import Draft
 from fenglin.planner.grant import grant_slots
@@ -22,49 +21,68 @@ def fill(draft: Draft, levels: list[list[Line]]) -> None:
 
 
 def _fill_level(draft: Draft, lines: list[Line]) -> None:
-    """Raise the lowest queue, again and again, until no queue can take more."""
-    heap = [entry for line in lines if (entry := _entry(draft, line)) is not None]
-    heapq.heapify(heap)
-    waiting = {line.queue: line for line in lines}
-    level = -math.inf
-    while heap:
-        share, _, _, queue = heapq.heappop(heap)
+    """Feed the starving, then serve the lowest queue, until no queue can take more."""
+    waiting: dict[int, Line] = {}
+    for line in lines:
+        if line.starving:
+            _feed(draft, line)
+        else:
+            waiting[line.queue] = line
+    if len(waiting) == 1:
+        _serve_out(draft, *waiting.values())
+        return
+    turns = _turns(draft, waiting)
+    while (queue := turns.first()) >= 0:
         line = waiting[queue]
-        if not heap:
-            level = math.inf
-        elif share >= level:
-            others = [waiting[entry[-1]] for entry in heap]
-            claims = [_claim(draft, other) for other in [line, *others] if _head(draft, other) >= 0]
-            level = filling_level(claims)
-        _advance(draft, line, level)
-        again = _entry(draft, line)
-        if again is not None:
-            heapq.heappush(heap, again)
+        if turns.active == 1:
+            _serve_out(draft, line)
+            return
+        if _key(draft, line) is not None:
+            if turns.due:
+                turns.reckon(_claims(draft, [waiting[row] for row in turns.waiting()]))
+            _serve(draft, line, turns)
+        turns.end_turn(queue, _key(draft, line))
 
 
-def _entry(draft: Draft, line: Line) -> tuple[float, int, int, int] | None:
-    """Return the line's place in the turn order (share, submission, number); None if at end."""
+def _turns(draft: Draft, waiting: dict[int, Line]) -> Turns:
+    """Return the order of turns between these lines, none of which is over all queues."""
+    snapshot, half_life_ms = draft.snapshot, draft.policy.decay_ms
+    heads = {queue: key for queue, line in waiting.items() if (key := _key(draft, line))}
+    return Turns(
+        tree_of(snapshot.queues),
+        draft.queue_used,
+        draft.pool_total,
+        heads,
+        [past_share(spent, half_life_ms) for spent in snapshot.queue_spent_ms.tolist()],
+    )
+
+
+def _feed(draft: Draft, line: Line) -> None:
+    """Give each starving job one task, if there is room and its quota allows."""
+    while (row := _head(draft, line)) >= 0:
+        if draft.wanted(row):
+            grant_slots(draft, row, 1)
+        line.at += 1
+
+
+def _key(draft: Draft, line: Line) -> tuple[int, int] | None:
+    """Return by what the line's head breaks a tie: (submission, number); None if at its end."""
     row = _head(draft, line)
     if row < 0:
         return None
     snapshot = draft.snapshot
-    submitted, number = int(snapshot.job_submitted_ms[row]), int(snapshot.job_number[row])
-    return (_share(draft, line), submitted, number, line.queue)
+    return int(snapshot.job_submitted_ms[row]), int(snapshot.job_number[row])
 
 
-def _share(draft: Draft, line: Line) -> float:
-    if line.queue < 0:
-        return 0.0
-    weight = max(1, draft.snapshot.queues[line.queue].weight)
-    return dominant_share(draft.queue_used[line.queue], draft.pool_total, weight)
-
-
-def _claim(draft: Draft, line: Line) -> Claim:
-    """Return what the line's head asks of the pool."""
-    shape_row = draft.job_shape[_head(draft, line)]
-    weight = max(1, draft.snapshot.queues[line.queue].weight)
-    step = slope(draft.needs[shape_row], draft.pool_total, weight)
-    return Claim(_share(draft, line), step, max(1, draft.pool.total(shape_row)))
+def _claims(draft: Draft, lines: list[Line]) -> dict[int, Claim]:
+    """Return what the heads of these lines ask of the pool."""
+    found: dict[int, Claim] = {}
+    for line in lines:
+        row = _head(draft, line)
+        if row >= 0:
+            shape_row = draft.job_shape[row]
+            found[line.queue] = Claim(draft.needs[shape_row], max(1, draft.pool.total(shape_row)))
+    return found
 
 
 def _head(draft: Draft, line: Line) -> int:
@@ -93,32 +111,37 @@ def _shut_out(draft: Draft, row: int) -> bool:
     return False
 
 
-def _advance(draft: Draft, line: Line, level: float) -> None:
-    """Grant to the line's jobs in turn until its queue's share reaches the level.
+def _serve_out(draft: Draft, line: Line) -> None:
+    """Grant to the line's jobs in turn all that they can take."""
+    while (row := _head(draft, line)) >= 0:
+        _grant(draft, line, row, draft.pending(row))
+
+
+def _serve(draft: Draft, line: Line, turns: Turns) -> None:
+    """Grant to the line's jobs in turn until the queue's turn is over.
 
     The first job gets at least one task, or the filling would not move.
     """
-    least = 1
+    targets = turns.targets(line.queue)
+    shape_row, left, least = -1, 0, 1
     while (row := _head(draft, line)) >= 0:
-        step = max(least, _tasks_to(draft, line, row, level))
+        if draft.job_shape[row] != shape_row:
+            shape_row = draft.job_shape[row]
+            turns.count(line.queue)
+            left = turns.tasks_to(targets, draft.needs[shape_row])
+        step = max(least, left)
         if step <= 0:
             return
+        got = _grant(draft, line, row, step)
         least = 0
-        wanted = draft.wanted(row)
-        goal = min(step, wanted)
-        got = grant_slots(draft, row, goal) if goal else 0
-        if got < goal or got == wanted:
-            line.at += 1
+        left -= got
 
 
-def _tasks_to(draft: Draft, line: Line, row: int, level: float) -> int:
-    """Return how many tasks of the job bring the queue's share up to the level."""
-    if level == math.inf:
-        return draft.pending(row)
-    return tasks_to_level(
-        level,
-        draft.queue_used[line.queue],
-        draft.needs[draft.job_shape[row]],
-        draft.pool_total,
-        max(1, draft.snapshot.queues[line.queue].weight),
-    )
+def _grant(draft: Draft, line: Line, row: int, step: int) -> int:
+    """Grant up to `step` tasks to the head, and go on when it can take no more."""
+    wanted = draft.wanted(row)
+    goal = min(step, wanted)
+    got = grant_slots(draft, row, goal) if goal else 0
+    if got < goal or got == wanted:
+        line.at += 1
+    return got

@@ -32,10 +32,10 @@ def plan(snapshot: Snapshot, policy: Policy = BALANCED) -> Plan:
     draft.closed_shapes.update(row for row, fits in enumerate(room) if not fits)
 
     # 3. Grant slots by priority and fair turns, each job its best options first.
-    fill(draft, levels(snapshot, eligible, fair=policy.fair))
+    fill(draft, levels(snapshot, eligible, policy))
 
     # 4. Put the jobs in the order in which they were served.
-    order = planning_order(snapshot, draft.turn)
+    order = planning_order(snapshot, draft.turn, policy)
 
     # 5. Split each job's slots into allocations with a piece of its tasks each.
     starts = tuple(
