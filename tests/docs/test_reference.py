@@ -24,7 +24,15 @@ _TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize(
     "block",
-    ["HubBlock", "_AccountBlock", "_QueueBlock", "_SiteBlock", "_FlavorBlock", "_PriceBlock"],
+    [
+        "HubBlock",
+        "_AccountBlock",
+        "_QueueBlock",
+        "_SiteBlock",
+        "_LinkBlock",
+        "_FlavorBlock",
+        "_PriceBlock",
+    ],
 )
 def test_every_key_of_the_configuration_is_told(block):
     text = CONFIGURATION.read_text(encoding="utf-8")

@@ -11,9 +11,18 @@ import msgspec
 from msgspec import Struct, field
 
 from fenglin.errors import InputError
+from fenglin.intake.hubplace import (
+    BANDWIDTH,
+    CARBON,
+    LATENCY,
+    POWER,
+    check_links,
+    labels_of,
+    nodes_of,
+)
 from fenglin.ledger.accounts import due
 from fenglin.ledger.posting import CURRENCY
-from fenglin.model.site import Flavor, Node, Price, Queue, Site
+from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.durations import parse_duration_ms
 from fenglin.quantities.money import parse_money_micro
@@ -43,7 +52,7 @@ class HubBlock(_Strict, frozen=True):
     Attributes:
         listen: HOST:PORT.
         data: Folder of its state, relative to the configuration file.
-        policy: Name of a built-in policy.
+        policy: Name of a built-in policy, or a policy file relative to this one.
         auth: False lets anyone on this machine in; refused on any other address.
         log: Least level that is logged.
     """
@@ -74,8 +83,18 @@ class _FlavorBlock(_Strict, frozen=True):
     accelerators: Amount = 0
     accelerator: str = ""
     speed: Amount = 1
+    power: Amount = 0
+    blocks: int = 0
+    block_size: int = 0
+    labels: dict[str, str | int | float] = {}
     price: _PriceBlock = _PriceBlock()
     note: str = ""
+
+
+class _LinkBlock(_Strict, frozen=True):
+    latency: Amount = 0
+    bandwidth: Amount = 0
+    egress: Amount = 0
 
 
 class _SiteBlock(_Strict, frozen=True):
@@ -83,6 +102,11 @@ class _SiteBlock(_Strict, frozen=True):
     provider: str
     flavor: dict[str, dict[str, Any]] = {}
     licences: dict[str, int] = {}
+    region: str = ""
+    labels: dict[str, str | int | float] = {}
+    carbon: Amount = 0
+    pue: Amount = 1
+    link: dict[str, dict[str, Any]] = {}
     settings: dict[str, Any] = {}
 
 
@@ -185,9 +209,11 @@ def _config(file: _File) -> HubConfig:
     accounts = _named(file.account, _AccountBlock, "account") or {"default": _AccountBlock()}
     if not sites:
         raise InputError("there is no site", where="site", hint="add a [site.NAME] block")
+    pool = tuple(_site(name, block) for name, block in sites.items())
+    check_links(pool)
     return HubConfig(
         hub=hub,
-        sites=tuple(_site(name, block) for name, block in sites.items()),
+        sites=pool,
         settings={name: block.settings for name, block in sites.items()},
         queues=tuple(_queue(name, block) for name, block in queues.items()),
         credits_micro={
@@ -214,7 +240,9 @@ def _site(name: str, block: _SiteBlock) -> Site:
                 "nodes is out of range", where=f"{where}.nodes", hint=f"1 to {MOST_NODES}"
             )
         flavors.append(_flavor(flavor_name, flavor_block, where))
-        nodes += [Node(f"{flavor_name}-{i}", flavor_name) for i in range(flavor_block.nodes)]
+        nodes += nodes_of(
+            flavor_name, flavor_block.nodes, flavor_block.blocks, flavor_block.block_size, where
+        )
     if not flavors:
         raise InputError(
             "the site has no flavor", where=f"site.{name}",
@@ -227,6 +255,43 @@ def _site(name: str, block: _SiteBlock) -> Site:
         flavors=tuple(flavors),
         nodes=tuple(nodes),
         licences=tuple(sorted(block.licences.items())),
+        region=_region(block.region, f"site.{name}.region"),
+        labels=labels_of(block.labels, f"site.{name}.labels"),
+        carbon_g_kwh=_at(f"site.{name}.carbon", CARBON.parse, block.carbon),
+        pue_milli=_pue(block.pue, f"site.{name}.pue"),
+        links=tuple(
+            _link(there, link, f"site.{name}.link.{there}")
+            for there, link in _named(block.link, _LinkBlock, f"site.{name}.link").items()
+        ),
+    )
+
+
+def _region(region: str, where: str) -> str:
+    """Refuse a region that no job could name."""
+    if region and not _LABEL.fullmatch(region):
+        raise InputError(
+            f"{region[:80]!r} cannot be a region", where=where,
+            hint="1 to 128 letters, digits, . _ @ + - and a letter or digit first",
+        )  # fmt: skip
+    return region
+
+
+def _pue(value: Amount, where: str) -> int:
+    """Return thousandths; a facility uses at least what its machines do."""
+    pue_milli = _at(where, parse_milli, value)
+    if not 1_000 <= pue_milli <= 10_000:
+        raise InputError("pue is out of range", where=where, hint="1 to 10, such as 1.3")
+    return pue_milli
+
+
+def _link(there: str, block: _LinkBlock, where: str) -> Link:
+    return Link(
+        there,
+        latency_us=_at(f"{where}.latency", LATENCY.parse, block.latency) if block.latency else 0,
+        bandwidth_mbit_s=(
+            _at(f"{where}.bandwidth", BANDWIDTH.parse, block.bandwidth) if block.bandwidth else 0
+        ),
+        egress_gib_micro=_money(f"{where}.egress", block.egress),
     )
 
 
@@ -269,6 +334,8 @@ def _flavor(name: str, block: _FlavorBlock, where: str) -> Flavor:
             task_minimum_micro=_money(f"{where}.price.task_minimum", price.task_minimum),
         ),
         note=block.note,
+        power_watts=_at(f"{where}.power", POWER.parse, block.power),
+        labels=labels_of(block.labels, f"{where}.labels"),
     )
 
 

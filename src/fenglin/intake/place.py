@@ -32,6 +32,11 @@ MAX_DATA = 100
 _LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?", re.ASCII)
 
 
+def is_label(name: str) -> bool:
+    """Return whether a label may be called so."""
+    return _LABEL_KEY.fullmatch(name) is not None
+
+
 def names(value: object, path: Path, report: Report, thing: str, example: str) -> tuple[str, ...]:
     """Return a list of names without repetition, in the order given; an empty one is refused."""
     found = []
@@ -69,7 +74,7 @@ def pairs(key: str, example: str) -> Setter:
         found = []
         for name, item in value.items():
             at = (*path, name)
-            if not _LABEL_KEY.fullmatch(name):
+            if not is_label(name):
                 hint = "1 to 63 letters, digits and . _ / -, a letter or digit at both ends"
                 report.add(at, f"{show(name)} is not a name of a label", hint, at_key=True)
             word = words.number_word(item)

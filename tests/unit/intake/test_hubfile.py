@@ -8,6 +8,7 @@ import pytest
 from fenglin.errors import InputError
 from fenglin.intake import hubfile
 from fenglin.intake.hubfile import read_hub_file
+from fenglin.model.site import Link
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
 
@@ -37,12 +38,13 @@ memory = "1GiB"
 speed = 1.5
 price = { core_hour = "0.10", task_minimum_time = "1s" }
 """
-SITE = """
+ALONE = """
 [site.a]
 driver = "local"
 provider = "lab"
-[site.a.flavor.f]
+flavor.f = {}
 """
+SITE = ALONE.replace("flavor.f = {}", "[site.a.flavor.f]")
 
 
 def test_a_whole_file():
@@ -64,6 +66,51 @@ def test_a_whole_file():
     assert queue.quota.disk_bytes == 2**62
 
 
+PLACES = """
+[site.a]
+driver = "local"
+provider = "lab"
+region = "cn-guizhou"
+labels = { tier = "gold", floor = 2 }
+carbon = "550 g/kWh"
+pue = 1.25
+[site.a.link.b]
+latency = "12.5ms"
+bandwidth = "10Gbit/s"
+egress = "0.5 CNY"
+[site.a.flavor.f]
+nodes = 10
+blocks = 4
+power = "1.2kW"
+labels = { disk = "nvme" }
+[site.a.flavor.g]
+nodes = 5
+block_size = 2
+power = 800
+[site.b]
+driver = "local"
+provider = "lab"
+[site.b.flavor.f]
+nodes = 2
+"""
+
+
+def test_where_a_site_stands_and_what_it_draws():
+    a, b = read_hub_file(PLACES, "x.toml").sites
+    assert (a.region, a.labels) == ("cn-guizhou", (("floor", "2"), ("tier", "gold")))
+    assert (a.carbon_g_kwh, a.pue_milli) == (550, 1_250)
+    assert a.links == (Link("b", 12_500, 10_000, 500_000),)
+    assert (a.flavor("f").power_watts, a.flavor("g").power_watts) == (1_200, 800)
+    assert a.flavor("f").labels == (("disk", "nvme"),)
+    blocks = {
+        flavor: [node.block[-1] for node in a.nodes if node.flavor == flavor] for flavor in "fg"
+    }
+    assert blocks == {"f": list("0001122233"), "g": list("00112")}
+    # What is not declared is unknown.
+    assert (b.region, b.labels, b.carbon_g_kwh, b.pue_milli, b.links) == ("", (), 0, 1_000, ())
+    assert [node.block for node in b.nodes] == ["", ""]
+
+
 def test_without_accounts_there_is_a_default_one_without_credit():
     assert read_hub_file(SITE, "x.toml").credits_micro == {"default": 0}
 
@@ -77,6 +124,25 @@ def test_without_accounts_there_is_a_default_one_without_credit():
         ("[hub]\nauth = 'yes'", "hub.auth", "bool"),
         ("[site.a]\ndriver='local'\nprovider='x'", "site.a", "no flavor"),
         ("[site.a]\nprovider='x'", "site.a", "driver"),
+        (SITE + "power = '1 horse'", "site.a.flavor.f.power", "1 horse"),
+        (SITE + "power = 0.5", "site.a.flavor.f.power", "finer"),
+        (SITE + "power = true", "site.a.flavor.f.power", "bool"),
+        (SITE + "blocks = 2", "site.a.flavor.f.blocks", "range"),
+        (SITE + "block_size = -1", "site.a.flavor.f.block_size", "range"),
+        (SITE + "nodes = 4\nblocks = 2\nblock_size = 2", "site.a.flavor.f.blocks", "together"),
+        (SITE + "labels = {'-x' = 'y'}", "site.a.flavor.f.labels", "-x"),
+        (SITE + "labels = {x = true}", "site.a.flavor.f.labels[...]", "bool"),
+        (SITE + 'labels = {x = "\\u0007"}', "site.a.flavor.f.labels.x", "not a value"),
+        (ALONE + "carbon = 'thick'", "site.a.carbon", "thick"),
+        (ALONE + "pue = 0.9", "site.a.pue", "range"),
+        (ALONE + "region = 'a b'", "site.a.region", "a b"),
+        (SITE + "[site.a.link.b]", "site.a.link.b", "no site is named 'b'"),
+        (SITE + "[site.a.link.a]", "site.a.link.a", "to itself"),
+        (SITE + "[site.a.link.b]\nlatency = 5", "site.a.link.b.latency", "5"),
+        (SITE + "[site.a.link.b]\nlatency = '0.1us'", "site.a.link.b.latency", "finer"),
+        (SITE + "[site.a.link.b]\nbandwidth = '1Gb'", "site.a.link.b.bandwidth", "1Gb"),
+        (SITE + "[site.a.link.b]\negress = -1", "site.a.link.b.egress", "negative"),
+        (SITE + "[site.a.link.b]\nspeed = 1", "site.a.link.b", "speed"),
         ("[site.'../x']\ndriver='local'\nprovider='x'", "site", "../x"),
         ("[site.a]\ndriver='local'\nprovider='a:b'", "site.a.provider", "a:b"),
         (SITE + "cpus = 1", "site.a.flavor.f", "cpus"),
@@ -101,7 +167,7 @@ def test_without_accounts_there_is_a_default_one_without_credit():
         (SITE + f"nodes = {'9' * 5000}", "", "TOML"),
         (f"x = {'[' * 100_000}", "", "TOML"),
     ],
-)
+)  # fmt: skip
 def test_each_error_names_the_place(text, place, word):
     with pytest.raises(InputError) as caught:
         read_hub_file(text, "x.toml")
@@ -119,13 +185,15 @@ def test_an_unknown_key_is_told_the_known_ones_and_the_page():
 
 def test_the_page_names_every_key_and_its_example_is_read():
     page = (Path(__file__).parents[3] / "docs/reference/configuration.md").read_text()
-    blocks = ("HubBlock", "_PriceBlock", "_FlavorBlock", "_SiteBlock", "_QueueBlock",
-              "_AccountBlock")  # fmt: skip
+    blocks = ("HubBlock", "_PriceBlock", "_FlavorBlock", "_SiteBlock", "_LinkBlock",
+              "_QueueBlock", "_AccountBlock")  # fmt: skip
     keys = [
         found.encode_name
         for block in blocks
         for found in msgspec.structs.fields(getattr(hubfile, block))
     ]
-    assert [key for key in keys if key != "flavor" and f"| `{key}` |" not in page] == []
+    assert [
+        key for key in keys if key not in ("flavor", "link") and f"| `{key}` |" not in page
+    ] == []
     example = page.split("```toml\n")[1].split("```")[0]
     assert read_hub_file(example, "page").sites[0].name == "lab"
