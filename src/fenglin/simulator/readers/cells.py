@@ -29,7 +29,7 @@ def number(cell: Cell, name: str, most: int = LARGEST) -> float | None:
         raise BadCell(f"{name} is no number of reasonable size")
     try:
         value = float(cell)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise BadCell(f"{name} is no number of reasonable size") from None
     if math.isnan(value):
         return None

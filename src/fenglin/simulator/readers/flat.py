@@ -16,7 +16,7 @@ from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE, AcceleratorNeed
 from fenglin.simulator.readers.cells import BadCell, count, text
 from fenglin.simulator.readers.kind import Kind
 from fenglin.simulator.readers.options import ReadOptions
-from fenglin.simulator.readers.shapes import shape
+from fenglin.simulator.readers.shapes import MAX_AMOUNT, shape
 from fenglin.simulator.readers.table import Table, polars
 from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob
@@ -36,7 +36,6 @@ _COLUMNS = (
     "preemptible",
 )
 _PIECE_ROWS = 16_384
-MAX_AMOUNT = 2**50
 
 
 def write_flat(path: Path, jobs: Iterable[WorkJob], file: BinaryIO) -> None:

@@ -18,10 +18,11 @@ import msgspec
 from msgspec import Struct
 
 from fenglin.intake.native import decode_json
-from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE, MAX_NODES, JobSpec
+from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE, JobSpec
 from fenglin.simulator.readers.kind import Kind
 from fenglin.simulator.readers.lines import numbered_lines
 from fenglin.simulator.readers.options import ReadOptions
+from fenglin.simulator.readers.shapes import UNREASONABLE, reasonable
 from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob
 from fenglin.snapshot.snapshot import Shape
@@ -31,8 +32,6 @@ SCHEMA = "fenglin-history/1"
 WORKLOAD_SCHEMA = "fenglin-workload/1"
 _FULL_SPEED = 1_000
 _UNKNOWN = -1
-# Of bytes or thousandths; sums over a pool stay far from the end of 64 bits.
-MAX_AMOUNT = 2**50
 
 
 class HistoryJob(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -183,8 +182,8 @@ def _drafts(path: Path, schema: str, queues: bool, findings: Findings) -> Iterat
             findings.add(f"another schema than {schema}", [place])
         elif len(line.runtimes_ms) not in {0, line.tasks}:
             findings.add("another number of runtimes than of tasks", [place])
-        elif not _reasonable(line.shape):
-            findings.add("needs of no reasonable size", [place])
+        elif not reasonable(line.shape.resources, line.shape.nodes):
+            findings.add(UNREASONABLE, [place])
         else:
             yield WorkJob(
                 number=place,
@@ -203,12 +202,6 @@ def _drafts(path: Path, schema: str, queues: bool, findings: Findings) -> Iterat
                 checkpoint_ms=line.checkpoint_ms,
                 preemptible=line.preemptible,
             )
-
-
-def _reasonable(shape: Shape) -> bool:
-    """Return whether a job could ask for it."""
-    amounts = shape.resources.values()
-    return min(amounts) >= 0 and max(amounts) <= MAX_AMOUNT and 0 < shape.nodes <= MAX_NODES
 
 
 KIND = Kind(

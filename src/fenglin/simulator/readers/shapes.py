@@ -16,6 +16,9 @@ GIB = 2**30
 _KEPT_SHAPES = 16_384
 # So that a file of made-up names does not fill the memory.
 _NAMED_DEVICES = 32
+# Of bytes or thousandths: sums over a pool stay far from the end of 64 bits.
+MAX_AMOUNT = 2**50
+UNREASONABLE = "needs of no reasonable size"
 
 
 @lru_cache(maxsize=_KEPT_SHAPES)
@@ -31,15 +34,21 @@ def shape(
     """Return the needs of one task, per node.
 
     Raises:
-        BadCell: it asks for nothing, or for more nodes than a job may have.
+        BadCell: it asks for nothing, or for more than can be.
     """
     resources = Resources(cpu_milli, memory_bytes, disk_bytes, accelerator_milli)
     if not any(resources.values()):
         raise BadCell("it asks for nothing")
-    if nodes > MAX_NODES:
-        raise BadCell(f"it asks for more than {MAX_NODES} nodes")
+    if not reasonable(resources, nodes):
+        raise BadCell(UNREASONABLE)
     need = AcceleratorNeed(model=model) if model and accelerator_milli else None
     return Shape(resources=resources, nodes=nodes, accelerator=need)
+
+
+def reasonable(resources: Resources, nodes: int) -> bool:
+    """Return whether a job could ask for it."""
+    amounts = resources.values()
+    return min(amounts) >= 0 and max(amounts) <= MAX_AMOUNT and 0 < nodes <= MAX_NODES
 
 
 @lru_cache(maxsize=_KEPT_SHAPES)
@@ -51,12 +60,17 @@ def spread(amount: int, per_node: int) -> tuple[int, int]:
     Args:
         amount: Processors or cards, 0 or more.
         per_node: Most on one node; 0 for no bound, which is one node.
+
+    Raises:
+        BadCell: that would be more nodes than a job may have.
     """
     if amount <= per_node or not per_node:
         return 1, amount
     nodes = -(-amount // per_node)
-    while amount % nodes:
+    while nodes <= MAX_NODES and amount % nodes:
         nodes += 1
+    if nodes > MAX_NODES:
+        raise BadCell(UNREASONABLE)
     return nodes, amount // nodes
 
 

@@ -7,10 +7,14 @@ columns, for runs that know nothing but processors.
 What is taken: submission (field 2), runtime (4), processors asked for, else given (8, 5), time
 asked for (9), memory asked for (10), user (12), application (14), queue (15). Lines of a job's
 parts (status 2 to 4) are left out, since the job as a whole has a line of its own.
+
+Logs of PBS sites, as MetaCentrum's, have a node request behind the 18 fields (`2:ppn=12`). Where it
+stands, memory is bytes on each of its nodes, and the nodes are those that it says.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
@@ -26,10 +30,11 @@ from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob
 
 FIELDS = 18
-# By place: submission, runtime, processors given and asked for, time and memory asked for,
+# By place: number, submission, runtime, processors given and asked for, time and memory asked for,
 # status, user, application, queue. Some logs have fractions in the fields between them.
-_USED = itemgetter(1, 3, 4, 7, 8, 9, 10, 11, 13, 14)
+_USED = itemgetter(0, 1, 3, 4, 7, 8, 9, 10, 11, 13, 14)
 _KIB = 1_024
+_CHUNKS = re.compile(r"(?<![\w:])(\d{1,6}):ppn=(\d{1,6})", re.ASCII)
 # Of a job that was stopped and went on: "to be continued", and the last part, good or bad.
 _PARTS = frozenset({2, 3, 4})
 
@@ -82,16 +87,22 @@ def _job(fields: list[str], line: int, options: SwfOptions) -> WorkJob | None:
         row = [_whole(word) for word in words]
     if max(row) > LARGEST or min(row) < -LARGEST:
         raise BadCell("a field that is no whole number of reasonable size")
-    submit_s, run_s, given, asked, request_s, memory_kib, status, user, application, queue = row
+    _, submit_s, run_s, given, asked, request_s, memory, *others = row
+    status, user, application, queue = others
     if status in _PARTS:
         return None
     procs = asked if asked > 0 else given
     if procs <= 0:
         raise BadCell("no processors")
     nodes, each = spread(procs, options.procs_per_node)
-    needs = shape(
-        cpu_milli=each * 1_000, memory_bytes=max(memory_kib, 0) * _KIB * each, nodes=nodes
-    )
+    memory_bytes = max(memory, 0) * _KIB * procs
+    chunks = _CHUNKS.findall(fields[FIELDS]) if len(fields) > FIELDS else ()
+    if chunks:
+        told = sum(int(count) for count, _ in chunks)
+        memory_bytes = max(memory, 0) * told
+        if options.procs_per_node and len(chunks) == 1 and told * int(chunks[0][1]) == procs:
+            nodes, each = told, int(chunks[0][1])
+    needs = shape(cpu_milli=each * 1_000, memory_bytes=-(-memory_bytes // nodes), nodes=nodes)
     return WorkJob(
         number=line,
         submitted_ms=submit_s * 1_000,

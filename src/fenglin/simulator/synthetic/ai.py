@@ -127,10 +127,16 @@ def stream(options: AiOptions, seed: int, pace: float) -> Iterator[WorkJob]:
             )
 
 
+def rate(options: AiOptions) -> float:
+    """Return the mean number of jobs a second."""
+    return options.jobs_per_hour / HOUR_S
+
+
 GENERATOR = Generator(
     name="ai",
     what="GPU jobs: gangs of powers of two, durations that fall as a power",
     stream=stream,
+    rate=rate,
     options=AiOptions,
     unit="accelerator_milli",
 )

@@ -212,10 +212,22 @@ def _runtimes_s(model: Lublin, sizes: Floats, dice: np.random.Generator) -> Floa
     return np.asarray(np.exp(_capped_gamma(dice, _MOST_LOG_RUN, shapes, scales)))
 
 
+def rate(options: HpcOptions) -> float:
+    """Return the mean number of jobs a second: of each class, one over its mean gap."""
+    log_gap = np.linspace(1e-9, _MOST_LOG_GAP, 20_001)
+    total = 0.0
+    for model in CLASSES[options.classes].values():
+        # The density of the gamma distribution, cut at the longest gap, but for its constant.
+        density = np.exp((gap_shape(model) - 1) * np.log(log_gap) - log_gap / model.barr)
+        total += float(density.sum() / (density * np.exp(log_gap)).sum())
+    return total
+
+
 GENERATOR = Generator(
     name="hpc",
     what="rigid parallel jobs: Lublin and Feitelson 2003",
     stream=stream,
+    rate=rate,
     options=HpcOptions,
     unit="cpu_milli",
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from operator import attrgetter
 
 from fenglin.errors import InputError
@@ -20,8 +19,6 @@ from fenglin.simulator.synthetic.stream import HOUR_S, BaseOptions
 from fenglin.simulator.workload import WorkJob
 
 PARTS = {one.GENERATOR.name: one.GENERATOR for one in (hpc, render, pulsar, vr, ai)}
-# By so many jobs a kind's own rate is measured.
-_PILOT = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +59,20 @@ def stream(options: MixedOptions, seed: int, pace: float) -> Iterator[WorkJob]:
             continue
         queue, account = (name, name) if options.apart else (options.queue, options.account)
         chosen = replace(part.options(), queue=queue, account=account)
-        wanted = pace * weight * options.jobs_per_hour / HOUR_S
-        parts.append(part.stream(chosen, seed, wanted / _rate(part, chosen, seed)))
+        faster = weight * rate(options) / part.rate(chosen)
+        parts.append(part.stream(chosen, seed, pace * faster))
     return heapq.merge(*parts, key=attrgetter("submitted_ms"))
 
 
-def _rate(part: Generator, options: object, seed: int) -> float:
-    """Return how many jobs a second a kind makes at pace 1."""
-    last_ms = 1
-    for job in islice(part.stream(options, seed, 1.0), _PILOT):
-        last_ms = max(last_ms, job.submitted_ms)
-    return _PILOT * 1_000 / last_ms
+def rate(options: MixedOptions) -> float:
+    """Return the mean number of jobs a second."""
+    return options.jobs_per_hour / HOUR_S
 
 
 GENERATOR = Generator(
     name="mixed",
     what="all of them, by weights, each in a queue and an account of its own",
     stream=stream,
+    rate=rate,
     options=MixedOptions,
 )

@@ -118,10 +118,16 @@ def _burst(
         )
 
 
+def rate(options: PulsarOptions) -> float:
+    """Return the mean number of jobs a second."""
+    return options.beams / (options.pointing_s + options.slew_s)
+
+
 GENERATOR = Generator(
     name="pulsar",
     what="pulsar search: bursts of beams × chunks, due before the next pointing ends",
     stream=stream,
+    rate=rate,
     options=PulsarOptions,
     unit="cpu_milli",
 )

@@ -194,10 +194,16 @@ def _next_morning_ms(moment_ms: int, hour: float) -> int:
     return today if today > moment_ms else today + day_ms
 
 
+def rate(options: RenderOptions) -> float:
+    """Return the mean number of jobs a second."""
+    return options.arrays_per_hour / HOUR_S
+
+
 GENERATOR = Generator(
     name="render",
     what="arrays of frames: heavy tails, coherent scenes, deadlines in the morning",
     stream=stream,
+    rate=rate,
     options=RenderOptions,
     unit="cpu_milli",
 )

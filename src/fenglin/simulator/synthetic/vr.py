@@ -105,10 +105,16 @@ def stream(options: VrOptions, seed: int, pace: float) -> Iterator[WorkJob]:
             )
 
 
+def rate(options: VrOptions) -> float:
+    """Return the mean number of jobs a second."""
+    return options.sessions_per_hour / HOUR_S
+
+
 GENERATOR = Generator(
     name="vr",
     what="interactive sessions on parts of a GPU, busy in the evening, due at once",
     stream=stream,
+    rate=rate,
     options=VrOptions,
     unit="accelerator_milli",
 )
