@@ -43,6 +43,7 @@ from fenglin.intake.policies import read_policy
 from fenglin.ledger.posting import grant
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.staging import FolderStaging
+from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -170,7 +171,10 @@ async def _hub(
         staging = FolderStaging(folder)
         await asyncio.to_thread(staging.clean)
         meters = Meters()
-        control = Loop(pool, store, policy, clock, meters)
+        cycles = _cycles(folder, settings.hub.keep_cycles, pool)
+        if cycles is not None:
+            ending.push_async_callback(cycles.close)
+        control = Loop(pool, store, policy, clock, meters, cycles)
         effects = Effects(pool, drivers, staging, control.tell)
         ending.push_async_callback(effects.close)
         tokens = Tokens(store, clock)
@@ -186,6 +190,7 @@ async def _hub(
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
+                cycles=cycles,
             )
         )
         control.connect(effects, service.changed)
@@ -197,6 +202,15 @@ async def _hub(
         _calm_collector()
         background = [control.run(), *(watcher.run() for watcher in watchers.values())]
         yield service, background
+
+
+def _cycles(folder: Path, most: int, pool: Pool) -> FolderCycles | None:
+    """Open the memory of cycles; numbers go on where a former hub has left off."""
+    if not most:
+        return None
+    cycles = FolderCycles(folder / "cycles", most=most)
+    pool.cycle = max([pool.cycle, *(entry.index for entry in cycles.entries()[:1])])
+    return cycles
 
 
 def _drivers(

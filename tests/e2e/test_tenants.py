@@ -119,3 +119,9 @@ def test_scopes(hub, ada, job):
     for client in (reader, ada):
         with pytest.raises(DeniedError):
             client.drain("only", "not mine")
+
+
+def test_plans_show_everybodys_jobs_and_are_for_admins_only(ada):
+    for ask in (lambda: ada.plans(Filter()), lambda: ada.plan_record("now")):
+        with pytest.raises(DeniedError):
+            ask()

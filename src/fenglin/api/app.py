@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 
 from fenglin import __version__
-from fenglin.api import jobs, ledger, pool
+from fenglin.api import jobs, ledger, plans, pool
 from fenglin.api.caller import DESK, OPEN, Asked, admit, needs
 from fenglin.api.desk import MAX_WAITERS, Desk, unix_ms
 from fenglin.api.door import Door
@@ -47,7 +47,13 @@ def create_app(
     """
     desk = Desk(hub, require_auth=require_auth, now_ms=now_ms, max_waiters=max_waiters)
     inner = Litestar(
-        route_handlers=[*jobs.ROUTES, *pool.ROUTES, *ledger.ROUTES, openapi_json],
+        route_handlers=[
+            *jobs.ROUTES,
+            *pool.ROUTES,
+            *plans.ROUTES,
+            *ledger.ROUTES,
+            openapi_json,
+        ],
         guards=[admit],
         state=State({DESK: desk}),
         exception_handlers={Exception: _pass_on},

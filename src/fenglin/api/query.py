@@ -212,6 +212,7 @@ NODES: Params = (
     *_CUT,
 )
 QUEUES: Params = _CUT
+PLANS: Params = _CUT
 EVENTS: Params = (
     Param("after", "Only events after this sequence number.", "integer", default=0),
     Param("limit", "Most events.", "integer", default=100, lowest=1, highest=MAX_LIMIT),

@@ -29,6 +29,8 @@ COMMANDS = {
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),
+    "plan": Entry("fenglin.cli.plan", "List planning cycles, and plan one of them again."),
+    "what-if": Entry("fenglin.cli.what_if", "Show what would start, wait and cost otherwise."),
     "simulate": Entry("fenglin.cli.simulate", "Replay published traces under a virtual clock."),
     "hub": Entry("fenglin.cli.hub", "Run a hub."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),

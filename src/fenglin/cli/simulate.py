@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fenglin.cli.session import command, group
 from fenglin.cli.simulate_openb import openb
+from fenglin.cli.simulate_pool import pool
 from fenglin.cli.simulate_swf import swf
 from fenglin.cli.simulate_workload import workload
 
@@ -11,3 +12,4 @@ app = group("Replay published traces under a virtual clock, and measure how a po
 command(app, "swf")(swf)
 command(app, "openb")(openb)
 command(app, "workload")(workload)
+command(app, "pool")(pool)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         NodeView,
         Overview,
         Page,
+        PlanView,
         QueueView,
         SiteView,
         Statement,
@@ -256,6 +257,15 @@ class Client:
     def queues(self, cut: Filter, most: int | None = None) -> Page[QueueView]:
         """List queues."""
         return self.pages(requests.queues, cut, most)
+
+    def plans(self, cut: Filter, most: int | None = None) -> Page[PlanView]:
+        """List kept cycles, newest first."""
+        return self.pages(requests.plans, cut, most)
+
+    def plan_record(self, index: str) -> bytes:
+        """Return a kept cycle, or with `now` what would be planned now."""
+        with self._transport.stream(requests.plan_record(index)) as pieces:
+            return b"".join(pieces)
 
     def overview(self) -> Overview:
         """Return the pool at a glance."""

@@ -25,6 +25,7 @@ from fenglin.wire.views import (
     NodeView,
     Overview,
     Page,
+    PlanView,
     QueueView,
     SiteView,
     Statement,
@@ -224,6 +225,16 @@ def nodes(cut: Filter) -> Call[Page[NodeView]]:
 def queues(cut: Filter) -> Call[Page[QueueView]]:
     """List queues."""
     return Call("GET", _path("queues", query=cut.query()), Page[QueueView])
+
+
+def plans(cut: Filter) -> Call[Page[PlanView]]:
+    """List kept cycles."""
+    return Call("GET", _path("plans", query=cut.query()), Page[PlanView])
+
+
+def plan_record(index: str) -> Call[Raw]:
+    """Read a kept cycle, or with `now` what would be planned now."""
+    return Call("GET", _path("plans", index), Raw)
 
 
 def overview() -> Call[Overview]:

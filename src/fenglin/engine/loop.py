@@ -8,7 +8,8 @@ A cycle, in the words of the house:
 3. snapshot  Take an immutable picture of what is now true.
 4. plan      Ask the pure planner.
 5. apply     Commit the plan's starts, each re-checked inside the transaction, each with its
-             hold. What is refused there is simply not started.
+             hold. What is refused there is simply not started. Evictions are committed as
+             wishes that an attempt end.
 6. act       Call the sites for what is committed. Their answers are the next cycle's news.
 
 The loop sleeps until there is news or until time itself may allow a start. After a crash the
@@ -42,6 +43,7 @@ from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import SITE_FAULTS, Reason
 from fenglin.model.states import AttemptState
 from fenglin.planner import plan
+from fenglin.planner.record import record_bytes
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import Presence
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from fenglin.model.plan import Plan
     from fenglin.planner.policy import Policy
     from fenglin.ports.clock import Clock
+    from fenglin.ports.cycles import Cycles
     from fenglin.ports.driver import Observation
     from fenglin.ports.store import AllocationRecord, Change, JobRecord, StartUnit, Store
     from fenglin.snapshot.snapshot import Snapshot
@@ -93,8 +96,9 @@ class Loop:
         policy: Policy,
         clock: Clock,
         meters: Meters,
+        cycles: Cycles | None = None,
     ) -> None:
-        """Take the rooms; `connect` must follow before `run`."""
+        """Take the rooms; `connect` must follow before `run`. Without `cycles` none is kept."""
         self.pool = pool
         self.last: LastPlan | None = None
         self.alive = True
@@ -103,6 +107,7 @@ class Loop:
         self._policy = policy
         self._clock = clock
         self._meters = meters
+        self._cycles = cycles
         self._effects: Effects
         self._on_change: Callable[[list[JobRecord]], None]
         self._inbox: list[News] = []
@@ -164,7 +169,7 @@ class Loop:
         self._plan_due = False
         self.pool.cycle += 1
         snapshot, made = await self._make_plan()
-        if made.starts:
+        if made.starts or made.evictions:
             await self._apply(snapshot, made)
 
     async def _record(self) -> None:
@@ -313,11 +318,26 @@ class Loop:
         ended_ms = self._clock.monotonic_ms()
         self._arrivals_at_ms = ended_ms + ARRIVALS_PER_PLAN * (ended_ms - started_ms)
         self.last = LastPlan(snapshot, made)
+        self._keep(snapshot, made)
         self._next_ms = made.next_ms
         return snapshot, made
 
+    def _keep(self, snapshot: Snapshot, made: Plan) -> None:
+        """Keep the cycle, to be planned again when somebody asks why."""
+        if self._cycles is None:
+            return
+        kept = self._cycles.keep(
+            snapshot.index,
+            snapshot.now_ms,
+            starts=len(made.starts),
+            waiting=sum(reason is not None for reason in made.reasons),
+            record=partial(record_bytes, snapshot, self._policy, made),
+        )
+        if not kept:
+            self._meters.cycle_not_kept()
+
     async def _apply(self, snapshot: Snapshot, made: Plan) -> None:
-        """Commit what the plan starts, then call the sites for it."""
+        """Commit what the plan starts and stops, then call the sites for it."""
         crash_point("c2")
         change = applier.commitments(self.pool, snapshot, self._policy, made, self._clock.now_ms())
         refused = await self._store.commit(change)

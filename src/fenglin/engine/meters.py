@@ -19,6 +19,11 @@ class Meters:
         self._cycle = Histogram(
             "fenglin_cycle_seconds", "Time of one control cycle", registry=self.registry
         )
+        self._not_kept = Counter(
+            "fenglin_cycles_not_kept",
+            "Cycles that cannot be planned again later",
+            registry=self.registry,
+        )
         self._started = Counter(
             "fenglin_tasks_committed", "Tasks committed", ["site"], registry=self.registry
         )
@@ -34,6 +39,10 @@ class Meters:
         self._jobs = Gauge("fenglin_jobs_unended", "Jobs not ended", registry=self.registry)
         self._epoch = Gauge("fenglin_epoch", "Leader's epoch", registry=self.registry)
         self.cycle_ms = 0.0
+
+    def cycle_not_kept(self) -> None:
+        """Count a cycle that cannot be planned again later, since the disk is too slow."""
+        self._not_kept.inc()
 
     def cycle(self, seconds: float) -> None:
         """Count one cycle."""

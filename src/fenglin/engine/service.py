@@ -21,6 +21,7 @@ from fenglin.ledger.export import csv, jsonl
 from fenglin.model.ids import attempt_key, job_id, parse_job_id
 from fenglin.model.states import JobState
 from fenglin.planner import explain, plan
+from fenglin.planner.record import record_bytes
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health
@@ -28,7 +29,7 @@ from fenglin.ports.store import SubmitRequest
 from fenglin.wire.views import ArtifactView, BlobView, DryRun, Explanation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fenglin.engine.admission import Admission
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
     from fenglin.ports.clock import Clock
+    from fenglin.ports.cycles import Cycles
     from fenglin.ports.driver import Driver
     from fenglin.ports.hub import Listing, Principal
     from fenglin.ports.staging import Staging
     from fenglin.ports.store import AllocationRecord, JobRecord, Store
+    from fenglin.snapshot.snapshot import Snapshot
     from fenglin.wire.views import (
         EventView,
         JobView,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
         NodeView,
         Overview,
         Page,
+        PlanView,
         QueueView,
         SiteView,
         Statement,
@@ -77,6 +81,7 @@ class Rooms:
     tokens: Tokens
     meters: Meters
     version: str
+    cycles: Cycles | None = None
 
 
 class HubService:
@@ -95,6 +100,7 @@ class HubService:
         self._tokens = rooms.tokens
         self._meters = rooms.meters
         self._version = rooms.version
+        self._cycles = rooms.cycles
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._storing: set[asyncio.Task[Sequence[Submitted]]] = set()
@@ -310,6 +316,20 @@ class HubService:
             leader=self._loop.alive,
         )  # fmt: skip
 
+    async def plans(self, listing: Listing, principal: Principal) -> Page[PlanView]:
+        """See `ports.hub.Hub`."""
+        entries = self._cycles.entries() if self._cycles is not None else []
+        return sights.page(entries, listing, ())
+
+    async def plan_record(self, index: int | None, principal: Principal) -> bytes:
+        """See `ports.hub.Hub`."""
+        if index is None:
+            picture = self._pool.picture(self._clock.now_ms())
+            return await asyncio.to_thread(_planned_now, picture, self._policy)
+        if self._cycles is None:
+            raise NotFoundError("this hub keeps no cycles", hint="see keep_cycles in [hub]")
+        return await asyncio.to_thread(self._cycles.read, index)
+
     async def ledger_verify(self, principal: Principal) -> LedgerCheck:
         """See `ports.hub.Hub`."""
         return await self._store.ledger_verify()
@@ -425,6 +445,12 @@ class HubService:
         """Return the newest allocation that holds a task."""
         held = [r for r in await self._store.allocations_of(number) if task in r.tasks]
         return held[-1] if held else None
+
+
+def _planned_now(picture: Callable[[], Snapshot], policy: Policy) -> bytes:
+    """Return the record of a plan that is made for a look only."""
+    snapshot = picture()
+    return record_bytes(snapshot, policy, plan(snapshot, policy))
 
 
 def _pieces(lines: Iterator[str]) -> Iterator[bytes]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 from fenglin.errors import InputError
+from fenglin.fairness.tree import NO_LIMIT, check_queues
 from fenglin.intake.hubplace import (
     BANDWIDTH,
     CARBON,
@@ -26,13 +27,14 @@ from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.durations import parse_duration_ms
 from fenglin.quantities.money import parse_money_micro
-from fenglin.quantities.resources import Resources
+from fenglin.quantities.resources import DIMENSIONS, Resources
 from fenglin.quantities.sizes import parse_bytes, parse_milli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_NODES = 100_000
+MOST_CYCLES = 1_000_000
 MOST_LICENCES = 10**9
 MOST_VERSION = 10**9
 Amount = str | float | int
@@ -55,6 +57,7 @@ class HubBlock(_Strict, frozen=True):
         policy: Name of a built-in policy, or a policy file relative to this one.
         auth: False lets anyone on this machine in; refused on any other address.
         log: Least level that is logged.
+        keep_cycles: How many planning cycles are kept to be planned again; 0 for none.
     """
 
     listen: str = "127.0.0.1:8642"
@@ -62,6 +65,7 @@ class HubBlock(_Strict, frozen=True):
     policy: str = "balanced"
     auth: bool = True
     log: str = "info"
+    keep_cycles: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 1_000
 
 
 class _PriceBlock(_Strict, frozen=True):
@@ -113,7 +117,10 @@ class _SiteBlock(_Strict, frozen=True):
 class _QueueBlock(_Strict, frozen=True):
     weight: Amount = 1
     cohort: str = ""
+    parent: str = ""
     quota: dict[str, Amount] | None = None
+    borrow: dict[str, Amount] | None = None
+    lend: dict[str, Amount] | None = None
 
 
 class _AccountBlock(_Strict, frozen=True):
@@ -162,6 +169,15 @@ def read_hub_file(text: str, source: str) -> HubConfig:
         raise InputError(f"not TOML: {error}", where=source) from error
     except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
         raise InputError(f"not readable as TOML: {error}", where=source) from error
+    return check_hub_document(raw, source)
+
+
+def check_hub_document(raw: object, source: str) -> HubConfig:
+    """Check a configuration that was read from TOML, or from YAML of the same form.
+
+    Raises:
+        InputError: an unknown key, a wrong value; says where.
+    """
     try:
         return _config(_block(raw, _File, ""))
     except InputError as error:
@@ -215,7 +231,7 @@ def _config(file: _File) -> HubConfig:
         hub=hub,
         sites=pool,
         settings={name: block.settings for name, block in sites.items()},
-        queues=tuple(_queue(name, block) for name, block in queues.items()),
+        queues=_queues(queues),
         credits_micro={
             name: _money(f"account.{name}.credit", block.credit) for name, block in accounts.items()
         },
@@ -339,34 +355,49 @@ def _flavor(name: str, block: _FlavorBlock, where: str) -> Flavor:
     )
 
 
+def _queues(blocks: dict[str, _QueueBlock]) -> tuple[Queue, ...]:
+    """Return the queues by name, as one tree that makes sense."""
+    queues = tuple(_queue(name, block) for name, block in blocks.items())
+    check_queues(queues)
+    return queues
+
+
 def _queue(name: str, block: _QueueBlock) -> Queue:
     where = f"queue.{name}"
-    quota = None
-    if block.quota is not None:
-        parsers = {
-            "cpu": ("cpu_milli", parse_milli),
-            "memory": ("memory_bytes", parse_bytes),
-            "disk": ("disk_bytes", parse_bytes),
-            "accelerators": ("accelerator_milli", parse_milli),
-        }
-        unknown = sorted(set(block.quota) - set(parsers))
-        if unknown:
-            raise InputError(
-                f"unknown resource {unknown[0]!r}", where=f"{where}.quota",
-                hint=f"one of {', '.join(parsers)}",
-            )  # fmt: skip
-        # What a quota does not name is not limited by it.
-        amounts = dict.fromkeys(
-            ("cpu_milli", "memory_bytes", "disk_bytes", "accelerator_milli"), 2**62
-        )
-        for key, amount in block.quota.items():
-            field_name, parser = parsers[key]
-            amounts[field_name] = _at(f"{where}.quota.{key}", parser, amount)
-        quota = Resources(**amounts)
     weight = _at(f"{where}.weight", parse_milli, block.weight)
     if weight < 1:
         raise InputError("weight must be above 0", where=f"{where}.weight")
-    return Queue(name, weight, quota, block.cohort)
+    return Queue(
+        name,
+        weight,
+        quota=_limits(f"{where}.quota", block.quota),
+        cohort=block.cohort,
+        parent=block.parent,
+        borrow=_limits(f"{where}.borrow", block.borrow),
+        lend=_limits(f"{where}.lend", block.lend),
+    )
+
+
+def _limits(where: str, written: dict[str, Amount] | None) -> Resources | None:
+    """Return amounts per resource; what is not named is not limited."""
+    if written is None:
+        return None
+    parsers = {
+        "cpu": ("cpu_milli", parse_milli),
+        "memory": ("memory_bytes", parse_bytes),
+        "disk": ("disk_bytes", parse_bytes),
+        "accelerators": ("accelerator_milli", parse_milli),
+    }
+    unknown = sorted(set(written) - set(parsers))
+    if unknown:
+        raise InputError(
+            f"unknown resource {unknown[0]!r}", where=where, hint=f"one of {', '.join(parsers)}"
+        )
+    amounts = dict.fromkeys(DIMENSIONS, NO_LIMIT)
+    for key, amount in written.items():
+        field_name, parser = parsers[key]
+        amounts[field_name] = _at(f"{where}.{key}", parser, amount)
+    return Resources(**amounts)
 
 
 def _provider(name: str, where: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         NodeView,
         Overview,
         Page,
+        PlanView,
         QueueView,
         SiteView,
         Statement,
@@ -175,6 +176,16 @@ class Hub(Protocol):
     async def overview(self, principal: Principal) -> Overview:
         """Return the pool at a glance."""
         ...
+
+    async def plans(self, listing: Listing, principal: Principal) -> Page[PlanView]:
+        """List kept cycles, newest first."""
+
+    async def plan_record(self, index: int | None, principal: Principal) -> bytes:
+        """Return a kept cycle, or for None what would be planned now.
+
+        Raises:
+            NotFoundError: it is not kept.
+        """
 
     async def ledger_verify(self, principal: Principal) -> LedgerCheck:
         """Check the whole ledger in constant memory."""

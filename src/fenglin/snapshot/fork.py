@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fenglin.model.site import Queue, Site
-from fenglin.quantities.resources import Resources
+from fenglin.quantities.resources import DIMENSIONS, Resources
 from fenglin.snapshot.builder import JobRow, ShareRow, build
+from fenglin.snapshot.cards import FULL_MILLI
 from fenglin.snapshot.snapshot import Snapshot
+
+_CARDS = DIMENSIONS.index("accelerator_milli")
 
 
 class Fork(NamedTuple):
@@ -105,9 +108,18 @@ def share_rows(snapshot: Snapshot) -> list[ShareRow]:
                 started_ms=int(snapshot.share_started_ms[at]),
                 preemptible=bool(snapshot.share_preemptible[at]),
                 checkpoint_ms=int(snapshot.share_checkpoint_ms[at]),
+                stopping=bool(snapshot.share_stopping[at]),
+                cards=_cards(snapshot, at),
             )
         )
     return rows
+
+
+def _cards(snapshot: Snapshot, share: int) -> tuple[int, ...]:
+    """Return the cards of a share, one number for each task or whole card on it."""
+    each = min(int(snapshot.share_need[share, _CARDS]), FULL_MILLI)
+    held = snapshot.share_cards[share].tolist()
+    return tuple(card for card, milli in enumerate(held) if milli for _ in range(milli // each))
 
 
 def _with_licences(made: Snapshot, origin: Snapshot) -> Snapshot:

@@ -296,6 +296,24 @@ class LedgerCheck(Struct, frozen=True):
     ledger_id: str
 
 
+class PlanView(Struct, frozen=True):
+    """A cycle that the hub has kept.
+
+    Attributes:
+        index: Its number.
+        now_ms: Unix time for which it was planned.
+        starts: Allocations that it started.
+        waiting: Jobs that it left waiting.
+        size_bytes: Of what is kept.
+    """
+
+    index: int
+    now_ms: int
+    starts: int
+    waiting: int
+    size_bytes: int
+
+
 class Overview(Struct, frozen=True):
     """The pool at a glance, for `top`."""
 

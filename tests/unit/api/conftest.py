@@ -24,6 +24,7 @@ from fenglin.wire.views import (
     NodeView,
     Overview,
     Page,
+    PlanView,
     QueueView,
     SiteView,
     Statement,
@@ -171,6 +172,14 @@ class FakeHub:
     async def queues(self, listing, principal):
         self._asked("queues", listing, principal.name)
         return Page([QueueView("default", 1000, "", 0, 0, 0, 0, 0, 0, 0.0)])
+
+    async def plans(self, listing, principal):
+        self._asked("plans", listing, principal.name)
+        return Page([PlanView(12, NOW_MS, 1, 2, 300)])
+
+    async def plan_record(self, index, principal):
+        self._asked("plan_record", index, principal.name)
+        return b"cycle"
 
     async def overview(self, principal):
         self._asked("overview", principal.name)

@@ -28,6 +28,8 @@ ROUTES = [
     ("POST", "/v1/sites/west/resume", b"", ADMIN),
     ("GET", "/v1/nodes", b"", READ),
     ("GET", "/v1/queues", b"", READ),
+    ("GET", "/v1/plans", b"", ADMIN),
+    ("GET", "/v1/plans/12", b"", ADMIN),
     ("GET", "/v1/overview", b"", READ),
     ("GET", "/v1/ledger/verify", b"", READ),
     ("GET", "/v1/ledger/statement?account=lab", b"", READ),
@@ -64,7 +66,7 @@ def test_the_table_names_every_route(call):
         for path, item in call("GET", "/openapi.json").json()["paths"].items()
         for method in item
     }
-    fill = {"j7": "{job}", "west": "{site}", SHA: "{sha256}", "0/a.png": "{path}"}
+    fill = {"j7": "{job}", "west": "{site}", SHA: "{sha256}", "0/a.png": "{path}", "12": "{index}"}
     named = set()
     for method, target, _, _ in ROUTES:
         path = target.partition("?")[0]

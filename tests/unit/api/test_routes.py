@@ -138,3 +138,14 @@ def test_the_ledger_is_exported_in_pieces(call, hub, form, media_type):
 def test_an_export_that_cannot_begin_is_a_proper_error(call, hub):
     hub.fails = UnavailableError("the store is away")
     assert call("GET", "/v1/ledger/export").status == 503
+
+
+def test_plans_are_listed_and_read_as_bytes(call, hub):
+    page = call("GET", "/v1/plans?limit=5").json()
+    assert [item["index"] for item in page["items"]] == [12]
+    answer = call("GET", "/v1/plans/12")
+    assert (answer.body, answer.headers["content-type"]) == (b"cycle", "application/octet-stream")
+    assert call("GET", "/v1/plans/now").status == 200
+    asked = [one[1] for one in hub.calls if one[0] == "plan_record"]
+    assert asked == [12, None]
+    assert call("GET", "/v1/plans/latest").status == 400
