@@ -34,6 +34,9 @@ def test_every_told_field_is_taken(put, jobs_of):
         ("q_1d 2:ppn=12:x86_64", 0, 1, 24, 200),
         ("1:ppn=16+1:ppn=8", 12, 2, 12, 100),
         ("2:ppn=10", 12, 2, 12, 100),  # 20 cannot be 24
+        ("{7,7} q_1d 3:brno", 0, 1, 24, 300),
+        ("3", 0, 1, 24, 24 * 100 * 1_024),  # some other number
+        ("q_1d host7.site.cz:ppn=24", 30, 1, 24, 100),
     ],
 )
 def test_a_node_request_behind_the_fields(put, jobs_of, wish, per_node, nodes, cores, memory):

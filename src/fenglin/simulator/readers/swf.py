@@ -9,7 +9,7 @@ asked for (9), memory asked for (10), user (12), application (14), queue (15). L
 parts (status 2 to 4) are left out, since the job as a whole has a line of its own.
 
 Logs of PBS sites, as MetaCentrum's, have a node request behind the 18 fields (`2:ppn=12`). Where it
-stands, memory is bytes on each of its nodes, and the nodes are those that it says.
+stands, memory is bytes on each of its nodes; with `procs_per_node`, the nodes are those it says.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ FIELDS = 18
 # status, user, application, queue. Some logs have fractions in the fields between them.
 _USED = itemgetter(0, 1, 3, 4, 7, 8, 9, 10, 11, 13, 14)
 _KIB = 1_024
-_CHUNKS = re.compile(r"(?<![\w:])(\d{1,6}):ppn=(\d{1,6})", re.ASCII)
+# Parts of a node request, as in `2:ppn=12:x86_64+1:ppn=4`.
+_NODES = re.compile(r"(\d{1,6})(?::|$)", re.ASCII)
+_PPN = re.compile(r":ppn=(\d{1,6})(?::|$)", re.ASCII)
 # Of a job that was stopped and went on: "to be continued", and the last part, good or bad.
 _PARTS = frozenset({2, 3, 4})
 
@@ -96,12 +98,11 @@ def _job(fields: list[str], line: int, options: SwfOptions) -> WorkJob | None:
         raise BadCell("no processors")
     nodes, each = spread(procs, options.procs_per_node)
     memory_bytes = max(memory, 0) * _KIB * procs
-    chunks = _CHUNKS.findall(fields[FIELDS]) if len(fields) > FIELDS else ()
-    if chunks:
-        told = sum(int(count) for count, _ in chunks)
-        memory_bytes = max(memory, 0) * told
-        if options.procs_per_node and len(chunks) == 1 and told * int(chunks[0][1]) == procs:
-            nodes, each = told, int(chunks[0][1])
+    if len(fields) > FIELDS and (told := _node_request(fields[FIELDS])):
+        count, ppn = told
+        memory_bytes = max(memory, 0) * count
+        if options.procs_per_node and count * ppn == procs:
+            nodes, each = count, ppn
     needs = shape(cpu_milli=each * 1_000, memory_bytes=-(-memory_bytes // nodes), nodes=nodes)
     return WorkJob(
         number=line,
@@ -113,6 +114,22 @@ def _job(fields: list[str], line: int, options: SwfOptions) -> WorkJob | None:
         name=str(application) if application >= 0 else "",
         queue=str(queue) if options.queues and queue >= 0 else DEFAULT_QUEUE,
     )
+
+
+def _node_request(behind: str) -> tuple[int, int] | None:
+    """Return nodes and processors on each (0: unequal) of a node request.
+
+    It is the last word behind the fields, where a list of machines or `ppn` stands there too. A
+    part begins with a number of nodes, or with the name of one.
+    """
+    if not behind.startswith("{") and ":ppn=" not in behind:
+        return None
+    nodes, sizes = 0, set()
+    for part in behind.rsplit(maxsplit=1)[-1].split("+"):
+        said, ppn = _NODES.match(part), _PPN.search(part)
+        nodes += int(said[1]) if said else 1
+        sizes.add(int(ppn[1]) if ppn else 1)
+    return nodes, sizes.pop() if len(sizes) == 1 else 0
 
 
 def _whole(word: str) -> int:
