@@ -120,6 +120,7 @@ class Loop:
         self._balances_due = False
         # What the news of this cycle say of sites, counted once they are committed.
         self._marks: list[Callable[[], None]] = []
+        pool.remember_use(policy.decay_ms, clock.now_ms())
 
     def connect(self, effects: Effects, on_change: Callable[[list[JobRecord]], None]) -> None:
         """Take what answers to this loop; `on_change` hears of ended jobs after each commit."""
@@ -180,6 +181,7 @@ class Loop:
         for news in taken:
             self._take(fold, news)
         change = fold.finish()
+        change.spent_ms = self.pool.spent_ms(change.now_ms)
         try:
             if change:
                 await self._store.commit(change)
@@ -340,6 +342,7 @@ class Loop:
         """Commit what the plan starts and stops, then call the sites for it."""
         crash_point("c2")
         change = applier.commitments(self.pool, snapshot, self._policy, made, self._clock.now_ms())
+        change.spent_ms = self.pool.spent_ms(change.now_ms)
         refused = await self._store.commit(change)
         crash_point("c3")
         out = {id(unit): reason for unit, reason in refused}

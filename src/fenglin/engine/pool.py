@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from fenglin.engine.dependencies import eligible
+from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import AttemptState, JobState, SiteState
 from fenglin.ports.driver import STOP_GRACE_MS
 from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
+from fenglin.quantities.resources import DIMENSIONS
 from fenglin.snapshot.builder import JobRow, ShareRow, build
 from fenglin.snapshot.snapshot import Shape, Snapshot
 
@@ -85,6 +87,9 @@ class Pool:
     finished_tasks: int = 0
     live_of: dict[int, set[int]] = field(default_factory=dict)
     children: dict[int, set[int]] = field(default_factory=dict)
+    spending: Spending | None = None
+    _stored_spent_ms: dict[str, int] = field(default_factory=dict)
+    _stored_spent_at_ms: int = 0
     _rows: dict[int, JobRow] = field(default_factory=dict)
     # Since when the planner has known that an allocation is to stop.
     _asked_to_stop_ms: dict[int, int] = field(default_factory=dict)
@@ -114,6 +119,8 @@ class Pool:
             balances=balances,
             next_allocation=loaded.next_allocation,
             cycle=loaded.cycle,
+            _stored_spent_ms=loaded.spent_ms,
+            _stored_spent_at_ms=loaded.spent_at_ms,
         )
         for name, reason in loaded.drained.items():
             if name in sites:
@@ -130,6 +137,33 @@ class Pool:
                 )
         return pool
 
+    def remember_use(self, half_life_ms: int, now_ms: int) -> None:
+        """Remember from now on what queues use, going on from what was stored.
+
+        Args:
+            half_life_ms: As the policy's `decay_ms`; 0 remembers nothing.
+            now_ms: Unix time.
+        """
+        if half_life_ms <= 0:
+            return
+        total = [0] * len(DIMENSIONS)
+        for status in self.sites.values():
+            for node in status.site.nodes:
+                for dimension, amount in enumerate(status.site.flavor(node.flavor).node):
+                    total[dimension] += amount
+        at_ms = self._stored_spent_at_ms or now_ms
+        self.spending = Spending(half_life_ms, total, self._stored_spent_ms, at_ms)
+        for record in self.allocations.values():
+            self._hold(record, 1)
+        self.spending.advance(now_ms)
+
+    def spent_ms(self, now_ms: int) -> dict[str, int] | None:
+        """Return what queues have used, as remembered now; None when nothing is."""
+        if self.spending is None:
+            return None
+        self.spending.advance(now_ms)
+        return self.spending.spent_ms()
+
     def add_jobs(self, records: Iterable[JobRecord]) -> None:
         """Take new or loaded jobs in."""
         for job in records:
@@ -143,6 +177,8 @@ class Pool:
 
     def adopt(self, change: Change, refused: Iterable[StartUnit] = ()) -> list[JobRecord]:
         """Believe a committed change; return the jobs that it ended."""
+        if self.spending is not None:
+            self.spending.advance(change.now_ms)
         ended: list[JobRecord] = []
         for record in change.allocations:
             self.adopt_allocation(record)
@@ -157,6 +193,12 @@ class Pool:
 
     def adopt_allocation(self, record: AllocationRecord) -> None:
         """Believe one allocation's committed state."""
+        if self.spending is not None:
+            known = self.allocations.get(record.number)
+            if known is not None:
+                self._hold(known, -1)
+            if record.state is not AttemptState.ENDED:
+                self._hold(record, 1)
         live = self.live_of.setdefault(record.job, set())
         if record.state is AttemptState.ENDED:
             self.allocations.pop(record.number, None)
@@ -227,6 +269,7 @@ class Pool:
             accounts=self.balances,
             jobs=list(extra) if alone else [*self._rows.values(), *extra],
             shares=list(self._share_rows(now_ms)),
+            spent_ms=self.spent_ms(now_ms) or {},
         )
 
     def pending_rows(self) -> int:
@@ -274,6 +317,12 @@ class Pool:
         for child in self.children.get(job.number, ()):
             if child in self.jobs:
                 self._refresh(self.jobs[child])
+
+    def _hold(self, record: AllocationRecord, sign: int) -> None:
+        """Tell the memory of use what an allocation takes or gives back."""
+        if self.spending is not None:
+            queue = self.jobs[record.job].spec.queue
+            self.spending.hold(queue, record.resources.times(record.slots), sign)
 
     def _forget_child(self, parent: int, child: int) -> None:
         kin = self.children.get(parent)

@@ -183,6 +183,7 @@ class Change:
         usage: (attempt key, allocation) whose usage is final.
         postings: Ledger entries.
         events: Lines of stories.
+        spent_ms: Decayed past use by queue, at `now_ms`; None to leave what is stored.
     """
 
     epoch: int
@@ -195,6 +196,7 @@ class Change:
     usage: list[tuple[str, AllocationRecord]] = field(default_factory=list)
     postings: list[Draft] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    spent_ms: dict[str, int] | None = None
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
@@ -223,6 +225,8 @@ class Loaded:
         cycle: Last used cycle index.
         drained: Site name → reason, for sites the operator has drained.
         parents: Job number → record, for ended parents of unended jobs.
+        spent_ms: Decayed past use by queue, as last stored.
+        spent_at_ms: When that was; 0 for never.
     """
 
     hub: str
@@ -233,6 +237,8 @@ class Loaded:
     cycle: int
     drained: dict[str, str]
     parents: dict[int, JobRecord]
+    spent_ms: dict[str, int] = field(default_factory=dict)
+    spent_at_ms: int = 0
 
 
 @dataclass(slots=True)

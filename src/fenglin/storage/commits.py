@@ -19,6 +19,7 @@ from fenglin.storage.rows import (
     allocation_values,
     job_values,
 )
+from fenglin.storage.spent import write_spent
 
 if TYPE_CHECKING:
     from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord, StartUnit
@@ -62,6 +63,8 @@ def write(conn: sqlite3.Connection, change: Change) -> list[tuple[StartUnit, Rea
         _write_allocation(conn, record, change.epoch)
     _write_tries(conn, change)
     _write_usage(conn, change)
+    if change.spent_ms is not None:
+        write_spent(conn, change.spent_ms, change.now_ms)
     if change.postings:
         books.append(conn, change.postings, change.now_ms)
         crash_point("c11")

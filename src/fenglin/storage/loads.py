@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fenglin.ports.store import Loaded
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, read_jobs
 from fenglin.storage.schema import CAPACITY_TRIGGER
+from fenglin.storage.spent import read_spent
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,6 +46,7 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
         " WHERE child.number = job_parent.child AND child.ended_ms = 0)",
         (),
     )
+    spent_ms, spent_at_ms = read_spent(conn)
     return Loaded(
         hub=hub,
         epoch=epoch,
@@ -54,6 +56,8 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
         cycle=_scalar(conn, "SELECT coalesce(max(cycle), 0) FROM receipt"),
         drained=dict(conn.execute("SELECT site, reason FROM site_wish WHERE drained = 1")),
         parents={job.number: job for job in parents},
+        spent_ms=spent_ms,
+        spent_at_ms=spent_at_ms,
     )
 
 

@@ -45,6 +45,12 @@ provider = "lab"
 flavor.f = {}
 """
 SITE = ALONE.replace("flavor.f = {}", "[site.a.flavor.f]")
+TREE = """
+[queue.p]
+quota = { cpu = 8 }
+[queue.q]
+parent = "p"
+"""
 
 
 def test_a_whole_file():
@@ -111,6 +117,16 @@ def test_where_a_site_stands_and_what_it_draws():
     assert [node.block for node in b.nodes] == ["", ""]
 
 
+def test_a_tree_of_queues():
+    text = SITE + TREE + "quota = { cpu = 4 }\nborrow = { cpu = 2 }\nlend = { cpu = 1 }"
+    above, below = read_hub_file(text, "x.toml").queues
+    free = 2**62
+    assert (above.name, above.parent, above.borrow, above.lend) == ("p", "", None, None)
+    assert (below.name, below.parent) == ("q", "p")
+    assert below.borrow == Resources(2_000, free, free, free)
+    assert below.lend == Resources(1_000, free, free, free)
+
+
 def test_without_accounts_there_is_a_default_one_without_credit():
     assert read_hub_file(SITE, "x.toml").credits_micro == {"default": 0}
 
@@ -160,6 +176,16 @@ def test_without_accounts_there_is_a_default_one_without_credit():
         (SITE + "price = {version = 0}", "site.a.flavor.f.price.version", "range"),
         (SITE + "[queue.q]\nweight = 0", "queue.q.weight", "above 0"),
         (SITE + "[queue.q]\nquota = {gpu = 1}", "queue.q.quota", "gpu"),
+        (SITE + "[queue.q]\nquota = {cpu = -1}", "queue.q.quota.cpu", "-1"),
+        (SITE + "[queue.q]\nlend = {gpu = 1}", "queue.q.lend", "gpu"),
+        (SITE + "[queue.q]\nborrow = {cpu = 'x'}", "queue.q.borrow.cpu", "x"),
+        (SITE + "[queue.q]\nparent = 'p'", "queue.q.parent", "no queue 'p'"),
+        (SITE + "[queue.q]\nparent = 'q'", "queue.q.parent", "q → q"),
+        (SITE + TREE + "cohort = 'x'", "queue.q.cohort", "not both"),
+        (SITE + TREE + "borrow = {cpu = 1}", "queue.q.borrow", "quota of its own"),
+        (SITE + "[queue.q]\nquota = {cpu = 1}\nlend = {cpu = 1}", "queue.q.lend", "nobody"),
+        (SITE + TREE + "quota = {cpu = 2}\nlend = {cpu = 3}", "queue.q.lend", "more cpu"),
+        (SITE + TREE + "quota = {cpu = 9}\nlend = {cpu = 0}", "queue.p.quota", "keep more cpu"),
         (SITE + "[account.a]\ncredit = '1 USD'", "account.a.credit", "USD"),
         (SITE + "[account.a]\ncredit = -5", "account.a.credit", "negative"),
         (SITE + "[account.'a:b']", "account", "a:b"),

@@ -106,3 +106,23 @@ def test_an_unreadable_row_is_named(desk, damage, named):
     desk(write)
     with pytest.raises(DamageError, match=named):
         desk(lambda here: asyncio.sleep(0, here))
+
+
+def test_past_use_comes_back_and_is_kept_by_changes_that_do_not_know_it(desk):
+    async def write(here):
+        await here.store.commit(here.change(now_ms=7, spent_ms={"物理": 12, "b": 3}))
+        await here.store.commit(here.change(now_ms=9))
+
+    assert desk(lambda here: asyncio.sleep(0, here.loaded)).spent_ms == {}
+    desk(write)
+    loaded = desk(lambda here: asyncio.sleep(0, here.loaded))
+    assert (loaded.spent_ms, loaded.spent_at_ms) == ({"物理": 12, "b": 3}, 7)
+
+
+def test_unreadable_past_use_is_damage(desk):
+    async def write(here):
+        here.sql("INSERT INTO meta (name, value) VALUES ('spent', '{')")
+
+    desk(write)
+    with pytest.raises(DamageError, match="past use"):
+        desk(lambda here: asyncio.sleep(0, here))
