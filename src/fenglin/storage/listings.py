@@ -217,6 +217,7 @@ def _allocation_view(record: AllocationRecord) -> AllocationView:
         held_micro=record.held_micro,
         cost_micro=record.cost_micro,
         reason=record.reason or "",
+        wall_ms=record.usage.wall_ms,
     )
 
 

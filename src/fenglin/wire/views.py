@@ -69,6 +69,7 @@ class AllocationView(Struct, frozen=True):
         held_micro: Money reserved.
         cost_micro: Money posted.
         reason: Why it ended early; empty otherwise.
+        wall_ms: Sum over its ended tasks of their runtimes.
     """
 
     id: str
@@ -87,6 +88,7 @@ class AllocationView(Struct, frozen=True):
     held_micro: int
     cost_micro: int
     reason: str = ""
+    wall_ms: int = 0
 
 
 class JobView(Struct, frozen=True):

@@ -128,7 +128,7 @@ def job_view(name, **more):
     allocation = {
         "id": "a1", "site": "here", "flavor": "general", "tasks": "0", "slots": 1, "nodes": ["n"],
         "state": "ended", "attempt": 1, "started_ms": 10_000, "ended_ms": 16_000, "succeeded": 1,
-        "failed": 0, "expected_finish_ms": 0, "held_micro": 0, "cost_micro": 0,
+        "failed": 0, "expected_finish_ms": 0, "held_micro": 0, "cost_micro": 0, "wall_ms": 6_000,
     }  # fmt: skip
     return {
         "id": name, "name": "sky", "queue": "default", "account": "default", "priority": 0,

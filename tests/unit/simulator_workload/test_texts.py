@@ -104,9 +104,9 @@ def test_a_cut_compressed_list_says_where(put, jobs_of):
 
 def job_view(**more):
     allocation = AllocationView(
-        id="a1", site="here", flavor="fast", tasks="0-9", slots=5, nodes=["n"], state="ended",
+        id="a1", site="here", flavor="fast", tasks="0-9", slots=0, nodes=["n"], state="ended",
         attempt=1, started_ms=10_000, ended_ms=16_000, succeeded=8, failed=2,
-        expected_finish_ms=0, held_micro=0, cost_micro=5,
+        expected_finish_ms=0, held_micro=0, cost_micro=5, wall_ms=30_000,
     )  # fmt: skip
     spec = {
         "name": "sky", "tasks": 10, "command": ["true"], "estimate": "4s", "priority": 7,
@@ -127,7 +127,7 @@ def test_history_gives_back_what_a_hub_knew(put, jobs_of):
         job_view(id="j8", submitted_ms=6_000, allocations=[]), {}
     )
     (job,), found = jobs_of(put("past.jsonl", lines), queues=True)
-    # 6 s × 5 slots over 10 tasks, on a flavor twice as fast as speed 1.
+    # 30 s over 10 tasks, on a flavor twice as fast as speed 1.
     assert job.runtimes_ms == (6_000,)
     assert (job.tasks, job.estimate_ms, job.priority) == (10, 4_000, 7)
     assert (job.name, job.queue, job.account) == ("sky", "q", "acc")

@@ -1,9 +1,8 @@
 """Fenglin's own jobs, one JSON line each: what a hub ran, or any workload once it was read.
 
 `fenglin job export` writes the schema `fenglin-history/1`, with moments in Unix milliseconds. Of
-runtimes a hub keeps what its allocations tell: their time times their slots, over the tasks that
-ended in them, on a flavor of speed 1. Every task of a job gets that mean; where the last slots of
-an array stood empty at its end, it is a little too long.
+runtimes a hub tells the sum for each allocation: every task of a job gets the mean, on a flavor of
+speed 1, whether it succeeded or failed.
 
 `fenglin simulate workload --out` writes `fenglin-workload/1`: the same fields, with moments from
 the workload's own zero and all that it knew.
@@ -127,11 +126,8 @@ def _runtime_ms(job: JobView, speeds_milli: Mapping[tuple[str, str], int]) -> in
     """Return the mean runtime of a task on speed 1; -1 when none ran to its end."""
     work = done = 0
     for one in job.allocations:
-        ended = one.succeeded + one.failed
-        if ended and one.started_ms and one.ended_ms >= one.started_ms:
-            speed = speeds_milli.get((one.site, one.flavor), _FULL_SPEED)
-            work += (one.ended_ms - one.started_ms) * min(one.slots, ended) * speed
-            done += ended
+        work += one.wall_ms * speeds_milli.get((one.site, one.flavor), _FULL_SPEED)
+        done += one.succeeded + one.failed
     return round(work / (done * _FULL_SPEED)) if done else _UNKNOWN
 
 
