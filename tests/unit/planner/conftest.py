@@ -1,7 +1,7 @@
 """Pools and jobs as aligned text, so that a scenario is read like a table.
 
     site  NAME CLASS nodes×cpu,GiB[,cards] speed price(CNY per core-hour) [key=value …]
-    queue NAME [weight=…] [quota=cpu,GiB] [cohort=…]
+    queue NAME [weight=…] [quota=cpu,GiB] [cohort=…] [parent=…] [borrow=cpu,GiB] [lend=…] [spent=s]
     money ACCOUNT CNY
     job   NUMBER tasks×cpu,GiB[,cards] [key=value …]
     live  JOB site/node slots×cpu,GiB end_s [queue=…]
@@ -127,12 +127,26 @@ def _job(number, tasks, options):
         priority=int(options.get("priority", 0)),
         submitted_ms=NOW_MS - 100_000 + _span(options, "submitted"),
         not_before_ms=_time(options, "not_before"),
+        deadline_ms=_time(options, "deadline"),
         blocked=int(options.get("blocked", 0)),
         concurrency=int(options.get("concurrency", 0)),
-        tasks=count,
+        tasks=int(options.get("of", count)),
         estimate_ms=_span(options, "estimate"),
         learned_ms=_span(options, "learned"),
         timeout_ms=_span(options, "timeout"),
+    )
+
+
+def _queue(name, options):
+    limits = {
+        key: amounts(options[key])[1] for key in ("quota", "borrow", "lend") if key in options
+    }
+    return Queue(
+        name,
+        int(options.get("weight", 1_000)),
+        cohort=options.get("cohort", ""),
+        parent=options.get("parent", ""),
+        **limits,
     )
 
 
@@ -154,7 +168,7 @@ def _live(job, place, held, end, options):
 
 def read_pool(text):
     """Return the snapshot that the text describes."""
-    sites, queues, jobs, shares = [], [], [], []
+    sites, queues, jobs, shares, spent_ms = [], [], [], [], {}
     accounts = {"default": 10**15}
     for line in filter(str.strip, text.splitlines()):
         words = line.split()
@@ -163,9 +177,8 @@ def read_pool(text):
         if kind == "site":
             sites.append(_site(*plain, options))
         elif kind == "queue":
-            quota = amounts(options["quota"])[1] if "quota" in options else None
-            weight = int(options.get("weight", 1_000))
-            queues.append(Queue(plain[0], weight, quota, options.get("cohort", "")))
+            queues.append(_queue(plain[0], options))
+            spent_ms[plain[0]] = _span(options, "spent")
         elif kind == "money":
             accounts[plain[0]] = int(float(plain[1]) * 1_000_000)
         elif kind == "job":
@@ -182,6 +195,7 @@ def read_pool(text):
         accounts=accounts,
         jobs=jobs,
         shares=shares,
+        spent_ms=spent_ms,
     )
 
 
