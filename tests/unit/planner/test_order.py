@@ -181,8 +181,8 @@ def test_a_quota_above_stops_those_below(pool, why):
         NODE
         + """
         queue physics quota=3,99
-        queue pulsars parent=physics quota=2,99 lend=0,0
-        queue lattice parent=physics quota=1,99 borrow=0,0
+        queue pulsars parent=physics quota=2,50 lend=0,50 borrow=0,50
+        queue lattice parent=physics quota=1,49 borrow=0,50
         job 1 9×1,1 queue=lattice
         job 2 9×1,1 queue=pulsars
         job 3 9×1,1 queue=physics
