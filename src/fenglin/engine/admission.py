@@ -9,12 +9,12 @@ from fenglin.errors import InputError
 from fenglin.model.job import JobSpec
 from fenglin.planner import explain, plan
 from fenglin.snapshot.builder import JobRow
+from fenglin.snapshot.snapshot import Shape
 
 if TYPE_CHECKING:
     from fenglin.engine.pool import Pool
     from fenglin.model.plan import Option, Receipt
     from fenglin.planner.policy import Policy
-    from fenglin.snapshot.snapshot import Shape
 
 MOST_NAMED = 6
 
@@ -43,12 +43,12 @@ class Admission:
                 hint=f"one of {', '.join(sorted(self._accounts))}",
             )
         for site in spec.sites:
-            if site not in self._pool.sites:
-                raise InputError(
-                    f"site {site!r} does not exist",
-                    where="sites",
-                    hint=f"one of {', '.join(sorted(self._pool.sites))}",
-                )
+            self._check_site(site, "sites")
+        if spec.near:
+            self._check_site(spec.near, "near")
+        for at, need in enumerate(spec.data):
+            for site in need.sites:
+                self._check_site(site, f"data[{at}].sites")
         shape = self._pool.shape(spec)
         problem = self._fits.get(shape)
         if problem is None:
@@ -58,8 +58,15 @@ class Admission:
         if problem:
             raise InputError(
                 "no site of the pool can ever hold one task of this job",
-                where="resources",
                 hint=problem,
+            )
+
+    def _check_site(self, site: str, where: str) -> None:
+        if site not in self._pool.sites:
+            raise InputError(
+                f"site {site!r} does not exist",
+                where=where,
+                hint=f"one of {', '.join(sorted(self._pool.sites))}",
             )
 
     def receipt(self, spec: JobSpec, now_ms: int, *, alone: bool = False) -> Receipt:
@@ -92,17 +99,9 @@ class Admission:
 
     def _why_never(self, spec: JobSpec) -> str:
         """Return why each flavor refuses for good; empty when any does not."""
-        # One task of no queue and no wish but its shape.
-        bare = JobSpec(
-            name="shape",
-            account=spec.account,
-            resources=spec.resources,
-            nodes=spec.nodes,
-            accelerator=spec.accelerator,
-            licences=spec.licences,
-            compute_class=spec.compute_class,
-            sites=spec.sites,
-        )
+        # One task of no queue and no wish but its shape, whose fields are a job's.
+        wishes = {name: getattr(spec, name) for name in Shape.__struct_fields__}
+        bare = JobSpec(name="shape", account=spec.account, **wishes)
         options = self.receipt(bare, 0, alone=True).options
         if any(option.reason is None or option.reason.transient for option in options):
             return ""

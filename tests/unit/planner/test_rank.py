@@ -207,8 +207,8 @@ job 1 1,1
 
 def test_neutrality_of_an_idle_pool_says_nothing(pool):
     snapshot = pool("site a general 1×4,4 1 0\nsite b general 1×9,9 1 0\njob 1 1,1")
-    values = [t["neutrality"][0] for t in terms_by_site(snapshot, "neutrality").values()]
-    assert values == [0.0, 0.0]
+    found = [t["neutrality"] for t in terms_by_site(snapshot, "neutrality").values()]
+    assert found == [(0.0, "nothing is in use")] * 2
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -14,6 +14,8 @@ def _raw(option: Figures) -> float:
 def _show(_: float, option: Figures) -> str:
     provider = option.view.site.provider
     load, part = option.scene.load_and_part(provider)
+    if not part:
+        return "nothing is in use"
     return f"{provider} carries {load:.0%} of the load with {part:.0%} of the pool"
 
 
