@@ -49,6 +49,8 @@ def test_strict(workload, put):
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_what_is_written_reads_back(workload, tmp_path, form):
+    if form == "parquet":
+        pytest.importorskip("polars", reason="Parquet needs the extra `simulate`")
     out = tmp_path / f"jobs.{form}"
     words = ("synthetic:mixed", "--jobs", 300, "--seed", 3, "--out", out, "-o", "json")
     code, told, _ = workload(*words)
@@ -99,6 +101,7 @@ def test_a_load_is_for_generators(workload, put):
 
 
 def test_what_columns_cannot_tell_is_refused_and_nothing_is_written(workload, put, tmp_path):
+    pytest.importorskip("polars", reason="Parquet needs the extra `simulate`")
     line = (
         '{"schema":"fenglin-workload/1","id":"1","submitted_ms":0,"runtime_ms":1,'
         '"shape":{"resources":{"cpu_milli":1},"licences":[["x",1]]}}\n'

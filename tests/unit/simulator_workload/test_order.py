@@ -40,6 +40,14 @@ def test_numbers_and_deadlines_follow_the_new_zero():
     ]
 
 
+def test_a_trace_that_counts_from_1970_gets_a_zero_of_its_own():
+    unix_ms = 1_356_996_147_000
+    moments = [unix_ms + 7_000, unix_ms]
+    workload = as_workload(drafts(moments), Findings("made up"), rebase=False)
+    found = [(job.submitted_ms, job.deadline_ms) for job in workload.jobs()]
+    assert found == [(0, 5), (7_000, 7_005)]
+
+
 def test_only_the_late_span_is_held_back():
     """Of 1000 jobs, 10 ms apart and at most 50 ms late, no more than a handful are read ahead."""
     moments = [i * 10 + (50 if i % 7 == 0 else 0) for i in range(1_000)]

@@ -14,6 +14,8 @@ from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob, Workload
 
 LARGEST_MS = LARGEST * 1_000
+# A trace that begins twenty years after its zero counts from 1970, whatever its format says.
+_WORLD_MS = 20 * 365 * 86_400_000
 
 Drafts: TypeAlias = Callable[[Findings], Iterator[WorkJob]]
 
@@ -62,7 +64,8 @@ class _Stream:
                 where=self._findings.source,
                 hint="; ".join(self._findings.sentences()[:3]),
             )
-        self._zero_ms = earliest if self._rebase else 0
+        world = self._rebase or earliest > _WORLD_MS
+        self._zero_ms = earliest if world else 0
         self._read = True
 
     def jobs(self) -> Iterator[WorkJob]:
