@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fenglin.model.job import Topology
+from fenglin.model.site import Flavor, Link, Node, Site
+from fenglin.model.states import ComputeClass
 from fenglin.planner import explain, plan
 from fenglin.planner.feasible import out_of_service, possible, refuse
 from fenglin.planner.policy import BALANCED
 from fenglin.planner.view import flavor_views
+from fenglin.quantities.resources import Resources
+from fenglin.snapshot.builder import JobRow, build
+from fenglin.snapshot.snapshot import Shape
 
 # The last site's links are to `card`: 7.5 ms away.
 POOL = """
@@ -81,6 +89,71 @@ def test_wishes_leave_the_sites_that_grant_them(pool, job, sites):
     assert sorted(view.site.name for view in flavors if allowed[view.row]) == sites
     shape = snapshot.shapes[0]
     assert [refuse(shape, view) is None for view in flavors] == allowed.tolist()
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+LABELS = st.lists(st.tuples(st.sampled_from(["k", "l"]), NAMES), unique=True, max_size=2).map(
+    lambda pairs: tuple(sorted(pairs))
+)
+
+
+def _site(name, region, labels, links, blocks):
+    flavor = Flavor("f", ComputeClass.GENERAL, Resources(4_000, 2**33), labels=labels[1:])
+    return Site(
+        name, "p", "mock", flavors=(flavor,), region=region, labels=labels[:1],
+        nodes=tuple(Node(f"n{at}", "f", block=block) for at, block in enumerate(blocks)),
+        links=tuple(Link(there, trip_us) for there, trip_us in links.items()),
+    )  # fmt: skip
+
+
+POOLS = st.tuples(
+    *(
+        st.builds(
+            _site,
+            st.just(name),
+            st.sampled_from(["", "eu", "cn"]),
+            LABELS,
+            st.dictionaries(NAMES, st.integers(0, 30_000), max_size=2),
+            st.lists(st.sampled_from(["", "x", "y"]), max_size=4),
+        )
+        for name in "abc"
+    )
+)
+SHAPES = st.lists(
+    st.builds(
+        Shape,
+        st.builds(Resources, st.sampled_from([1_000, 8_000]), st.just(2**30)),
+        nodes=st.integers(1, 3),
+        regions=st.lists(st.sampled_from(["cn", "eu"]), max_size=2).map(tuple),
+        require=LABELS,
+        topology=st.sampled_from(list(Topology)),
+        near=st.sampled_from(["", "a", "zz"]),
+        latency_ms=st.sampled_from([0, 1, 20]),
+    ),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+
+
+@given(POOLS, SHAPES)
+def test_matrix_and_refusals_are_one(sites, shapes):
+    """What is reckoned for all at once, with wishes shared, is what each refusal says."""
+    jobs = [JobRow(number, shape, 1) for number, shape in enumerate(shapes, 1)]
+    snapshot = build(index=1, now_ms=1, sites=sites, accounts={}, jobs=jobs)
+    flavors = flavor_views(snapshot)
+    allowed = possible(snapshot, flavors)
+    for row, shape in enumerate(snapshot.shapes):
+        refusals = [refuse(shape, view) for view in flavors]
+        assert [refusal is None for refusal in refusals] == allowed[row].tolist()
+        assert all(refusal.evidence for refusal in refusals if refusal)
+        for view, refusal in zip(flavors, refusals, strict=True):
+            if refusal is None:
+                assert not shape.regions or view.site.region in shape.regions
+                assert set(shape.require) <= {*view.site.labels, *view.flavor.labels}
+                blocks = [node.block or node.name for node in view.site.nodes]
+                if shape.topology is Topology.BLOCK:
+                    assert max(map(blocks.count, blocks)) >= shape.nodes
 
 
 def test_block_with_a_node_down_is_out_of_service_not_too_small(pool):
