@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from fenglin.catalog.prices import estimate_micro
 from fenglin.model.site import Flavor
 from fenglin.planner.policy import Policy
 from fenglin.snapshot.snapshot import Shape, Snapshot
+
+# Later than any date in ms; sums and differences of two of them stay inside 64 bits.
+FOREVER = 2**60
 
 
 class Runtime(NamedTuple):
@@ -15,13 +20,15 @@ class Runtime(NamedTuple):
 
     Attributes:
         reference_ms: Expected runtime on a flavor of speed 1.
-        known: Whether that is learned or estimated rather than the policy's assumption.
+        known: Whether that is learned, predicted or estimated rather than the policy's assumption.
         timeout_ms: Hard limit; 0 for none.
+        limit_ms: What it is trusted not to exceed on speed 1, where there is no hard limit.
     """
 
     reference_ms: int
     known: bool
     timeout_ms: int
+    limit_ms: int = 0
 
     def on(self, flavor: Flavor) -> int:
         """Return the expected runtime there: reference / speed, at least 1 ms."""
@@ -30,18 +37,53 @@ class Runtime(NamedTuple):
             expected = min(expected, self.timeout_ms)
         return max(1, expected)
 
+    def limit_on(self, flavor: Flavor) -> int:
+        """Return after what time a task there has surely ended; FOREVER for nobody knows.
+
+        The hard limit where there is one. Else what is expected, but no less than its user
+        asked for: that work ends early costs little, that it overstays delays who waits for its
+        place. A mere assumption is no limit.
+        """
+        if self.timeout_ms:
+            return self.timeout_ms
+        if not self.known:
+            return FOREVER
+        return max(
+            1, -(-max(self.reference_ms, self.limit_ms) * 1_000 // max(1, flavor.speed_milli))
+        )
+
 
 def runtime_of(snapshot: Snapshot, row: int, policy: Policy) -> Runtime:
-    """Return what is known: ended tasks before the user's estimate before the assumption."""
-    learned, estimate, timeout = (
+    """Return what is known of a job's tasks.
+
+    Its own ended tasks come first, then what its user's recent jobs predict, then the user's
+    estimate, then the policy's assumption. The prediction comes before the estimate because
+    users ask for several times what they need (D. Tsafrir, Y. Etsion, D. Feitelson,
+    "Backfilling using system-generated predictions", IEEE TPDS 2007): it orders and ends work
+    better. Where somebody else must be able to rely on an end, the estimate counts: `limit_on`.
+    """
+    learned, predicted, estimate, timeout = (
         int(column[row])
         for column in (
             snapshot.job_learned_ms,
+            snapshot.job_predicted_ms,
             snapshot.job_estimate_ms,
             snapshot.job_timeout_ms,
         )
     )
-    return Runtime(learned or estimate or policy.unknown_ms, bool(learned or estimate), timeout)
+    known = learned or predicted or estimate
+    return Runtime(known or policy.unknown_ms, bool(known), timeout, max(known, estimate))
+
+
+def limits_of(snapshot: Snapshot) -> tuple[list[int], list[int]]:
+    """Return per job what it is trusted not to exceed on speed 1 (0: nobody knows), and timeout."""
+    predicted = np.where(
+        snapshot.job_predicted_ms > 0, snapshot.job_predicted_ms, snapshot.job_estimate_ms
+    )
+    known = np.where(snapshot.job_learned_ms > 0, snapshot.job_learned_ms, predicted)
+    limits: list[int] = np.maximum(known, snapshot.job_estimate_ms).tolist()
+    timeouts: list[int] = snapshot.job_timeout_ms.tolist()
+    return limits, timeouts
 
 
 def hold_per_task_micro(flavor: Flavor, shape: Shape, runtime: Runtime, policy: Policy) -> int:

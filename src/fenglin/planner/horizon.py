@@ -1,0 +1,239 @@
+"""The availability profile: what will be free on each node when, by promised ends and bookings.
+
+All nodes of a flavor are worked on at once. A change of what is free is an event (node, time,
+amounts): what runs gives back when it ends, a booking takes when it begins and gives back when it
+ends. Sorted by node and time, the running sums are each node's free amounts from event to event;
+where all of them suffice is a run, and a task may begin in it as long as it also ends in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fenglin.model.job import Topology
+from fenglin.planner.runtime import FOREVER
+from fenglin.planner.view import FlavorView
+from fenglin.snapshot.cards import rooms
+from fenglin.snapshot.snapshot import I64, Bool, Shape, Snapshot
+
+Vector = tuple[int, ...]
+
+
+class Window(NamedTuple):
+    """When a task may first begin on a flavor.
+
+    Attributes:
+        start_ms: Unix time.
+        nodes: [n] which of the flavor's nodes have room from then on for long enough.
+    """
+
+    start_ms: int
+    nodes: Bool
+
+
+class _Table(NamedTuple):
+    """One flavor's events in order of node and time.
+
+    Attributes:
+        node: [E] position in the flavor; each node's first event is what is free now.
+        time: [E] Unix time.
+        level: [E, D] free from this event until the node's next.
+        heads: [n] each node's first event.
+        same: [E - 1] whether an event and the next belong to one node.
+    """
+
+    node: I64
+    time: I64
+    level: I64
+    heads: I64
+    same: Bool
+
+
+class Horizon:
+    """Free amounts of all nodes over time."""
+
+    def __init__(self, snapshot: Snapshot, free: I64 | None = None) -> None:
+        """Take what is free now ([N, D], the snapshot's unless given) and what runs.
+
+        A promise that is overdue by x is trusted to be kept within another x, as in
+        `tail.wait_for`; what has not been given back is not free now, whatever was promised.
+        """
+        self._snapshot = snapshot
+        self._base: I64 = np.array(snapshot.node_free if free is None else free, np.int64)
+        wait = np.maximum(1, np.abs(snapshot.share_end_ms - snapshot.now_ms))
+        self._node: I64 = snapshot.share_node.astype(np.int64)
+        self._time: I64 = snapshot.now_ms + wait
+        self._delta: I64 = snapshot.share_need * snapshot.share_slots[:, None]
+        self._new: list[tuple[int, int, Vector]] = []
+        self._tables: dict[int, _Table] = {}
+
+    def occupy(self, nodes: Sequence[tuple[int, int]], need: Vector, end_ms: int) -> None:
+        """Take (node row, slots) now, to be given back at `end_ms`."""
+        for node, slots in nodes:
+            amounts = tuple(amount * slots for amount in need)
+            self._base[node] -= amounts
+            self._new.append((node, max(end_ms, self._snapshot.now_ms + 1), amounts))
+        self._tables.clear()
+
+    def occupy_all(self, node: I64, amounts: I64, end_ms: I64) -> None:
+        """Take amounts [E, D] on nodes [E] now, to be given back at `end_ms` [E]."""
+        np.subtract.at(self._base, node, amounts)
+        self._extend(node, np.maximum(end_ms, self._snapshot.now_ms + 1), amounts)
+
+    def book(self, nodes: Sequence[int], need: Vector, begin_ms: int, end_ms: int) -> None:
+        """Take the need on each of the nodes from `begin_ms` to `end_ms`."""
+        for node in nodes:
+            self._new.append((node, begin_ms, tuple(-amount for amount in need)))
+            if end_ms < FOREVER:
+                self._new.append((node, end_ms, need))
+        self._tables.clear()
+
+    def keep(self, job_number: int, until_ms: int) -> None:
+        """Let what the job holds now be given back no earlier than `until_ms`."""
+        first = int(np.searchsorted(self._snapshot.share_job, job_number, side="left"))
+        stop = int(np.searchsorted(self._snapshot.share_job, job_number, side="right"))
+        if first < stop:
+            self._time[first:stop] = np.maximum(self._time[first:stop], until_ms)
+            self._tables.clear()
+
+    def earliest(
+        self, shape: Shape, view: FlavorView, span_ms: int, *, later: bool = False
+    ) -> Window | None:
+        """Return when one task (gang) of that length may first begin on the flavor.
+
+        Args:
+            shape: Its shape; that the flavor can hold it is taken for granted.
+            view: The flavor.
+            span_ms: How long it takes; FOREVER for a task that nobody may rely on to end.
+            later: Whether it is known not to fit now. Sums of cards may say otherwise: what is
+                free of them may lie in parts that no task can use.
+
+        Returns:
+            None when the known ends never leave room.
+        """
+        table = self._table(view)
+        fits: Bool = np.array(self._snapshot.node_up[view.first : view.stop][table.node])
+        for dimension, need in enumerate(shape.resources.values()):
+            if need:
+                fits &= table.level[:, dimension] >= need
+        milli = shape.resources.accelerator_milli
+        if later and shape.nodes == 1:
+            fits[table.heads] = False
+        elif later and milli:
+            cards = self._snapshot.node_cards[view.first : view.stop]
+            fits[table.heads] &= rooms(cards, milli) > 0
+        node, first, last = _runs(table, fits, span_ms)
+        if not len(node):
+            return None
+        if shape.nodes == 1:
+            start_ms = int(first.min())
+        else:
+            group = np.zeros(len(node), np.int64)
+            if shape.topology is Topology.BLOCK:
+                group = self._snapshot.node_block[view.first : view.stop][node].astype(np.int64)
+            found = _first_with(shape.nodes, group, first, last)
+            if found is None:
+                return None
+            start_ms, inside = found
+            node, first, last = node[inside], first[inside], last[inside]
+        ready = np.zeros(view.stop - view.first, np.bool_)
+        ready[node[(first <= start_ms) & (start_ms <= last)]] = True
+        return Window(start_ms, ready)
+
+    def levels(self, nodes: I64, begins: I64) -> I64:
+        """Return [M, W + 1, D]: what is free right after now and right after each of the dates.
+
+        Args:
+            nodes: [M] node rows, rising.
+            begins: [M, W] dates, rising in each row.
+        """
+        self._gather()
+        place = np.minimum(np.searchsorted(nodes, self._node), len(nodes) - 1)
+        mine = nodes[place] == self._node
+        place, time, delta = place[mine], self._time[mine], self._delta[mine]
+        answer = np.repeat(self._base[nodes][:, None, :], begins.shape[1] + 1, axis=1)
+        for at in range(begins.shape[1]):
+            past = time <= begins[place, at]
+            np.add.at(answer[:, at + 1], place[past], delta[past])
+        return answer
+
+    def events(self, view: FlavorView) -> int:
+        """Return how many events one look at the flavor goes through."""
+        return len(self._table(view).node)
+
+    def _table(self, view: FlavorView) -> _Table:
+        table = self._tables.get(view.row)
+        if table is not None:
+            return table
+        self._gather()
+        mine = (self._node >= view.first) & (self._node < view.stop)
+        count = view.stop - view.first
+        delta = np.concatenate((self._base[view.first : view.stop], self._delta[mine]))
+        node = np.concatenate((np.arange(count), self._node[mine] - view.first))
+        time = np.concatenate((np.full(count, self._snapshot.now_ms), self._time[mine]))
+        # What is given back at a moment may be taken at the same moment.
+        takes = np.asarray((delta < 0).any(axis=1), np.bool_)
+        takes[:count] = False
+        order = np.lexsort((takes, time, node))
+        node, time = node[order], time[order]
+        sums = np.cumsum(delta[order], axis=0)
+        heads = np.flatnonzero(np.concatenate(([True], node[1:] != node[:-1])))[:count]
+        before = sums[heads] - delta[order][heads]
+        level = sums - before[node]
+        table = _Table(node, time, level, heads, node[1:] == node[:-1])
+        self._tables[view.row] = table
+        return table
+
+    def _gather(self) -> None:
+        """Take single events into the columns."""
+        if not self._new:
+            return
+        node, time, delta = zip(*self._new, strict=True)
+        self._new = []
+        self._extend(np.array(node, np.int64), np.array(time, np.int64), np.array(delta, np.int64))
+
+    def _extend(self, node: I64, time: I64, delta: I64) -> None:
+        self._node = np.concatenate((self._node, node))
+        self._time = np.concatenate((self._time, time))
+        self._delta = np.concatenate((self._delta, delta))
+        self._tables.clear()
+
+
+def _runs(table: _Table, fits: Bool, span_ms: int) -> tuple[I64, I64, I64]:
+    """Return the runs in which a task has room for long enough: node, first and last start."""
+    joined = fits[1:] & fits[:-1] & table.same
+    begins = fits.copy()
+    begins[1:] &= ~joined
+    ends = fits.copy()
+    ends[:-1] &= ~joined
+    until = np.full(len(fits), FOREVER, np.int64)
+    until[:-1] = np.where(table.same, table.time[1:], FOREVER)
+    first, stop = table.time[begins], until[ends]
+    last = np.where(stop < FOREVER, stop - span_ms, FOREVER)
+    enough = last >= first
+    return table.node[begins][enough], first[enough], last[enough]
+
+
+def _first_with(nodes: int, group: I64, first: I64, last: I64) -> tuple[int, Bool] | None:
+    """Return the earliest time at which `nodes` runs of one group are open, and its runs.
+
+    A sweep over openings and closings by group and time; closings come first, so that the count
+    of open runs is never too high.
+    """
+    closing = last < FOREVER
+    groups = np.concatenate((group, group[closing]))
+    times = np.concatenate((first, last[closing] + 1))
+    steps = np.concatenate((np.ones(len(first), np.int64), -np.ones(int(closing.sum()), np.int64)))
+    order = np.lexsort((steps, times, groups))
+    groups, times = groups[order], times[order]
+    sums = np.cumsum(steps[order])
+    heads = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1])))
+    before = np.repeat(sums[heads] - steps[order][heads], np.diff(np.append(heads, len(groups))))
+    enough = np.flatnonzero(sums - before >= nodes)
+    if not len(enough):
+        return None
+    best = enough[np.lexsort((groups[enough], times[enough]))[0]]
+    return int(times[best]), np.asarray(group == groups[best], np.bool_)

@@ -1,0 +1,432 @@
+"""Reservations: who waits at the head holds future capacity that nobody behind may delay.
+
+Asked when a job finds no room in its turn. Over all flavors the option that can begin first is
+booked in the profile (`horizon.py`), on named nodes; what is free there until then is lent to
+tasks that end in time (`lent.py`). Made anew in each cycle, from the snapshot alone: as long as
+promises are kept, the same nodes are still there at the same time, because nothing was started
+that would not leave them.
+
+- `easy`: the first blocked job of each flavor. A job may reserve only on a flavor on which
+  nobody ahead of it has; with one flavor that is the EASY of D. Lifka, "The ANL/IBM SP Scheduling
+  System", JSSPP 1995, and each of several sites has a head of its own.
+- `conservative`: every blocked job, up to the policy's number. After D. Feitelson and A. Weil,
+  "Utilization and predictability in scheduling the IBM SP2 with backfilling", IPPS 1998.
+
+One task (gang) of a job is booked, and none for a job that holds slots already: those come back
+to it, being ahead, one after the other. In the profile they are therefore given back only when
+all its tasks are done, so that a date behind an array is an honest one.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fenglin.model.allocation import Share
+from fenglin.model.job import Topology
+from fenglin.model.plan import Reservation
+from fenglin.model.reason import Reason
+from fenglin.planner.gang import gangs_by_block, gangs_in
+from fenglin.planner.horizon import Horizon, Window
+from fenglin.planner.lent import Lent
+from fenglin.planner.pack import MOST_PER_NODE
+from fenglin.planner.policy import Backfill
+from fenglin.planner.rank import best_first, score
+from fenglin.planner.runtime import FOREVER, hold_per_task_micro
+from fenglin.planner.tail import finish_in
+from fenglin.planner.view import FlavorView
+from fenglin.quantities.resources import Resources
+from fenglin.snapshot.cards import assign, rooms
+from fenglin.snapshot.snapshot import I64, Bool, Shape
+
+if TYPE_CHECKING:
+    from fenglin.planner.draft import Draft, Grant
+
+# Events of the profile that the looks of one cycle may go through: bounds its cost whatever the
+# policy asks for. Ten thousand nodes with as many running tasks are seen two hundred times.
+MOST_EVENTS = 4_000_000
+
+
+class Lot(NamedTuple):
+    """Slots taken for a task that must not outstay.
+
+    Attributes:
+        shares: (node row, slots), by node row.
+        cards: By node row: the cards of its slots.
+        until_ms: By when its tasks must have ended; FOREVER for no limit.
+    """
+
+    shares: list[tuple[int, int]]
+    cards: dict[int, tuple[int, ...]]
+    until_ms: int
+
+
+class _Choice(NamedTuple):
+    """An option for a reservation."""
+
+    view: FlavorView
+    window: Window
+
+
+class Book:
+    """The reservations of one cycle."""
+
+    def __init__(self, draft: Draft) -> None:
+        """Begin with none; nothing is reckoned before a job is blocked."""
+        self.reservations: list[Reservation] = []
+        self._draft = draft
+        policy = draft.policy
+        self._most = 0 if policy.backfill is Backfill.NONE else policy.reservations
+        self._easy = policy.backfill is Backfill.EASY
+        # Flavors on which a job may still reserve, by nodes in service.
+        self._open: I64 = np.array([view.up_nodes for view in draft.flavors], np.int64)
+        self._undated: set[int] = set()
+        self._effort = MOST_EVENTS
+        self._horizon: Horizon | None = None
+        # How many pieces, and tasks of the fast lane, the profile knows already.
+        self._seen = self._in_lane = 0
+        self._lane_seen = 0
+        self._begins: dict[int, list[int]] = {}
+        self._rows: dict[int, I64] = {}
+        # Why the jobs that hold reservations found no room in their turn.
+        self.busy: dict[int, Reason] = {}
+        self._licences_held: dict[tuple[int, str], int] = {}
+        # Per shape, the shortest (work on speed 1, timeout) that was too long to be lent to.
+        self._too_long: dict[int, tuple[int, int]] = {}
+        self._lent = Lent(draft.pool, draft.snapshot.node_flavor)
+
+    def strict(self, shape: Shape) -> bool:
+        """Return whether a job must begin on the nodes that its reservation would name.
+
+        So it is under `conservative`, or reservations behind it would have to move: on the first
+        nodes that have room for long enough. Where nothing is booked, single tasks do so anyhow.
+        """
+        some = bool(self.reservations) or shape.nodes > 1
+        return some and self._most > 0 and not self._easy and not shape.licences
+
+    def may_reserve(self, shape_row: int) -> bool:
+        """Return whether a job of the shape could still get a reservation."""
+        if len(self.reservations) >= self._most or self._effort <= 0:
+            return False
+        nodes = self._draft.snapshot.shapes[shape_row].nodes
+        open_to = self._draft.possible[shape_row] & (self._open >= nodes)
+        return shape_row not in self._undated and bool(open_to.any())
+
+    def reserve(self, grant: Grant, busy: Reason) -> None:
+        """Book the earliest option for one task (gang) of a blocked job that may have one.
+
+        Args:
+            grant: Of the job.
+            busy: Why it found no room.
+        """
+        draft = self._draft
+        horizon = self._up_to_date()
+        choices = self._choices(horizon, grant)
+        if not choices:
+            return
+        self.busy[grant.row] = busy
+        view, window = self._first(grant, choices)
+        shape = draft.snapshot.shapes[grant.shape_row]
+        rows = view.first + np.flatnonzero(window.nodes)[: shape.nodes]
+        end_ms = window.start_ms + grant.runtime.on(view.flavor)
+        need = shape.resources.values()
+        horizon.book(rows.tolist(), need, window.start_ms, end_ms)
+        self._hold(grant, view, rows, window.start_ms)
+        names = draft.snapshot.node_names
+        self.reservations.append(
+            Reservation(
+                job=int(draft.snapshot.job_number[grant.row]),
+                site=view.site.name,
+                flavor=view.flavor.name,
+                shares=tuple(Share(names[row], 1) for row in rows.tolist()),
+                start_ms=window.start_ms,
+                finish_ms=end_ms,
+            )
+        )
+        if self._easy:
+            self._open[view.row] = 0
+
+    def shut(self, row: int) -> bool:
+        """Return whether the job is known to get nothing; quick, for long queues."""
+        shape_row = self._draft.job_shape[row]
+        least = self._too_long.get(shape_row)
+        if least is None or (not self._draft.job_active[row] and self.may_reserve(shape_row)):
+            return False
+        work, timeout = self._draft.limits[0][row], self._draft.limits[1][row]
+        return timeout >= least[1] if timeout else not work or work >= least[0]
+
+    def note_full(self, grant: Grant) -> None:
+        """Shut out what needs as much for as long as this job, since nothing is left for it."""
+        shape_row = grant.shape_row
+        if not self.keeps_room(shape_row):
+            self._too_long[shape_row] = (0, 0)
+            if not self.may_reserve(shape_row):
+                self._draft.closed_shapes.add(shape_row)
+            return
+        work, timeout = self._too_long.get(shape_row, (FOREVER, FOREVER))
+        mine = grant.runtime
+        if mine.timeout_ms:
+            timeout = min(timeout, mine.timeout_ms)
+        elif mine.known:
+            work = min(work, mine.limit_ms)
+        self._too_long[shape_row] = (work, timeout)
+
+    def keeps_room(self, shape_row: int) -> bool:
+        """Return whether a task of the shape would fit now, were nothing kept for others."""
+        if not self.reservations:
+            return False
+        draft = self._draft
+        shape = draft.snapshot.shapes[shape_row]
+        held = self._licences_held
+        for flavor_row in np.flatnonzero(draft.possible[shape_row]).tolist():
+            view = draft.flavors[flavor_row]
+            if any((view.site_row, name) in held for name, _ in shape.licences):
+                return True
+            if self.slots(shape, view, draft.snapshot.now_ms + 1):
+                return True
+        return False
+
+    def slots(
+        self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool = False
+    ) -> int:
+        """Return how many tasks that end by then booked nodes can be lent to.
+
+        Args:
+            shape: Their shape.
+            view: The flavor.
+            end_ms: Unix time.
+            everywhere: Count what nobody booked too.
+        """
+        if shape.licences:
+            return 0
+        nodes, counts = self._counts(shape, view, end_ms, everywhere=everywhere)
+        if shape.nodes == 1:
+            return int(counts.sum())
+        if shape.topology is not Topology.BLOCK:
+            return gangs_in(counts, shape.nodes)
+        if not len(nodes):
+            return 0
+        blocks = self._draft.snapshot.node_block[nodes].astype(np.int64)
+        return int(gangs_by_block(counts, blocks - blocks.min(), shape.nodes).sum())
+
+    def take(
+        self,
+        shape: Shape,
+        view: FlavorView,
+        count: int,
+        end_ms: int,
+        *,
+        deep: bool,
+        everywhere: bool,
+    ) -> Lot:
+        """Take up to `count` tasks' slots (one gang) until `end_ms` or, if deep, for longer.
+
+        Args:
+            shape: Their shape.
+            view: The flavor.
+            count: Most tasks.
+            end_ms: By when one task has surely ended.
+            deep: Whether slots could do further tasks: then as long as no booking is disturbed,
+                at most for the policy's horizon.
+            everywhere: Take what nobody booked too.
+        """
+        nodes, counts = self._counts(shape, view, end_ms, everywhere=everywhere)
+        shares: list[tuple[int, int]] = []
+        if shape.nodes > 1:
+            shares = [(row, 1) for row in self._gang(shape, nodes[counts > 0])]
+        else:
+            for row, fits in zip(nodes.tolist(), counts.tolist(), strict=True):
+                slots = min(count, fits)
+                if slots > 0:
+                    shares.append((row, slots))
+                    count -= slots
+        return self._taken(shape, view, shares, end_ms, deep=deep)
+
+    def _taken(
+        self,
+        shape: Shape,
+        view: FlavorView,
+        shares: list[tuple[int, int]],
+        end_ms: int,
+        *,
+        deep: bool,
+    ) -> Lot:
+        """Take the chosen slots, from what is lent where a node is booked."""
+        need = shape.resources
+        lent = [(row, slots) for row, slots in shares if row in self._begins]
+        until_ms = end_ms
+        if deep:
+            now_ms = self._draft.snapshot.now_ms
+            until_ms = max(end_ms, now_ms + self._draft.policy.horizon_ms)
+            for row, slots in lent:
+                free_ms = self._lent.free_until(row, need.times(slots).values())
+                until_ms = min(until_ms, free_ms)
+        cards: dict[int, tuple[int, ...]] = {}
+        for row, slots in shares:
+            if row in self._begins:
+                cards[row] = self._lent.take(row, need, slots, until_ms)
+                continue
+            if need.accelerator_milli:
+                free: list[int] = self._draft.pool.cards[row].tolist()
+                cards[row] = assign(free, need.accelerator_milli, slots)
+            numbers = [cards.get(row, ())]
+            self._draft.pool.take_exactly(shape, view.row, [(row, slots)], numbers)
+        return Lot(shares, cards, until_ms if lent else FOREVER)
+
+    def kept(self, row: int) -> tuple[I64, I64, I64] | None:
+        """Return what is free now and kept from others on the nodes booked for a job.
+
+        Returns:
+            Node rows [M], amounts [M, D], cards [M, C]; None for a job without a reservation.
+        """
+        rows = self._rows.get(row)
+        return None if rows is None else (rows, *self._lent.kept(rows))
+
+    def lend_no_more(self, row: int) -> None:
+        """Keep the job's nodes from everybody from now on: it may start earlier than booked."""
+        rows = self._rows.get(row)
+        if rows is not None:
+            self._lent.freeze(rows)
+
+    def _choices(self, horizon: Horizon, grant: Grant) -> list[_Choice]:
+        """Return the flavors on which the job could begin at a known date."""
+        draft = self._draft
+        shape = draft.snapshot.shapes[grant.shape_row]
+        money = draft.account_left[draft.job_account[grant.row]]
+        choices: list[_Choice] = []
+        poor = 0
+        open_to = draft.possible[grant.shape_row] & (self._open >= shape.nodes)
+        for flavor_row in np.flatnonzero(open_to).tolist():
+            view = draft.flavors[flavor_row]
+            if hold_per_task_micro(view.flavor, shape, grant.runtime, draft.policy) > money:
+                poor += 1
+                continue
+            if shape.licences and not self._licensed(shape, view.site_row):
+                continue
+            self._effort -= horizon.events(view)
+            limit_ms = grant.runtime.limit_on(view.flavor)
+            window = horizon.earliest(shape, view, limit_ms, later=True)
+            if window is not None and window.start_ms > draft.snapshot.now_ms:
+                choices.append(_Choice(view, window))
+        if poor and poor == int(open_to.sum()):
+            account = draft.job_account[grant.row]
+            draft.closed_accounts.add((account, grant.shape_row, grant.runtime))
+        elif not choices:
+            self._undated.add(grant.shape_row)
+        return choices
+
+    def _first(self, grant: Grant, choices: list[_Choice]) -> _Choice:
+        """Return the choice that begins first; among equals the best by score."""
+        soonest = min(choice.window.start_ms for choice in choices)
+        equals = {c.view.row: c for c in choices if c.window.start_ms == soonest}
+        if len(equals) == 1:
+            return next(iter(equals.values()))
+        draft = self._draft
+        tasks = draft.pending(grant.row)
+        figures = [
+            draft.figures(choice.view, grant.shape_row, grant.runtime, tasks, 1)
+            for choice in equals.values()
+        ]
+        number = int(draft.snapshot.job_number[grant.row])
+        best = best_first(score(figures, draft.policy), number)[0]
+        return equals[best.figures.view.row]
+
+    def _licensed(self, shape: Shape, site_row: int) -> bool:
+        """Return whether the site has the licences of one task left; nobody knows their return."""
+        snapshot = self._draft.snapshot
+        left = dict(zip(snapshot.licence_names, snapshot.licence_free.tolist(), strict=True))
+        for grant, piece in self._draft.placed:
+            other = snapshot.shapes[grant.shape_row]
+            tasks = sum(slots for _, slots in piece.shares) // other.nodes
+            for name, count in other.licences:
+                left[piece.option.figures.view.site_row, name] -= count * tasks
+        return all(
+            left.get((site_row, name), 0) - self._licences_held.get((site_row, name), 0) >= count
+            for name, count in shape.licences
+        )
+
+    def _up_to_date(self) -> Horizon:
+        """Return the profile with all that was granted so far."""
+        draft = self._draft
+        now_ms = draft.snapshot.now_ms
+        if self._horizon is None:
+            self._horizon = Horizon(draft.snapshot)
+        for grant, piece in draft.placed[self._seen :]:
+            need = draft.snapshot.shapes[grant.shape_row].resources.values()
+            self._horizon.occupy(
+                piece.shares, need, now_ms + _span_ms(draft, grant, piece.until_ms)
+            )
+        self._seen = len(draft.placed)
+        self._horizon.occupy_all(*draft.lane.taken(self._in_lane))
+        self._in_lane = draft.lane.count
+        self._horizon.occupy_all(*draft.lane.taken(self._lane_seen))
+        self._lane_seen = draft.lane.count
+        for grant in draft.flowing:
+            if draft.pending(grant.row) > grant.slots:
+                wait_ms = finish_in(grant.held, draft.pending(grant.row))
+                self._horizon.keep(int(draft.snapshot.job_number[grant.row]), now_ms + wait_ms)
+        return self._horizon
+
+    def _hold(self, grant: Grant, view: FlavorView, rows: I64, begin_ms: int) -> None:
+        """Keep the booked nodes and licences from others, as far as others might be late."""
+        horizon, draft = self._horizon, self._draft
+        assert horizon is not None  # noqa: S101 - it was just booked in
+        for row in rows.tolist():
+            insort(self._begins.setdefault(row, []), begin_ms)
+        width = max(len(self._begins[row]) for row in rows.tolist())
+        begins = np.full((len(rows), width), FOREVER, np.int64)
+        for at, row in enumerate(rows.tolist()):
+            begins[at, : len(self._begins[row])] = self._begins[row]
+        pool = draft.pool
+        self._lent.renew(rows, begins, horizon.levels(rows, begins))
+        self._rows[grant.row] = rows
+        licences = draft.snapshot.shapes[grant.shape_row].licences
+        if licences:
+            pool.take_exactly(Shape(Resources(), licences=licences), view.row, [(int(rows[0]), 1)])
+        for name, count in licences:
+            place = (view.site_row, name)
+            self._licences_held[place] = self._licences_held.get(place, 0) + count
+
+    def _counts(
+        self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool
+    ) -> tuple[I64, I64]:
+        """Return node rows of the flavor and how many parts of a task fit on each until then."""
+        up = self._draft.snapshot.node_up
+        nodes, counts = self._lent.counts(shape, view, end_ms)
+        counts = np.where(up[nodes], counts, 0)
+        if shape.nodes == 1 and not everywhere:
+            return nodes, counts
+        rows = np.arange(view.first, view.stop)
+        fits = np.where(up[view.first : view.stop], MOST_PER_NODE, 0)
+        for dimension, need in enumerate(shape.resources.values()):
+            if need:
+                free = self._draft.pool.free_column(dimension)[view.first : view.stop]
+                np.minimum(fits, free // need, out=fits)
+        if shape.resources.accelerator_milli:
+            cards = self._draft.pool.cards[view.first : view.stop]
+            np.minimum(fits, rooms(cards, shape.resources.accelerator_milli), out=fits)
+        fits = np.maximum(fits, 0)
+        fits[nodes - view.first] = counts
+        return rows, fits
+
+    def _gang(self, shape: Shape, rows: I64) -> list[int]:
+        """Return the first nodes that make a gang, in one block if it must; none if too few."""
+        if shape.topology is Topology.BLOCK and len(rows):
+            block = self._draft.snapshot.node_block[rows]
+            number, count = np.unique(block, return_counts=True)
+            enough: Bool = count >= shape.nodes
+            rows = rows[block == number[enough][0]] if enough.any() else rows[:0]
+        return rows[: shape.nodes].tolist() if len(rows) >= shape.nodes else []
+
+
+def _span_ms(draft: Draft, grant: Grant, until_ms: int) -> int:
+    """Return for how long a granted piece holds its slots.
+
+    For one task, or as long as the job has tasks for them: it is ahead, they come back to it.
+    """
+    longest = max(piece.option.figures.task_ms for piece in grant.pieces)
+    if draft.pending(grant.row) > grant.slots:
+        longest = max(longest, finish_in(grant.held, draft.pending(grant.row)))
+    return min(longest, until_ms - draft.snapshot.now_ms)
