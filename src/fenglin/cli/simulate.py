@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fenglin.cli.session import command, group
+from fenglin.cli.simulate_compare import compare
 from fenglin.cli.simulate_openb import openb
 from fenglin.cli.simulate_pool import pool
 from fenglin.cli.simulate_swf import swf
@@ -13,3 +14,4 @@ command(app, "swf")(swf)
 command(app, "openb")(openb)
 command(app, "workload")(workload)
 command(app, "pool")(pool)
+command(app, "compare")(compare)

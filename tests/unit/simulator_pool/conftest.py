@@ -12,7 +12,6 @@ from fenglin.simulator.pool.outcome import Kept
 from fenglin.simulator.pool.world import Setting, World
 from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import Workload
-from fenglin.snapshot.snapshot import Shape
 
 GIB = 2**30
 
@@ -31,8 +30,10 @@ def site(name="here", nodes=2, cores=4, **more):
     return Site(name, f"provider-{name}", "mock", flavors=(flavor,), nodes=places, **more)
 
 
-def shape(cores=1, **more):
-    return Shape(Resources(cores * 1_000), **more)
+@pytest.fixture
+def make_site():
+    """Return the function that makes a site."""
+    return site
 
 
 @pytest.fixture

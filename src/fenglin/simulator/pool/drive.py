@@ -15,6 +15,7 @@ from fenglin.simulator.pool.poolfile import read_pool
 from fenglin.simulator.pool.summary import Summary
 from fenglin.simulator.pool.world import Setting, World
 from fenglin.simulator.readers.registry import read
+from fenglin.simulator.shake import shake
 from fenglin.simulator.synthetic.registry import generate
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Request:
         policy: Name or file of the policy; empty for the pool file's own.
         kind: Format of the trace; `auto` to recognise it.
         jobs: Most jobs; 0 for all of a trace, or the default number of a generator.
-        seed: Of a generator.
+        seed: Of a generator, or of the shaking of a trace.
+        shake_ms: How far a trace's arrivals are moved; see `simulator.shake`.
         load: Share of the capacity that a generator asks for; None for its own.
         options: Of the format or the generator, by name.
         cycle_ms: See `Setting`.
@@ -52,6 +54,7 @@ class Request:
     kind: str = "auto"
     jobs: int = 0
     seed: int = 0
+    shake_ms: int = 0
     load: float | None = None
     options: dict[str, str] = field(default_factory=dict)
     cycle_ms: int = 0
@@ -129,13 +132,14 @@ def open_workload(request: Request) -> Workload:
         return generate(kind, jobs=jobs, seed=request.seed, load=request.load, **request.options)
     if request.load is not None:
         raise InputError("a trace's load is what it is", where="--load", hint="leave it out")
-    return read(
+    trace = read(
         Path(request.workload),
         request.kind,
         strict=request.strict,
         jobs=request.jobs,
         **request.options,
     )
+    return shake(trace, request.shake_ms, request.seed)
 
 
 def _policy(request: Request, pool: PoolFile) -> Policy:
