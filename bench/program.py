@@ -19,6 +19,7 @@ from bench import (
     machine,
     offers,
     openb,
+    placements,
     reads,
     report,
     simulate,
@@ -41,6 +42,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "offers": offers.run,
     "simulate": simulate.run,
     "openb": openb.run,
+    "placements": placements.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -51,6 +53,7 @@ LETTERS = {
     "d": ("capacity",),
     "e": ("offers",),
     "f": ("simulate", "openb"),
+    "g": ("placements",),
 }
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from fenglin.catalog.network import NOTHING_MOVED
 from fenglin.fairness import quota
 from fenglin.model.reason import Reason
+from fenglin.planner.backfill.twins import Kernel
 from fenglin.planner.feasible import possible
+from fenglin.planner.lane import Lane
 from fenglin.planner.pack import Pool
 from fenglin.planner.policy import Policy
 from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score
@@ -67,8 +69,14 @@ class Grant:
 class Draft:
     """Working state of one planning cycle; nothing outside sees it."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
-        """Copy what changes while planning; the snapshot itself stays as it is."""
+    def __init__(self, snapshot: Snapshot, policy: Policy, loop: Kernel | None = None) -> None:
+        """Copy what changes while planning; the snapshot itself stays as it is.
+
+        Args:
+            snapshot: The world.
+            policy: What is wanted of it.
+            loop: The compiled loop of the fast lane; None for the plain one.
+        """
         self.snapshot = snapshot
         self.policy = policy
         self.flavors: tuple[FlavorView, ...] = flavor_views(snapshot)
@@ -82,7 +90,11 @@ class Draft:
         self.queue_used: list[list[int]] = snapshot.queue_used.tolist()
         self._quotas = quota.Quotas(snapshot.queues, self.queue_used)
         self.account_left: list[int] = snapshot.account_available_micro.tolist()
-        self.grants: dict[int, Grant] = {}
+        self.lane = Lane(self, loop)
+        # How many jobs have been served, by the long way or the fast lane.
+        self.served = 0
+        # Grants of jobs that went the long way; of the others when somebody asked for them.
+        self.long_way: dict[int, Grant] = {}
         self.turn: I64 = np.full(len(snapshot.job_number), NEVER, np.int64)
         # Why a job was passed over, where it is not simply that its shape has no room.
         self.refused: dict[int, Reason] = {}
@@ -105,7 +117,7 @@ class Draft:
 
     def wanted(self, row: int) -> int:
         """Return how many more tasks of the job may start now, by its own limits alone."""
-        grant = self.grants.get(row)
+        grant = self.long_way.get(row)
         granted = grant.slots if grant else 0
         most: int = self._columns["pending"][row] - granted
         limit: int = self._columns["concurrency"][row]
@@ -120,12 +132,16 @@ class Draft:
 
     def quota_tasks(self, row: int) -> int:
         """Return how many more tasks the quotas above the job admit, its queue's and all above."""
-        room = self._quotas.room(self.job_queue[row])
+        room = self.queue_room(row)
         return NEVER if room is None else quota.tasks_in(room, self.needs[self.job_shape[row]])
+
+    def queue_room(self, row: int) -> Vector | None:
+        """Return how much more those quotas admit; None for no limit."""
+        return self._quotas.room(self.job_queue[row])
 
     def open(self, row: int) -> Grant:
         """Return the job's grant, made on its first turn."""
-        grant = self.grants.get(row)
+        grant = self.long_way.get(row)
         if grant is None:
             shape_row = self.job_shape[row]
             runtime = runtime_of(self.snapshot, row, self.policy)
@@ -134,12 +150,28 @@ class Draft:
                 shape_row,
                 self.needs[shape_row],
                 runtime,
-                best_first(self._score(row, shape_row, runtime), self._columns["number"][row]),
+                self.ranked(row, runtime),
                 self.live(row, runtime),
             )
-            self.turn[row] = len(self.grants)
-            self.grants[row] = grant
+            self.turn[row] = self.served
+            self.served += 1
+            self.long_way[row] = grant
         return grant
+
+    @property
+    def grants(self) -> dict[int, Grant]:
+        """Return all grants by job row."""
+        self.lane.settle()
+        return self.long_way
+
+    def adopt(self, grant: Grant) -> None:
+        """Write down a grant that the fast lane has made and booked."""
+        self.long_way[grant.row] = grant
+
+    def ranked(self, row: int, runtime: Runtime) -> list[Scored]:
+        """Return the options with room for a job, best first."""
+        scored = self._score(row, self.job_shape[row], runtime)
+        return best_first(scored, self._columns["number"][row])
 
     def charge(self, grant: Grant, piece: Piece, tasks: int) -> None:
         """Book granted slots: to the job, its queue and, one task per slot, its account."""

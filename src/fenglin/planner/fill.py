@@ -114,7 +114,8 @@ def _shut_out(draft: Draft, row: int) -> bool:
 def _serve_out(draft: Draft, line: Line) -> None:
     """Grant to the line's jobs in turn all that they can take."""
     while (row := _head(draft, line)) >= 0:
-        _grant(draft, line, row, draft.pending(row))
+        if not draft.lane.serve(line):
+            _grant(draft, line, row, draft.pending(row))
 
 
 def _serve(draft: Draft, line: Line, turns: Turns) -> None:

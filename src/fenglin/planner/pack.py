@@ -176,10 +176,11 @@ class Pool:
         milli = shape.resources.accelerator_milli
         if dimension != _CARDS or not milli or not self.cards.shape[1]:
             return self.free_column(dimension)
-        if milli < FULL_MILLI:
-            return np.asarray(self.cards.max(axis=1), np.int64)
-        whole: I64 = np.count_nonzero(self.cards == FULL_MILLI, axis=1)
-        return whole * FULL_MILLI
+        largest, whole = np.zeros((2, len(self.cards)), np.int64)
+        for left in self.cards.T:
+            np.maximum(largest, left, out=largest)
+            whole += left == FULL_MILLI
+        return largest if milli < FULL_MILLI else whole * FULL_MILLI
 
     def usable(self, shape_row: int) -> Bool:
         """Return [N]: nodes in service of flavors that can hold the shape."""
@@ -268,6 +269,13 @@ class Pool:
                     occupy(free, fit.card_milli, slots)
                 self.cards[node] = free
         self._take_licences(shape, flavor_row, shares)
+
+    def touch(self, nodes: I64) -> None:
+        """Take note that somebody has taken from `free` and `cards` of these nodes directly."""
+        rows = np.unique(nodes)
+        for view in self._flavors:
+            mine = rows[(rows >= view.first) & (rows < view.stop)]
+            self._touched[view.row] += mine.tolist()
 
     def _commit(
         self,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from fenglin.model.plan import Plan
+from fenglin.planner.backfill.twins import Kernel
 from fenglin.planner.bound import bound_slots, room_per_shape, wanted_per_shape
 from fenglin.planner.draft import NEVER, Draft
 from fenglin.planner.fill import fill
 from fenglin.planner.order import levels, may_start, planning_order
 from fenglin.planner.policy import BALANCED, Policy
 from fenglin.planner.rank import check_terms
-from fenglin.planner.split import starts_of
+from fenglin.planner.split import starts_in
 from fenglin.planner.waiting import reasons
 from fenglin.snapshot.snapshot import Bool, Snapshot
 
 
-def plan(snapshot: Snapshot, policy: Policy = BALANCED) -> Plan:
+def plan(snapshot: Snapshot, policy: Policy = BALANCED, *, loop: Kernel | None = None) -> Plan:
     """Decide what starts now, and why the rest waits.
+
+    Args:
+        snapshot: The world.
+        policy: What is wanted of it.
+        loop: `lane.compiled_loop()` for the same plan sooner.
 
     Raises:
         InputError: the policy names an unknown term.
@@ -27,7 +33,7 @@ def plan(snapshot: Snapshot, policy: Policy = BALANCED) -> Plan:
     wanted = wanted_per_shape(snapshot, eligible)
 
     # 2. Which flavors can hold which shapes, and how much fits before anything is granted.
-    draft = Draft(snapshot, policy)
+    draft = Draft(snapshot, policy, loop)
     room = room_per_shape(draft, wanted)
     draft.closed_shapes.update(row for row, fits in enumerate(room) if not fits)
 
@@ -38,12 +44,7 @@ def plan(snapshot: Snapshot, policy: Policy = BALANCED) -> Plan:
     order = planning_order(snapshot, draft.turn, policy)
 
     # 5. Split each job's slots into allocations with a piece of its tasks each.
-    starts = tuple(
-        start
-        for row in order.tolist()
-        if row in draft.grants
-        for start in starts_of(draft, draft.grants[row])
-    )
+    starts = tuple(starts_in(draft, order.tolist()))
 
     # 6. Say for every job with tasks left why they wait.
     why = reasons(draft, eligible, starts, room)

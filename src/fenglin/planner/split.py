@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fenglin.model.allocation import Share
@@ -25,6 +26,21 @@ class _Bundle(NamedTuple):
     shares: list[tuple[int, int]]
     cards: dict[int, tuple[int, ...]]
     slots: int
+
+
+def starts_in(draft: Draft, order: Iterable[int]) -> Iterator[Start]:
+    """Yield the starts of all jobs that were granted something.
+
+    Args:
+        draft: After all granting.
+        order: Job rows, in planning order.
+    """
+    quick = draft.lane.starts()
+    for row in order:
+        if row in quick:
+            yield quick[row]
+        elif (grant := draft.long_way.get(row)) is not None:
+            yield from starts_of(draft, grant)
 
 
 def starts_of(draft: Draft, grant: Grant) -> list[Start]:

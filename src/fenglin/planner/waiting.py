@@ -31,21 +31,26 @@ def reasons(
     """
     snapshot = draft.snapshot
     started = np.zeros(len(snapshot.job_number), np.int64)
-    for start in starts:
-        started[np.searchsorted(snapshot.job_number, start.job)] += start.tasks
+    numbers = np.fromiter((start.job for start in starts), np.int64, len(starts))
+    tasks = np.fromiter((start.tasks for start in starts), np.int64, len(starts))
+    np.add.at(started, np.searchsorted(snapshot.job_number, numbers), tasks)
     left = snapshot.job_pending - started
     code = np.zeros(len(left), np.int64)
     code[snapshot.job_blocked > 0] = _CODE[Reason.DEPENDENCY_PENDING]
     waits = left > 0
-    for shape_row in np.unique(snapshot.job_shape[waits & eligible]).tolist():
-        mine = waits & eligible & (snapshot.job_shape == shape_row)
-        busy = _CODE[why_no_room(draft, shape_row)]
-        behind = _CODE[Reason.BEHIND_OTHERS] if room[shape_row] > 0 else busy
-        code[mine] = np.where(started[mine] > 0, busy, behind)
+    mine = waits & eligible
+    # By shape, for jobs of which some tasks start and for those of which none do.
+    some, none = np.zeros((2, len(snapshot.shapes)), np.int64)
+    for shape_row in np.unique(snapshot.job_shape[mine]).tolist():
+        some[shape_row] = none[shape_row] = _CODE[why_no_room(draft, shape_row)]
+        if room[shape_row] > 0:
+            none[shape_row] = _CODE[Reason.BEHIND_OTHERS]
+    shape = snapshot.job_shape[mine]
+    code[mine] = np.where(started[mine] > 0, some[shape], none[shape])
     _put(code, draft.refused, waits)
     limit = snapshot.job_concurrency
     slots = snapshot.job_active.copy()
-    for row, grant in draft.grants.items():
+    for row, grant in draft.long_way.items():
         slots[row] += grant.slots
     code[waits & (limit > 0) & (slots >= limit)] = _CODE[Reason.CONCURRENCY_LIMIT]
     code[waits & (snapshot.job_not_before_ms > snapshot.now_ms)] = _CODE[Reason.NOT_BEFORE]

@@ -35,10 +35,15 @@ def rooms(free: I64, need_milli: int) -> I64:
         free: [n, C] thousandths free on each card.
         need_milli: Of one task; more than 0.
     """
+    # Card by card: NumPy adds up long columns far faster than short rows.
+    count = np.zeros(len(free), np.int64)
     if need_milli < FULL_MILLI:
-        return np.asarray((free // need_milli).sum(axis=1), np.int64)
-    whole = np.count_nonzero(free == FULL_MILLI, axis=1)
-    return np.asarray(whole // cards_per_task(need_milli), np.int64)
+        for left in free.T:
+            count += left // need_milli
+        return count
+    for left in free.T:
+        count += left == FULL_MILLI
+    return np.asarray(count // cards_per_task(need_milli), np.int64)
 
 
 def assign(free: MutableSequence[int], need_milli: int, slots: int) -> tuple[int, ...]:
