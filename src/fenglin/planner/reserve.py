@@ -87,7 +87,6 @@ class Book:
         self._horizon: Horizon | None = None
         # How many pieces, and tasks of the fast lane, the profile knows already.
         self._seen = self._in_lane = 0
-        self._lane_seen = 0
         self._begins: dict[int, list[int]] = {}
         self._rows: dict[int, I64] = {}
         # Why the jobs that hold reservations found no room in their turn.
@@ -361,8 +360,6 @@ class Book:
         self._seen = len(draft.placed)
         self._horizon.occupy_all(*draft.lane.taken(self._in_lane))
         self._in_lane = draft.lane.count
-        self._horizon.occupy_all(*draft.lane.taken(self._lane_seen))
-        self._lane_seen = draft.lane.count
         for grant in draft.flowing:
             if draft.pending(grant.row) > grant.slots:
                 wait_ms = finish_in(grant.held, draft.pending(grant.row))
