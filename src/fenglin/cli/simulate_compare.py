@@ -73,18 +73,21 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from fenglin.simulator.pool import compare as room  # noqa: PLC0415 - slow to load
     from fenglin.simulator.pool.drive import Request  # noqa: PLC0415 - slow to load
     from fenglin.simulator.runners import Processes, Ray  # noqa: PLC0415 - slow to load
+    from fenglin.simulator.sources import Source  # noqa: PLC0415 - slow to load
 
     request = Request(
         pool=str(pool),
-        workload=source,
-        kind=kind,
-        jobs=jobs,
-        shake_ms=parse_duration_ms(shake),
-        load=load or None,
-        options=pairs(settings, "--set"),
+        source=Source(
+            source,
+            kind,
+            jobs,
+            shake_ms=parse_duration_ms(shake),
+            load=load,
+            options=pairs(settings, "--set"),
+            strict=strict,
+        ),
         cycle_ms=parse_duration_ms(cycle),
         until_ms=parse_duration_ms(until),
-        strict=strict,
     )
     wanted = [one_of(name, room.METRICS, "--metric") for name in metrics] or list(room.METRICS)
     runner = Ray(ray) if ray else Processes(processes)

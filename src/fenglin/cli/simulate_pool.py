@@ -18,7 +18,10 @@ SourceArgument = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A trace, or synthetic:NAME for a generator.")
 ]
 PoolOption = Annotated[
-    Path, typer.Option("--pool", metavar="FILE", help="fenglin.toml, or the same as YAML.")
+    Path,
+    typer.Option(
+        "--pool", metavar="FILE", help="fenglin.toml, the same as YAML, or a saved cycle."
+    ),
 ]
 KindOption = Annotated[
     str, typer.Option("--kind", metavar="NAME", help="Format of the trace; auto recognises it.")
@@ -78,19 +81,16 @@ def pool(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from fenglin.quantities.durations import parse_duration_ms  # noqa: PLC0415 - quick help
     from fenglin.simulator.pool.drive import Request, simulate_pool  # noqa: PLC0415 - slow to load
     from fenglin.simulator.reports.rows import FORMS, RowFiles  # noqa: PLC0415 - slow to load
+    from fenglin.simulator.sources import Source  # noqa: PLC0415 - slow to load
 
     request = Request(
         pool=str(pool),
-        workload=source,
+        source=Source(
+            source, kind, jobs, seed, load=load, options=pairs(settings, "--set"), strict=strict
+        ),
         policy=policy,
-        kind=kind,
-        jobs=jobs,
-        seed=seed,
-        load=load or None,
-        options=pairs(settings, "--set"),
         cycle_ms=parse_duration_ms(cycle),
         until_ms=parse_duration_ms(until),
-        strict=strict,
         check=check,
     )
     files = RowFiles(out, one_of(form, FORMS, "--form")) if out is not None else None

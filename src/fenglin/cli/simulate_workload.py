@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fenglin.cli.options import pairs
 from fenglin.cli.output import Output, write_data, write_fields
 from fenglin.cli.session import OutputOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from fenglin.errors import InputError
     from fenglin.simulator.trace import Findings
-    from fenglin.simulator.workload import WorkJob, Workload
+    from fenglin.simulator.workload import WorkJob
 
-SYNTHETIC = "synthetic:"
 GENERATED_JOBS = 10_000
 FORMS = (".jsonl", ".parquet")
 
@@ -63,10 +62,13 @@ def workload(  # noqa: PLR0913, PLR0917 - one parameter for each option
     What is faulty in a trace is told on standard error, with its lines, and counted in the answer.
     """
     from fenglin.simulator.readers.statistics import Tally  # noqa: PLC0415 - NumPy is slow to load
+    from fenglin.simulator.sources import Source, open_source  # noqa: PLC0415 - see above
 
     form = _form(out)
-    options = _options(settings)
-    found = open_source(source, kind, jobs=jobs, seed=seed, load=load, strict=strict, more=options)
+    named = Source(
+        source, kind, jobs, seed, load=load, options=pairs(settings, "--set"), strict=strict
+    )
+    found = open_source(named, GENERATED_JOBS)
     tally = Tally()
     # Asking for the jobs reads the whole source once: from here on all that is wrong is known.
     stream = _counted(found.jobs(), tally)
@@ -86,60 +88,6 @@ def workload(  # noqa: PLR0913, PLR0917 - one parameter for each option
         write_fields(_shown(answer))
     else:
         write_data(answer, output)
-
-
-def open_source(
-    source: str,
-    kind: str = "auto",
-    *,
-    jobs: int = 0,
-    seed: int = 0,
-    load: float = 0.0,
-    strict: bool = False,
-    more: Mapping[str, str] | None = None,
-) -> Workload:
-    """Return the workload that a user names: a file, or `synthetic:NAME`.
-
-    Raises:
-        FenglinError: see `readers.registry.read` and `synthetic.registry.generate`.
-    """
-    options: dict[str, Any] = dict(more or {})
-    generated = source.startswith(SYNTHETIC)
-    if generated and kind != "auto":
-        raise _misplaced("--kind", "a generator")
-    if load and not generated:
-        raise _misplaced("--load", "a trace")
-    if generated:
-        from fenglin.simulator.synthetic.registry import generate  # noqa: PLC0415 - slow
-
-        name = source.removeprefix(SYNTHETIC)
-        return generate(name, jobs=jobs or GENERATED_JOBS, seed=seed, load=load or None, **options)
-    from fenglin.simulator.readers.registry import read  # noqa: PLC0415 - slow
-
-    return read(Path(source), kind, strict=strict, jobs=jobs, **options)
-
-
-def _misplaced(option: str, source: str) -> InputError:
-    """Return what to say of an option that the source does not understand."""
-    from fenglin.errors import InputError  # noqa: PLC0415 - only for a mistake
-
-    return InputError(f"{source} has no such option", where=option)
-
-
-def _options(settings: list[str]) -> dict[str, str]:
-    """Return `NAME=VALUE` words by name.
-
-    Raises:
-        InputError: one is not of that form, or would say what has an option of its own.
-    """
-    pairs = [word.partition("=") for word in settings]
-    own = {"jobs", "seed", "load", "strict", "kind", "path"}
-    for word, (name, sign, _) in zip(settings, pairs, strict=True):
-        if not sign or not name.isidentifier() or name in own:
-            from fenglin.errors import InputError  # noqa: PLC0415 - only for a mistake
-
-            raise InputError(f"{word!r} is no NAME=VALUE of the source", where="--set")
-    return {name: value for name, _, value in pairs}
 
 
 def _form(out: Path | None) -> str:

@@ -17,7 +17,7 @@ from fenglin.planner.policy import Policy, data_of
 from fenglin.snapshot.codec import from_bytes, to_bytes
 from fenglin.snapshot.snapshot import Snapshot
 
-_MAGIC = b"FLCYCLE1\n"
+MAGIC = b"FLCYCLE1\n"
 _LENGTH_BYTES = 8
 _ENCODER = msgspec.msgpack.Encoder()
 _POLICY = msgspec.msgpack.Decoder(Policy)
@@ -47,7 +47,7 @@ def record_bytes(snapshot: Snapshot, policy: Policy, plan: Plan) -> bytes:
     """Return the cycle as bytes."""
     parts = [_ENCODER.encode(data_of(policy)), plan_bytes(plan), to_bytes(snapshot)]
     lengths = [len(part).to_bytes(_LENGTH_BYTES, "little") for part in parts]
-    return b"".join([_MAGIC, *lengths, *parts])
+    return b"".join([MAGIC, *lengths, *parts])
 
 
 def read_record(data: bytes) -> CycleRecord:
@@ -56,8 +56,8 @@ def read_record(data: bytes) -> CycleRecord:
     Raises:
         DamageError: the bytes are no such record, are of another version, or are cut short.
     """
-    at = len(_MAGIC)
-    if data[:at] != _MAGIC:
+    at = len(MAGIC)
+    if data[:at] != MAGIC:
         raise DamageError("not the record of a cycle, or of another version", where="record")
     lengths: list[int] = []
     for _ in range(3):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from fenglin.errors import InputError, UnavailableError
+from fenglin.planner.planning import plan
+from fenglin.planner.policy import built_in
+from fenglin.planner.record import record_bytes
 from fenglin.quantities.resources import Resources
 from fenglin.simulator.pool.compare import compare, estimate
 from fenglin.simulator.pool.drive import Request, simulate_pool
+from fenglin.simulator.pool.poolfile import read_pool
 from fenglin.simulator.runners import Processes, Ray
 from fenglin.simulator.shake import shake
+from fenglin.simulator.sources import Source
 from fenglin.simulator.trace import Findings
 from fenglin.simulator.workload import WorkJob, Workload
+from fenglin.snapshot.builder import build
 from fenglin.snapshot.snapshot import Shape
 
 POOL = """
@@ -35,9 +43,9 @@ def request_of(tmp_path):
     path.write_text(POOL)
 
     def make(**more):
-        fields = {"pool": str(path), "workload": "synthetic:hpc", "jobs": 30,
-                  "options": {"procs_per_node": "4", "capacity": "16"}}  # fmt: skip
-        return Request(**fields | more)
+        options = {"procs_per_node": "4", "capacity": "16"} | more.pop("options", {})
+        source = Source("synthetic:hpc", jobs=30, options=options)
+        return Request(**{"pool": str(path), "source": source} | more)
 
     return make
 
@@ -118,3 +126,16 @@ def test_a_wrong_pool_file_is_told_of(request_of, tmp_path, name, text, said):
 def test_ray_that_is_not_there_is_told_of():
     with pytest.raises(UnavailableError, match=r"need the package ray|no Ray cluster answers"):
         Ray("127.0.0.1:1")
+
+
+def test_a_pool_may_be_a_cycle_of_a_live_hub(request_of, tmp_path):
+    given = request_of()
+    pool = read_pool(Path(given.pool))
+    snapshot = build(index=1, now_ms=1, sites=pool.sites, accounts={}, jobs=())
+    policy = built_in("easy")
+    saved = tmp_path / "now.cycle"
+    saved.write_bytes(record_bytes(snapshot, policy, plan(snapshot, policy)))
+    answer = simulate_pool(replace(given, pool=str(saved)))
+    assert answer.figures["policy"] == "easy"
+    first = simulate_pool(replace(given, policy="easy")).figures
+    assert answer.figures["mean_wait_s"] == first["mean_wait_s"]

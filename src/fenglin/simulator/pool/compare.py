@@ -88,7 +88,11 @@ def compare(
     for what, given in (("policy", policies), ("seed", seeds)):
         if not given or len(set(given)) < len(given):
             raise InputError(f"each {what} once, and at least one", where=f"--{what}")
-    requests = [replace(request, policy=policy, seed=seed) for policy in policies for seed in seeds]
+    requests = [
+        replace(request, policy=policy, source=replace(request.source, seed=seed))
+        for policy in policies
+        for seed in seeds
+    ]
     answers = list(runner.run(_figures, requests))
     by_policy = {
         policy: answers[at * len(seeds) : (at + 1) * len(seeds)]

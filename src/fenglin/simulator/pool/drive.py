@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fenglin.errors import InputError
 from fenglin.intake.policies import read_policy
 from fenglin.simulator.pool.check import Checks
 from fenglin.simulator.pool.outcome import Several
 from fenglin.simulator.pool.poolfile import read_pool
 from fenglin.simulator.pool.summary import Summary
 from fenglin.simulator.pool.world import Setting, World
-from fenglin.simulator.readers.registry import read
-from fenglin.simulator.shake import shake
-from fenglin.simulator.synthetic.registry import generate
+from fenglin.simulator.sources import Source, open_source
 
 if TYPE_CHECKING:
     from fenglin.planner.policy import Policy
     from fenglin.simulator.pool.outcome import Sink
     from fenglin.simulator.pool.poolfile import PoolFile
-    from fenglin.simulator.workload import Workload
 
-SYNTHETIC = "synthetic:"
 DEFAULT_JOBS = 1_000
 
 
@@ -34,32 +29,18 @@ class Request:
 
     Attributes:
         pool: Path of a pool file.
-        workload: Path of a trace, or `synthetic:KIND`.
+        source: The workload.
         policy: Name or file of the policy; empty for the pool file's own.
-        kind: Format of the trace; `auto` to recognise it.
-        jobs: Most jobs; 0 for all of a trace, or the default number of a generator.
-        seed: Of a generator, or of the shaking of a trace.
-        shake_ms: How far a trace's arrivals are moved; see `simulator.shake`.
-        load: Share of the capacity that a generator asks for; None for its own.
-        options: Of the format or the generator, by name.
         cycle_ms: See `Setting`.
         until_ms: See `Setting`.
-        strict: Whether anything wrong in the trace is an error.
         check: Whether every plan is checked.
     """
 
     pool: str
-    workload: str
+    source: Source
     policy: str = ""
-    kind: str = "auto"
-    jobs: int = 0
-    seed: int = 0
-    shake_ms: int = 0
-    load: float | None = None
-    options: dict[str, str] = field(default_factory=dict)
     cycle_ms: int = 0
     until_ms: int = 0
-    strict: bool = False
     check: bool = False
 
 
@@ -85,8 +66,8 @@ def simulate_pool(request: Request, *sinks: Sink) -> Answer:
         FenglinError: the pool, the workload or the policy cannot be used; says what is wrong.
     """
     pool = read_pool(Path(request.pool))
-    policy = _policy(request, pool)
-    workload = open_workload(request)
+    policy = read_policy(request.policy) if request.policy else pool.policy
+    workload = open_source(request.source, DEFAULT_JOBS)
     summary = Summary()
     checks = Checks(policy)
     world = World(
@@ -102,7 +83,7 @@ def simulate_pool(request: Request, *sinks: Sink) -> Answer:
     figures = summary.figures() | {
         "policy": policy.name,
         "workload": workload.name,
-        "seed": request.seed,
+        "seed": request.source.seed,
         "cycles": tally.cycles,
         "checked_cycles": checks.cycles,
         "allocations": tally.starts,
@@ -118,35 +99,6 @@ def simulate_pool(request: Request, *sinks: Sink) -> Answer:
 def figures_jobs(summary: Summary) -> int:
     """Return how many jobs a run has seen."""
     return sum(summary.states.values())
-
-
-def open_workload(request: Request) -> Workload:
-    """Return the workload that a request names.
-
-    Raises:
-        InputError: there is none of that kind, or options that it does not know.
-    """
-    if request.workload.startswith(SYNTHETIC):
-        kind = request.workload.removeprefix(SYNTHETIC)
-        jobs = request.jobs or DEFAULT_JOBS
-        return generate(kind, jobs=jobs, seed=request.seed, load=request.load, **request.options)
-    if request.load is not None:
-        raise InputError("a trace's load is what it is", where="--load", hint="leave it out")
-    trace = read(
-        Path(request.workload),
-        request.kind,
-        strict=request.strict,
-        jobs=request.jobs,
-        **request.options,
-    )
-    return shake(trace, request.shake_ms, request.seed)
-
-
-def _policy(request: Request, pool: PoolFile) -> Policy:
-    """Return the policy that was asked for, else the pool's own, beside whose file its own lies."""
-    if request.policy:
-        return read_policy(request.policy)
-    return read_policy(pool.policy, Path(request.pool).parent)
 
 
 def _setting(request: Request, pool: PoolFile, policy: Policy) -> Setting:

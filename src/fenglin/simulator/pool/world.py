@@ -127,6 +127,8 @@ class World:
         self._planned_ms = 0
         self._total = _capacity(setting.sites)
         self._used = np.zeros(len(DIMENSIONS))
+        self._reported = self._used.copy()
+        self._waiting_tasks = 0
 
     def run(self) -> Tally:
         """Run to the end and return what was counted."""
@@ -162,6 +164,8 @@ class World:
         self.tally.most_live = max(self.tally.most_live, len(self._register.lives))
         if (may_start or arrived) and self.pool.pending_rows():
             self._plan_or_wait(now_ms)
+        if ends and self._planned_ms < now_ms:
+            self._report_rest(now_ms)
 
     def _expect_next(self) -> None:
         """Put the workload's next job among the events; one at a time is known."""
@@ -285,13 +289,25 @@ class World:
         self._believe(fold.finish())
 
     def _report_sample(self, snapshot: Snapshot, made: Plan) -> None:
-        waiting = int(snapshot.job_pending.sum()) - sum(start.tasks for start in made.starts)
+        started = sum(start.tasks for start in made.starts)
+        self._waiting_tasks = int(snapshot.job_pending.sum()) - started
+        self._report(snapshot.now_ms)
+
+    def _report_rest(self, now_ms: int) -> None:
+        """Report what ends freed where no plan follows: the pool is not full until the next one."""
+        if not np.array_equal(self._used, self._reported):
+            if not self.pool.pending_rows():
+                self._waiting_tasks = 0
+            self._report(now_ms)
+
+    def _report(self, now_ms: int) -> None:
+        self._reported = self._used.copy()
         part = self._used / np.maximum(self._total, 1)
         self._sink.sample(
             Sample(
-                at_ms=snapshot.now_ms - ZERO_MS,
+                at_ms=now_ms - ZERO_MS,
                 waiting_jobs=self.pool.pending_rows(),
-                waiting_tasks=waiting,
+                waiting_tasks=self._waiting_tasks,
                 running=len(self.pool.allocations),
                 used=tuple(part.tolist()),
             )
