@@ -81,7 +81,7 @@ def some_jobs(jobs: int, tasks: int, shapes: int) -> list[JobRow]:
 
 
 class Cycles:
-    """Cycles of one pool and queue, timed in CPU seconds of this process."""
+    """Cycles of one pool and queue, timed in CPU time of this process."""
 
     def __init__(self, sites: list[Site], jobs: list[JobRow], loop: Kernel | None) -> None:
         """Take what to plan, and the compiled loop of the planner."""
@@ -89,16 +89,16 @@ class Cycles:
         self.placed = 0
 
     def cycle(self) -> float:
-        """Return the time of a snapshot and a plan."""
+        """Return the time of a snapshot and a plan, in ms."""
         begun = time.process_time()
         snapshot = build(
             index=1, now_ms=NOW_MS, sites=self._sites, jobs=self._jobs,
             accounts={"default": PLENTY_MICRO},
         )  # fmt: skip
         done = plan(snapshot, BALANCED, loop=self._loop)
-        spent = time.process_time() - begun
+        spent_ms = (time.process_time() - begun) * 1_000
         self.placed = done.filled_slots
-        return spent
+        return spent_ms
 
 
 def first_fit(need: Any, shape: Any, free: Any, from_start: int) -> int:
@@ -127,7 +127,7 @@ def first_fit(need: Any, shape: Any, free: Any, from_start: int) -> int:
 
 
 def bare(kernel: Callable[..., int], nodes: int, jobs: list[JobRow], from_start: int) -> float:
-    """Return the CPU time of the bare first fit on a pool of that size."""
+    """Return the CPU time, in ms, of the bare first fit on a pool of that size."""
     shapes = sorted({job.shape for job in jobs})
     row = {shape: number for number, shape in enumerate(shapes)}
     need = np.array([shape.resources.values() for shape in shapes], np.int64)
@@ -139,12 +139,12 @@ def bare(kernel: Callable[..., int], nodes: int, jobs: list[JobRow], from_start:
     kernel(need, wanted[:1], free.copy(), from_start)
     begun = time.process_time()
     kernel(need, wanted, free, from_start)
-    return time.process_time() - begun
+    return (time.process_time() - begun) * 1_000
 
 
-def exponent(sizes: list[int], seconds: list[float]) -> float:
+def exponent(sizes: list[int], costs: list[float]) -> float:
     """Return b of cost = a · size^b, by least squares of the logarithms."""
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
 def growth(effort: Effort, loop: Kernel | None) -> tuple[list[int], list[int], list[Cycles]]:
@@ -159,7 +159,7 @@ def growth(effort: Effort, loop: Kernel | None) -> tuple[list[int], list[int], l
 
 
 def contenders(effort: Effort, loop: Kernel | None) -> dict[str, tuple[Cycles, float | None]]:
-    """Return what is timed by its name, each with its goal in seconds."""
+    """Return what is timed by its name, each with its goal in ms."""
     jobs, nodes = effort.tasks * 10, effort.tasks
     small = max(SITES, nodes // 10)
     middle = max(SITES, nodes // 2)
@@ -169,8 +169,8 @@ def contenders(effort: Effort, loop: Kernel | None) -> dict[str, tuple[Cycles, f
     queue = some_jobs(max(1, jobs * 3 // 100), 1, 100)
     size = f"{jobs:,} jobs of one task, {nodes:,} nodes"
     return {
-        f"{size}, 1,000 shapes": (Cycles(one, many, loop), 1.5),
-        f"{size}, 50 shapes": (Cycles(one, few, loop), 0.4),
+        f"{size}, 1,000 shapes": (Cycles(one, many, loop), 1_500.0),
+        f"{size}, 50 shapes": (Cycles(one, few, loop), 400.0),
         f"{size}, 50 shapes, without Numba": (Cycles(one, few, None), None),
         f"{size} of 20 sites, 1,000 shapes": (Cycles(twenty, many, loop), None),
         f"{size} of 20 sites, 50 shapes": (Cycles(twenty, few, loop), None),
@@ -178,10 +178,10 @@ def contenders(effort: Effort, loop: Kernel | None) -> dict[str, tuple[Cycles, f
             Cycles(a_pool(middle // 2), many, loop), None,
         ),
         f"{len(arrays):,} arrays of 100 tasks, {nodes:,} nodes": (
-            Cycles(one, arrays, loop), 1.5,
+            Cycles(one, arrays, loop), 1_500.0,
         ),
-        f"{len(queue):,} jobs, {small:,} nodes": (Cycles(a_pool(small), queue, loop), 0.25),
-        f"{len(queue):,} jobs, {middle:,} nodes": (Cycles(a_pool(middle), queue, loop), 1.0),
+        f"{len(queue):,} jobs, {small:,} nodes": (Cycles(a_pool(small), queue, loop), 250.0),
+        f"{len(queue):,} jobs, {middle:,} nodes": (Cycles(a_pool(middle), queue, loop), 1_000.0),
     }  # fmt: skip
 
 
@@ -209,28 +209,29 @@ def run(effort: Effort) -> Row:
     }
     values = in_turns(row, measured, effort.rounds, BUDGET_S * effort.scale)
     for name, (cycles, goal) in timed.items():
-        seconds = values.get(name, [])
-        note = f"{cycles.placed:,} placed, {cycles.placed / max(seconds[0], 1e-9):,.0f}/s"
+        spent_ms = values.get(name, [])
+        rate = cycles.placed / min(spent_ms, default=1.0) * 1_000
+        note = f"{cycles.placed:,} placed, {rate:,.0f} a second"
         row.figures.append(
-            Figure(name, "s", seconds, ours=True, goal=goal, at_most=True, digits=3, note=note)
+            Figure(name, "ms", spent_ms, ours=True, goal=goal, at_most=True, note=note)
         )
     for name in (BARE, BARE_FROM_START):
-        row.figures.append(Figure(name, "s", values.get(name, []), digits=3))
+        row.figures.append(Figure(name, "ms", values.get(name, [])))
         row.compare(next(iter(timed)), name)
     best = [min(values[f"size {at}"]) for at in range(len(grown))]
-    for name, sizes, seconds, goal in (
+    for name, sizes, costs, goal in (
         ("exponent of cost in waiting jobs", queues, best[: len(queues)], 1.1),
         ("exponent of cost in nodes", pools, best[len(queues) :], 1.0),
     ):
-        note = ", ".join(f"{n:,}: {s:.3f} s" for n, s in zip(sizes, seconds, strict=True))
+        note = ", ".join(f"{n:,}: {ms:.0f} ms" for n, ms in zip(sizes, costs, strict=True))
         row.figures.append(
             Figure(
-                name, "power of size", [exponent(sizes, seconds)], ours=True, goal=goal,
+                name, "power of size", [exponent(sizes, costs)], ours=True, goal=goal,
                 at_most=True, digits=2, note=note,
             )
         )  # fmt: skip
     row.notes.append(
-        "CPU seconds of one process on one core, the collector of garbage included. The compiled"
+        "CPU time of one process on one core, the collector of garbage included. The compiled"
         " loop is loaded before; a hub plans without it until it is there. A cycle reads plain"
         " records, ranks two flavors a site by the policy `balanced`, gives out cards one by one,"
         " and writes each start and each reason down. The bare first fit only subtracts four"
