@@ -7,7 +7,7 @@ from msgspec import Struct
 from fenglin.model.reason import Reason
 
 
-class Share(Struct, frozen=True, omit_defaults=True):
+class Share(Struct, frozen=True, omit_defaults=True, gc=False):
     """Slots of an allocation on one node.
 
     Attributes:

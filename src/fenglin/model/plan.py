@@ -8,7 +8,7 @@ from fenglin.model.allocation import Share
 from fenglin.model.reason import Reason
 
 
-class Start(Struct, frozen=True, omit_defaults=True):
+class Start(Struct, frozen=True, omit_defaults=True, gc=False):
     """A proposed placement: the `tasks` lowest pending tasks of a job, on these shares.
 
     Attributes:
