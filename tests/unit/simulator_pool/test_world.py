@@ -196,3 +196,11 @@ def test_numbers_of_allocations_never_repeat(simulate):
     numbers = sorted(run.allocation for run in kept.runs)
     assert numbers == list(dict.fromkeys(numbers))
     assert next(count(1)) == numbers[0]
+
+
+def test_an_idle_pool_is_not_counted_as_used(simulate):
+    # One hour of work, nothing for nine, one hour of work: two of eleven hours on half the cores.
+    jobs = [WorkJob(1, 0, shape(4), (HOUR_MS,)), WorkJob(2, 10 * HOUR_MS, shape(4), (HOUR_MS,))]
+    kept, _ = simulate(jobs)
+    seen = [(sample.at_ms // HOUR_MS, sample.running, sample.used[0]) for sample in kept.samples]
+    assert seen == [(0, 1, 0.5), (1, 0, 0.0), (10, 1, 0.5), (11, 0, 0.0)]
