@@ -1,0 +1,462 @@
+"""Improvement: what this cycle starts is shifted and swapped until more of the pool is filled.
+
+Asked last, for jobs that found no room. Around a node that could hold such a job's task, were it
+not for what this cycle wants to start there, a few nodes are taken apart and packed again by an
+exact search (`repack.py`). Of each such neighbourhood the better packing is kept, so a plan is
+never worse than it was; the policy's `improve_steps` bounds the places tried, and no clock is read.
+
+What is compared is the sum over started tasks of
+
+    dominant share of the need × (1 - score / 2),
+
+the score being the policy's for the flavor, from 0 (best) to 1; what is of lower priority than
+the job that waits counts a thousandth. So a started task may be moved to another node, or another
+flavor if that is worth it, and a task may give way to others of its own queue and priority, or to
+a higher one. The first job of each queue and priority never gives way, so nobody starves; gangs,
+licensed tasks, parts of cards and what fills the time before a reservation stay where they are.
+Nodes on which somebody else holds a reservation are left alone, as are plans under conservative
+backfilling, where every start has its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fenglin.fairness.share import dominant_share
+from fenglin.model.reason import Reason
+from fenglin.planner.draft import NEVER, Draft, Grant, Piece
+from fenglin.planner.policy import Backfill
+from fenglin.planner.rank import Scored, score
+from fenglin.planner.repack import OUT, Item, Packed, repack
+from fenglin.planner.runtime import FOREVER, runtime_of
+from fenglin.planner.tail import Held
+from fenglin.quantities.resources import DIMENSIONS
+from fenglin.snapshot.cards import FULL_MILLI, assign
+from fenglin.snapshot.snapshot import I64, Shape
+
+_CARDS = DIMENSIONS.index("accelerator_milli")
+# A neighbourhood: so many nodes, started tasks and waiting tasks. It costs steps to look at, and
+# its search may spend a part of the whole budget.
+MOST_BINS = 6
+MOST_UNITS = 12
+MOST_WAITING = 4
+STEPS_PER_LOOK = 8
+SEARCH_PART = 4
+LEAST_SEARCH = 40
+# Among more starts than this the few places that the budget allows would not show.
+MOST_SERVED = 4_000
+# What a task of lower priority than the waiting one counts.
+LOWER_PART = 1e-3
+# Refusals that no packing heals.
+_NOT_FOR_ROOM = (
+    Reason.BUDGET_EXHAUSTED,
+    Reason.BETTER_ELSEWHERE,
+    Reason.QUEUE_QUOTA,
+    Reason.WAITS_FOR_EVICTION,
+)
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One task that this cycle would start, and that may be moved."""
+
+    grant: Grant
+    piece: Piece
+    node: int
+
+
+class _Look(NamedTuple):
+    """A neighbourhood: what is packed again, and where."""
+
+    row: int
+    nodes: list[int]
+    units: list[_Unit]
+    waiting: list[int]
+
+
+class Improved(NamedTuple):
+    """What was changed.
+
+    Attributes:
+        changed: Rows of jobs whose starts are others now.
+        gained: Rows of jobs that got further tasks.
+    """
+
+    changed: frozenset[int]
+    gained: frozenset[int]
+
+
+def improve(draft: Draft, order: Sequence[int]) -> Improved:
+    """Improve the draft within its policy's budget.
+
+    Args:
+        draft: After all granting.
+        order: Job rows that may start, in planning order.
+    """
+    policy = draft.policy
+    case = _Improvement(draft, order, policy.improve_steps)
+    if (
+        policy.improve_steps > 0
+        and policy.backfill is not Backfill.CONSERVATIVE
+        and 0 < draft.served <= MOST_SERVED
+    ):
+        case.run()
+    return Improved(frozenset(case.changed), frozenset(case.gained))
+
+
+class _Improvement:
+    """One cycle's search."""
+
+    def __init__(self, draft: Draft, order: Sequence[int], steps: int) -> None:
+        self.draft = draft
+        self.order = order
+        self.steps = steps
+        self._per_search = max(LEAST_SEARCH, steps // SEARCH_PART)
+        self.changed: set[int] = set()
+        self.gained: set[int] = set()
+        self.first: set[int] = set()
+        self.holders: dict[int, list[tuple[Grant, Piece]]] = {}
+        self._priority: list[int] = draft.snapshot.job_priority.tolist()
+        self._closed: set[tuple[int, int, int]] = set()
+        self._scored: dict[tuple[int, int], Scored] = {}
+
+    def run(self) -> None:
+        """Try the jobs that wait, in order, until the budget is spent."""
+        self.draft.lane.settle()
+        if not any(self._may_gain(row) for row in self.order):
+            return
+        self._gather()
+        for row in self.order:
+            if self.steps <= 0:
+                return
+            while self.steps > 0 and self._may_gain(row):
+                if not self._try_with_its_own(row):
+                    self._closed.add(self._kind(row))
+                    break
+
+    def _try_with_its_own(self, row: int) -> bool:
+        """Try a job, which may use what is reserved for itself, and then gives that up."""
+        kept = None if row in self.gained else self.draft.book.kept(row)
+        if kept is None:
+            return self._try(row, must=False)
+        self._unbook(*kept, 1)
+        done = self._try(row, must=True)
+        if not done:
+            self._unbook(*kept, -1)
+        return done
+
+    def _unbook(self, nodes: I64, amounts: I64, cards: I64, sign: int) -> None:
+        """Give what is kept for a job back to its nodes."""
+        pool = self.draft.pool
+        self.booked[nodes] -= sign
+        pool.free[:, nodes] += sign * amounts.T
+        pool.cards[nodes] += sign * cards
+        self.free[nodes] += sign * amounts
+        self.free[nodes, _CARDS] = _whole_cards(pool.cards[nodes])
+
+    def _kind(self, row: int) -> tuple[int, int, int]:
+        """Return what makes two waiting jobs alike here."""
+        draft = self.draft
+        return draft.job_shape[row], draft.job_queue[row], self._priority[row]
+
+    def _may_gain(self, row: int) -> bool:
+        draft = self.draft
+        if self._kind(row) in self._closed or draft.refused.get(row) in _NOT_FOR_ROOM:
+            return False
+        return _simple(draft.shape_of(row)) and draft.wanted(row) > 0
+
+    def _booked(self) -> I64:
+        """Return [N]: how many reservations stand on each node."""
+        snapshot, book = self.draft.snapshot, self.draft.book
+        booked = np.zeros(len(snapshot.node_names), np.int64)
+        for reservation in book.reservations:
+            kept = book.kept(int(np.searchsorted(snapshot.job_number, reservation.job)))
+            if kept is not None:
+                np.add.at(booked, kept[0], 1)
+        return booked
+
+    def _gather(self) -> None:
+        """List what is free and what may be moved, by node, and who is first in its queue."""
+        draft = self.draft
+        self.free: I64 = draft.pool.free.T.copy()
+        self.free[:, _CARDS] = _whole_cards(draft.pool.cards)
+        self.movable = np.zeros_like(self.free)
+        self.booked: I64 = self._booked()
+        heads: set[tuple[int, int]] = set()
+        for row in self.order:
+            head = draft.job_queue[row], self._priority[row]
+            if head not in heads:
+                heads.add(head)
+                self.first.add(row)
+        nodes: list[int] = []
+        needs: list[tuple[int, ...]] = []
+        slots_of: list[int] = []
+        for grant in draft.grants.values():
+            if not _simple(draft.snapshot.shapes[grant.shape_row]):
+                continue
+            for piece in grant.pieces:
+                for node, slots in piece.shares if piece.until_ms >= FOREVER else ():
+                    self.holders.setdefault(node, []).append((grant, piece))
+                    nodes.append(node)
+                    needs.append(grant.need)
+                    slots_of.append(min(slots, MOST_UNITS))
+        if nodes:
+            amounts = np.array(needs, np.int64) * np.array(slots_of, np.int64)[:, None]
+            np.add.at(self.movable, np.array(nodes, np.int64), amounts)
+
+    def _try(self, row: int, *, must: bool) -> bool:
+        """Pack one neighbourhood of a waiting job again; return whether it is better now.
+
+        With `must` it is better only if the job itself starts.
+        """
+        self.steps -= STEPS_PER_LOOK
+        nodes = self._nodes(row)
+        if not nodes:
+            return False
+        look = _Look(row, nodes, self._nearby(nodes), self._waiting(row))
+        items = [self._unit_item(look, unit) for unit in look.units]
+        items += [
+            self._waiting_item(look, other, must=must and not at)
+            for at, other in enumerate(look.waiting)
+        ]
+        place = {node: at for at, node in enumerate(nodes)}
+        bins = [self.free[node].copy() for node in nodes]
+        now = 0.0
+        for unit, item in zip(look.units, items, strict=False):
+            bins[place[unit.node]] += np.array(unit.grant.need)
+            now += item.values[place[unit.node]]
+        vectors = [tuple(bin_.tolist()) for bin_ in bins]
+        packed = repack(items, vectors, now, min(self.steps, self._per_search))
+        self.steps -= packed.steps
+        if packed.value <= now + 1e-9:
+            return False
+        self._carry_out(look, packed)
+        return True
+
+    def _nodes(self, row: int) -> list[int]:
+        """Return the nodes to take apart: where least is missing, then where most is free."""
+        draft = self.draft
+        need = np.array(draft.shape_of(row).resources.values(), np.int64)
+        may = draft.pool.usable(draft.job_shape[row]) & (self.booked == 0)
+        reach = may & (self.free + self.movable >= need).all(axis=1)
+        targets = np.flatnonzero(reach)
+        if not len(targets):
+            return []
+        part = np.maximum(need, 1)
+        lack = (np.maximum(0, need - self.free[targets]) / part).sum(axis=1)
+        chosen: list[int] = targets[np.argsort(lack, kind="stable")[: MOST_BINS // 2]].tolist()
+        capacity = np.maximum(draft.snapshot.node_capacity, 1)
+        left = np.where(draft.snapshot.node_up & (self.booked == 0), 1.0, -1.0)
+        left *= (np.maximum(0, self.free) / capacity).sum(axis=1)
+        left[chosen] = -1.0
+        others = np.argsort(-left, kind="stable")[: MOST_BINS - len(chosen)].tolist()
+        return chosen + [node for node in others if left[node] >= 0]
+
+    def _nearby(self, nodes: Sequence[int]) -> list[_Unit]:
+        """Return the units of these nodes, a few of each node in turn, the largest first."""
+        by_node: list[list[_Unit]] = []
+        for node in nodes:
+            units = [
+                _Unit(grant, piece, node)
+                for grant, piece in self.holders.get(node, ())
+                for at, slots in piece.shares
+                if at == node
+                for _ in range(min(slots, MOST_UNITS))
+            ]
+            by_node.append(sorted(units, key=lambda unit: self._value(unit.grant), reverse=True))
+        found: list[_Unit] = []
+        for at in range(MOST_UNITS):
+            found += [units[at] for units in by_node if at < len(units)]
+        return found[:MOST_UNITS]
+
+    def _waiting(self, row: int) -> list[int]:
+        """Return tasks of the job, and of those like it in queue and priority, that wait.
+
+        Only the one task where a quota or money is short.
+        """
+        draft = self.draft
+        money = draft.account_left[draft.job_account[row]]
+        quota = draft.quota_tasks(row)
+        if quota < NEVER or money < self._dearest(row) * MOST_WAITING:
+            return [row] if quota > 0 else []
+        _, queue, priority = self._kind(row)
+        found = [row] * min(draft.wanted(row), MOST_WAITING)
+        for other in self.order:
+            if len(found) >= MOST_WAITING:
+                break
+            alike = self._kind(other)[1:] == (queue, priority)
+            if alike and other != row and self._may_gain(other):
+                found += [other] * min(draft.wanted(other), MOST_WAITING - len(found))
+        return found
+
+    def _dearest(self, row: int) -> int:
+        """Return the most money to hold for one task of a job, on any flavor."""
+        views = self.draft.flavors
+        return max(self._option(row, view.row).figures.hold_micro for view in views)
+
+    def _value(self, grant: Grant) -> float:
+        return dominant_share(grant.need, self.draft.pool_total, 1_000)
+
+    def _option(self, row: int, flavor_row: int) -> Scored:
+        """Return a flavor as an option of a job, scored among all that could hold it."""
+        draft = self.draft
+        found = self._scored.get((row, flavor_row))
+        if found is None:
+            grant = draft.grants.get(row)
+            known = [o for o in grant.options if o.figures.view.row == flavor_row] if grant else []
+            found = known[0] if known else self._score(row, flavor_row)
+            self._scored[row, flavor_row] = found
+        return found
+
+    def _score(self, row: int, flavor_row: int) -> Scored:
+        draft = self.draft
+        shape_row, pending = draft.job_shape[row], draft.pending(row)
+        runtime = runtime_of(draft.snapshot, row, draft.policy)
+        present = draft.present(row)
+        rows = np.flatnonzero(draft.possible[shape_row]).tolist()
+        figures = [
+            draft.figures(draft.flavors[at], shape_row, runtime, pending, 1, present)
+            for at in (rows if flavor_row in rows else [flavor_row])
+        ]
+        scored = score(figures, draft.policy)
+        return next(one for one in scored if one.figures.view.row == flavor_row)
+
+    def _worth(self, row: int, need: Sequence[int], node: int) -> float:
+        """Return what a task is worth on a node; 0 where it may not go."""
+        draft = self.draft
+        flavor_row = int(draft.snapshot.node_flavor[node])
+        if not draft.possible[draft.job_shape[row], flavor_row]:
+            return 0.0
+        weights = sum(abs(weight) for _, weight in draft.policy.weights) or 1.0
+        part = min(1.0, max(0.0, self._option(row, flavor_row).score / weights))
+        return dominant_share(need, draft.pool_total, 1_000) * (1.0 - part / 2)
+
+    def _unit_item(self, look: _Look, unit: _Unit) -> Item:
+        draft, row = self.draft, unit.grant.row
+        _, queue, priority = self._kind(look.row)
+        own = self._priority[row]
+        lower = own < priority
+        gives_way = lower or (own == priority and draft.job_queue[row] == queue)
+        part = LOWER_PART if lower else 1.0
+        here = unit.piece.option.figures
+        money = draft.account_left[draft.job_account[row]]
+        values = []
+        for node in look.nodes:
+            value = self._worth(row, unit.grant.need, node) * part
+            there = int(draft.snapshot.node_flavor[node])
+            more = self._option(row, there).figures.hold_micro - here.hold_micro
+            other = there != here.view.row
+            values.append(0.0 if other and more * MOST_UNITS > money else value)
+        return Item(unit.grant.need, tuple(values), not gives_way or row in self.first)
+
+    def _waiting_item(self, look: _Look, row: int, *, must: bool) -> Item:
+        draft = self.draft
+        need = draft.needs[draft.job_shape[row]]
+        money = draft.account_left[draft.job_account[row]]
+        values = []
+        for node in look.nodes:
+            flavor_row = int(draft.snapshot.node_flavor[node])
+            fits = self._option(row, flavor_row).figures.hold_micro * len(look.waiting) <= money
+            values.append(self._worth(row, need, node) if fits else 0.0)
+        return Item(need, tuple(values), must)
+
+    def _carry_out(self, look: _Look, packed: Packed) -> None:
+        """Make the draft what was found: first everything off that moves, then on again."""
+        places = [OUT if at == OUT else look.nodes[at] for at in packed.bins]
+        count = len(look.units)
+        moved = [
+            (unit, node)
+            for unit, node in zip(look.units, places[:count], strict=True)
+            if unit.node != node
+        ]
+        for unit, _ in moved:
+            self.changed.add(unit.grant.row)
+            self._off(unit)
+        for unit, node in moved:
+            if node != OUT:
+                self._on(unit.grant, node)
+            else:
+                self.draft.refused.pop(unit.grant.row, None)
+        for row, node in zip(look.waiting, places[count:], strict=True):
+            if node != OUT:
+                self._on(self.draft.open(row), node)
+                self.gained.add(row)
+                self.draft.book.busy.pop(row, None)
+                self.changed.add(row)
+
+    def _off(self, unit: _Unit) -> None:
+        """Take one task away from where it would start."""
+        grant, piece, node = unit.grant, unit.piece, unit.node
+        figures = piece.option.figures
+        piece.shares = [
+            (at, slots - (at == node)) for at, slots in piece.shares if slots > (at == node)
+        ]
+        self._give_back_cards(piece, node, grant.need[_CARDS])
+        self._settle(grant, figures.hold_micro, -1)
+        held = grant.held.index(
+            next(h for h in grant.held if h[0] == 0 and h[1] == figures.task_ms)
+        )
+        free_in_ms, task_ms, slots = grant.held.pop(held)
+        if slots > 1:
+            grant.held.append(Held(free_in_ms, task_ms, slots - 1))
+        self._move(grant, node, -1)
+        if all(at != node for at, _ in piece.shares):
+            self.holders[node].remove((grant, piece))
+
+    def _on(self, grant: Grant, node: int) -> None:
+        """Start one task on a node."""
+        draft = self.draft
+        flavor_row = int(draft.snapshot.node_flavor[node])
+        option = self._option(grant.row, flavor_row)
+        piece = Piece(option, [(node, 1)])
+        milli = grant.need[_CARDS]
+        if milli:
+            free: list[int] = draft.pool.cards[node].tolist()
+            piece.cards[node] = assign(free, milli, 1)
+            draft.pool.cards[node] = free
+        grant.pieces.append(piece)
+        grant.held.append(Held(0, option.figures.task_ms, 1))
+        self._settle(grant, option.figures.hold_micro, 1)
+        self._move(grant, node, 1)
+        self.holders.setdefault(node, []).append((grant, piece))
+
+    def _give_back_cards(self, piece: Piece, node: int, milli: int) -> None:
+        """Free the cards of a node's last slot."""
+        if milli:
+            per_task = milli // FULL_MILLI
+            numbers = piece.cards[node]
+            piece.cards[node] = numbers[:-per_task]
+            for card in numbers[-per_task:]:
+                self.draft.pool.cards[node, card] += FULL_MILLI
+
+    def _settle(self, grant: Grant, hold_micro: int, sign: int) -> None:
+        """Count one task more or less: to the job, its queue and its account."""
+        draft = self.draft
+        grant.slots += sign
+        used = draft.queue_used[draft.job_queue[grant.row]]
+        for dimension, need in enumerate(grant.need):
+            used[dimension] += sign * need
+        draft.account_left[draft.job_account[grant.row]] -= sign * hold_micro
+        draft.quota_tasks(grant.row)
+
+    def _move(self, grant: Grant, node: int, sign: int) -> None:
+        """Take a task's need from a node, or give it back."""
+        need = np.array(grant.need, np.int64)
+        self.free[node] -= sign * need
+        self.movable[node] += sign * need
+        self.draft.pool.free[:, node] -= sign * need
+
+
+def _whole_cards(cards: I64) -> I64:
+    """Return what whole free cards come to on each node: parts of cards are of no use here."""
+    return np.asarray(np.count_nonzero(cards == FULL_MILLI, axis=1) * FULL_MILLI, np.int64)
+
+
+def _simple(shape: Shape) -> bool:
+    """Return whether tasks of the shape may be moved: alone, unlicensed, on whole cards."""
+    whole = shape.resources.accelerator_milli % FULL_MILLI == 0
+    return shape.nodes == 1 and not shape.licences and whole
