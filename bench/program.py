@@ -15,7 +15,9 @@ import msgspec
 from bench import (
     capacity,
     commands,
+    fairness,
     latency,
+    learned,
     machine,
     offers,
     openb,
@@ -42,7 +44,9 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "offers": offers.run,
     "simulate": simulate.run,
     "openb": openb.run,
+    "learned": learned.run,
     "placements": placements.run,
+    "fairness": fairness.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -52,8 +56,9 @@ LETTERS = {
     "c": ("commands",),
     "d": ("capacity",),
     "e": ("offers",),
-    "f": ("simulate", "openb"),
+    "f": ("simulate", "openb", "learned"),
     "g": ("placements",),
+    "h": ("fairness",),
 }
 
 

@@ -27,6 +27,7 @@ OURS = {
     },
     "simulate": {"Fenglin, EASY", "Fenglin, EASY with a node map"},
     "openb": {"Fenglin, fgd", "Fenglin, packed", "GPUs left, Fenglin, packed"},
+    "fairness": {"Fenglin, order and turns", "of these, the order"},
 }
 
 

@@ -19,8 +19,12 @@ def dominant_share(
 
     A dimension of which the pool has nothing does not count.
     """
-    parts = [have / of for have, of in zip(used, total, strict=True) if of > 0]
-    most = max(parts, default=0.0)
+    most = 0.0
+    for have, of in zip(used, total, strict=True):
+        if of > 0:
+            part = have / of
+            if part > most:  # noqa: PLR1730 - a call costs thrice as much where turns are decided
+                most = part
     return (most + past) * 1_000 / weight
 
 
@@ -43,9 +47,10 @@ def tasks_to_level(
     solved for the largest whole k; 10^9 when the tasks need nothing.
     """
     bare = level * weight / 1_000 - past
-    counts = [
-        (bare * of - have) // want
-        for have, want, of in zip(used, need, total, strict=True)
-        if want > 0 and of > 0
-    ]
-    return int(max(0, min(counts, default=UNBOUNDED)))
+    count: float = UNBOUNDED
+    for have, want, of in zip(used, need, total, strict=True):
+        if want > 0 and of > 0:
+            fits = (bare * of - have) // want
+            if fits < count:  # noqa: PLR1730 - see above
+                count = fits
+    return int(count) if count > 0 else 0

@@ -35,22 +35,49 @@ class Claim(NamedTuple):
     Attributes:
         need: Of one task.
         room: How many such tasks the pool could still hold.
+        scarce: The dimensions that may be what limits the room; those needed if not known.
     """
 
     need: Sequence[int]
     room: int
+    scarce: Sequence[int] = ()
 
 
-class _Step(NamedTuple):
-    """How far one turn may go among the children of one queue.
+def scarce_in(need: Sequence[int], free: Sequence[int], room: int) -> tuple[int, ...]:
+    """Return the dimensions that may limit a room: where what is free would not hold twice it.
+
+    All that are needed when none is as short as that: then it is not amounts that limit it.
+    """
+    wanted = [d for d, want in enumerate(need) if want > 0]
+    return tuple(d for d in wanted if free[d] < 2 * room * need[d]) or tuple(wanted)
+
+
+class Limit(NamedTuple):
+    """How far a turn may go among the children of one queue.
 
     Attributes:
-        size: Share beyond the next sibling's.
-        front: Lowest share of a sibling that was out of reach when this was reckoned.
+        node: The child that is served.
+        share: Its share when the turn began.
+        second: The lowest share of the others.
+        steps: Per dimension, how far beyond its own share a task that needs it may lift it.
+        front: Lowest share of a sibling that was out of reach when that was reckoned.
     """
 
-    size: float
+    node: int
+    share: float
+    second: float
+    steps: Sequence[float]
     front: float
+
+
+class _Steps(NamedTuple):
+    """As in `Limit`, the same for all children of one queue."""
+
+    sizes: list[float]
+    front: float
+
+
+_NO_STEPS = _Steps([], math.inf)
 
 
 class Turns:
@@ -85,15 +112,16 @@ class Turns:
         # Node q is queue q with all below it; node Q + q is the jobs of its own where it has both.
         self._up = [*tree.parent, *range(count)]
         self._leaf = [q + count if tree.children[q] else q for q in range(count)]
+        self._path = [self._upward(leaf) for leaf in self._leaf]
         self._weight = [max(1, queue.weight) for queue in tree.queues] + [1_000] * count
         self._use = [*tree.totals(used), *(list(amounts) for amounts in used)]
         own = list(past) or [0.0] * count
         self._past = [*(sums[0] for sums in tree.totals([(part,) for part in own])), *own]
         self._heaps: dict[int, list[tuple[float, int, int, int]]] = {}
-        self._steps: dict[int, _Step] = {}
+        self._steps: dict[int, _Steps] = {}
         self._rise: dict[int, float] = {}
-        self._spent = 1.0
         self.active = len(heads)
+        self._spent, self._lost = 1.0, 1.0
         self._set_up(heads, tree.upward)
 
     @property
@@ -124,66 +152,75 @@ class Turns:
         """Reckon how long turns may be until `due` again.
 
         Args:
-            claims: Queue row → what its head asks for, of all queues that wait.
+            claims: Queue row → what its head asks for, of all queues that wait; without those
+                for which there is no room.
         """
         lifts: dict[int, float] = {}
+        self._rise = {}
         for row, claim in claims.items():
             rise = self._rise[row] = dominant_share(claim.need, self._total, 1_000) * claim.room
-            node = self._leaf[row]
-            while node >= 0:
+            for node in self._path[row]:
                 lift = rise * 1_000 / self._weight[node]
-                lifts[node] = min(lift, lifts.get(node, math.inf))
-                node = self._up[node]
-        part = STEP_PART / len(claims)
+                lifts[node] = max(lift, lifts.get(node, 0.0))
         self._steps = {
-            parent: _step([(entry[0], lifts.get(entry[-1], 0.0)) for entry in heap], part)
+            parent: _Steps([math.inf] * len(self._total), _front(heap, lifts))
             for parent, heap in self._heaps.items()
         }
-        self._spent = 0.0
+        shares = {entry[-1]: entry[0] for heap in self._heaps.values() for entry in heap}
+        part = STEP_PART / max(1, len(claims))
+        for row, claim in claims.items():
+            scarce = claim.scarce or [d for d, want in enumerate(claim.need) if want > 0]
+            for node in self._path[row]:
+                steps = self._steps[self._up[node]]
+                if shares[node] < steps.front:
+                    step = self._rise[row] * 1_000 / self._weight[node] * part
+                    for d in scarce:
+                        steps.sizes[d] = min(step, steps.sizes[d])
+        self._spent, self._lost = 0.0, 4 * ROUND_PART / self.active
 
-    def targets(self, row: int) -> list[tuple[int, float]]:
-        """Return how far the turn of the first queue goes: (node, share), from it upward."""
-        found: list[tuple[int, float]] = []
-        node = self._leaf[row]
-        while node >= 0:
+    def limits(self, row: int) -> list[Limit]:
+        """Return how far the turn of the first queue may go, from itself upward."""
+        found: list[Limit] = []
+        for node in self._path[row]:
             heap = self._heaps[self._up[node]]
-            second = min((entry[0] for entry in heap[1:3]), default=math.inf)
-            if second < math.inf:
-                share = heap[0][0]
-                step = self._steps[self._up[node]]
-                if share < step.front:
-                    found.append((node, min(step.front, max(second, share + step.size))))
-                else:
-                    found.append((node, second))
-                    self._spent = 1.0
-            node = self._up[node]
+            if len(heap) > 1:
+                second = heap[1][0] if len(heap) == 2 else min(heap[1][0], heap[2][0])
+                steps = self._steps.get(self._up[node], _NO_STEPS)
+                found.append(Limit(node, heap[0][0], second, *steps))
         return found
 
-    def tasks_to(self, targets: Iterable[tuple[int, float]], need: Sequence[int]) -> int:
-        """Return how many tasks reach the first of these targets."""
-        counts = [
-            tasks_to_level(
-                share, self._use[node], need, self._total, self._weight[node], self._past[node]
+    def tasks_to(self, limits: Iterable[Limit], need: Sequence[int]) -> int:
+        """Return how many tasks of that need reach the first of these limits."""
+        least = UNBOUNDED
+        wanted = [d for d, want in enumerate(need) if want > 0]
+        for node, share, second, steps, front in limits:
+            step = min([steps[d] for d in wanted]) if steps and wanted else 0.0
+            target = min(max(second, share + step), front)
+            if step == math.inf or share >= front:
+                # Nobody asked for that, or came that far, when steps were reckoned: a sure step
+                # is enough for some, but not for many.
+                target = second
+                self._spent += self._lost
+            count = tasks_to_level(
+                target, self._use[node], need, self._total, self._weight[node], self._past[node]
             )
-            for node, share in targets
-        ]
-        return min(counts, default=UNBOUNDED)
+            least = min(least, count)
+        return least
 
     def count(self, row: int) -> None:
         """Take note of what a queue holds now, without ending its turn."""
         now, seen = self._used[row], self._seen[row]
-        change = [a - b for a, b in zip(now, seen, strict=True)]
-        if not any(change):
+        if now == seen:
             return
+        change = [a - b for a, b in zip(now, seen, strict=True)]
         self._seen[row] = list(now)
         rise = self._rise.get(row, 0.0)
-        self._spent += dominant_share(change, self._total, 1_000) / rise if rise > 0 else 1.0
-        node = self._leaf[row]
-        while node >= 0:
+        moved = dominant_share(change, self._total, 1_000)
+        self._spent += moved / rise if rise > 0 else self._lost
+        for node in self._path[row]:
             use = self._use[node]
             for d, more in enumerate(change):
                 use[d] += more
-            node = self._up[node]
 
     def end_turn(self, row: int, head: tuple[int, int] | None) -> None:
         """Put the first queue where it belongs now.
@@ -193,10 +230,9 @@ class Turns:
             head: (time, number) of the job now at its head; None when its line is at its end.
         """
         self.count(row)
-        node = self._leaf[row]
         if head is None:
             self.active -= 1
-        while node >= 0:
+        for node in self._path[row]:
             above = self._up[node]
             heap = self._heaps[above]
             if head is None:
@@ -206,7 +242,14 @@ class Turns:
             else:
                 heapq.heapreplace(heap, (self._share(node), *head, node))
             head = heap[0][1:3] if heap else None
-            node = above
+
+    def _upward(self, node: int) -> list[int]:
+        """Return a node and those above it."""
+        path = []
+        while node >= 0:
+            path.append(node)
+            node = self._up[node]
+        return path
 
     def _share(self, node: int) -> float:
         return dominant_share(self._use[node], self._total, self._weight[node], self._past[node])
@@ -229,23 +272,18 @@ class Turns:
         heapq.heapify(self._heaps.get(_TOP, []))
 
 
-def _step(siblings: Iterable[tuple[float, float]], part: float) -> _Step:
-    """Return the step among siblings.
+def _front(siblings: Iterable[tuple[float, int, int, int]], lifts: Mapping[int, float]) -> float:
+    """Return the lowest share among siblings that this round leaves above all others.
 
-    It is the least that one of them could take, of those which the rest of the round may lift or
-    reach: whoever stands above the level to which half the room would lift all below it cannot
-    lose anything by it.
-
-    Args:
-        siblings: (share, by how much all the room would lift it).
-        part: Of that, what a step may take.
+    A round lifts the lowest together until a part of the room is gone; by how much all the room
+    would lift each stands in `lifts`. Whoever stands above that level loses nothing by it.
     """
-    least, level, steepness, spent = math.inf, 0.0, 0.0, 0.0
-    for share, rise in sorted(siblings):
+    level, steepness, spent = 0.0, 0.0, 0.0
+    for share, *_, node in sorted(siblings):
         spent += (share - level) * steepness
         if spent >= ROUND_PART:
-            return _Step(least * part, share)
+            return share
         level = share
-        steepness += 1.0 / max(rise, 1e-300)
-        least = min(least, rise)
-    return _Step(least * part, math.inf)
+        if lifts.get(node, 0.0) > 0:
+            steepness += 1.0 / lifts[node]
+    return math.inf

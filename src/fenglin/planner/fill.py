@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fenglin.fairness.decay import past_share
 from fenglin.fairness.tree import tree_of
-from fenglin.fairness.turns import Claim, Turns
+from fenglin.fairness.turns import Claim, Turns, scarce_in
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import Draft
 from fenglin.planner.grant import grant_slots
 from fenglin.planner.order import Line
 from fenglin.planner.runtime import runtime_of
+from fenglin.quantities.resources import DIMENSIONS
 
 
 def fill(draft: Draft, levels: list[list[Line]]) -> None:
@@ -76,12 +79,15 @@ def _key(draft: Draft, line: Line) -> tuple[int, int] | None:
 
 def _claims(draft: Draft, lines: list[Line]) -> dict[int, Claim]:
     """Return what the heads of these lines ask of the pool."""
+    up = draft.snapshot.node_up
+    free = [int(np.maximum(draft.pool.free_column(d), 0)[up].sum()) for d in range(len(DIMENSIONS))]
     found: dict[int, Claim] = {}
     for line in lines:
         row = _head(draft, line)
         if row >= 0:
-            shape_row = draft.job_shape[row]
-            found[line.queue] = Claim(draft.needs[shape_row], max(1, draft.pool.total(shape_row)))
+            need, room = draft.needs[draft.job_shape[row]], draft.pool.total(draft.job_shape[row])
+            if room > 0:
+                found[line.queue] = Claim(need, room, scarce_in(need, free, room))
     return found
 
 
@@ -121,20 +127,20 @@ def _serve_out(draft: Draft, line: Line) -> None:
 def _serve(draft: Draft, line: Line, turns: Turns) -> None:
     """Grant to the line's jobs in turn until the queue's turn is over.
 
-    The first job gets at least one task, or the filling would not move.
+    The first that can take any gets at least one task, or the filling would not move.
     """
-    targets = turns.targets(line.queue)
+    limits = turns.limits(line.queue)
     shape_row, left, least = -1, 0, 1
     while (row := _head(draft, line)) >= 0:
         if draft.job_shape[row] != shape_row:
             shape_row = draft.job_shape[row]
             turns.count(line.queue)
-            left = turns.tasks_to(targets, draft.needs[shape_row])
+            left = turns.tasks_to(limits, draft.needs[shape_row])
         step = max(least, left)
         if step <= 0:
             return
         got = _grant(draft, line, row, step)
-        least = 0
+        least = 0 if got else least
         left -= got
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fenglin.fairness.tree import tree_of
 from fenglin.planner.policy import Policy
-from fenglin.snapshot.snapshot import I64, Bool, Snapshot
+from fenglin.snapshot.snapshot import I32, I64, Bool, Snapshot
 
 F64 = NDArray[np.float64]
 
@@ -45,29 +46,44 @@ def levels(snapshot: Snapshot, eligible: Bool, policy: Policy) -> list[list[Line
     rows = np.flatnonzero(eligible)
     if not len(rows):
         return []
-    priority = snapshot.job_priority[rows]
-    queue = snapshot.job_queue[rows] if policy.fair else np.full(len(rows), -1, np.int32)
-    due = due_ms(snapshot, eligible, policy)[rows] if policy.fair else np.zeros(len(rows), np.int64)
-    ranks = np.lexsort(
-        (snapshot.job_number[rows], snapshot.job_submitted_ms[rows], due, queue, -priority)
-    )
-    rows, priority, queue = rows[ranks], priority[ranks], queue[ranks]
+    line = snapshot.job_queue if policy.fair else np.full(len(eligible), -1, np.int32)
+    rows = rows[
+        np.lexsort(
+            (
+                snapshot.job_number[rows],
+                snapshot.job_submitted_ms[rows],
+                line[rows],
+                -snapshot.job_priority[rows],
+            )
+        )
+    ]
+    priority, queue = snapshot.job_priority[rows], line[rows]
     breaks = np.flatnonzero((np.diff(priority) != 0) | (np.diff(queue) != 0)) + 1
-    starts = [0, *breaks.tolist()]
-    stops = [*breaks.tolist(), len(rows)]
+    if policy.fair:
+        rows = _late_first(snapshot, rows, breaks, policy)
     hungry = _hungry(snapshot, rows, policy)
     found: list[list[Line]] = []
     last: int | None = None
-    for start, stop in zip(starts, stops, strict=True):
-        line = Line(int(queue[start]), rows[start:stop].tolist())
+    for start, stop in pairwise([0, *breaks.tolist(), len(rows)]):
+        jobs = Line(int(queue[start]), rows[start:stop].tolist())
         level = int(priority[start])
         if level == last:
-            found[-1].append(line)
+            found[-1].append(jobs)
         else:
-            jobs = hungry.get(level)
-            found.append([Line(-1, jobs, starving=True), line] if jobs else [line])
+            first = hungry.get(level)
+            found.append([Line(-1, first, starving=True), jobs] if first else [jobs])
             last = level
     return found
+
+
+def _late_first(snapshot: Snapshot, rows: I64, breaks: I64, policy: Policy) -> I64:
+    """Return the rows with those whose deadline is at risk first in their part, by deadline."""
+    due = due_ms(snapshot, rows, policy)
+    if due is None:
+        return rows
+    part = np.zeros(len(rows), np.int64)
+    part[breaks] = 1
+    return rows[np.lexsort((due, np.cumsum(part)))]
 
 
 def starving(snapshot: Snapshot, policy: Policy) -> Bool:
@@ -94,45 +110,41 @@ def _hungry(snapshot: Snapshot, rows: I64, policy: Policy) -> dict[int, list[int
     return found
 
 
-def due_ms(snapshot: Snapshot, eligible: Bool, policy: Policy) -> I64:
-    """Return [J] the deadlines of jobs that would miss them in their queue's own order.
+def due_ms(snapshot: Snapshot, rows: I64, policy: Policy) -> I64 | None:
+    """Return the deadlines of jobs that would miss them in their queue's own order.
 
     Such a job's laxity, deadline - now - its own expected time, is less than the expected time of
     what its queue would serve before it. Those go first within their queue and priority, earliest
     deadline first; for all others the answer is the largest number. A deadline that has passed
     asks for nothing any more.
+
+    Args:
+        snapshot: The picture.
+        rows: Job rows by falling priority, then in the order in which their queue serves them.
+        policy: Says what is assumed of unknown runtimes.
+
+    Returns:
+        One for each of `rows`; None when none is at risk.
     """
-    due = np.full(len(snapshot.job_number), np.iinfo(np.int64).max, np.int64)
-    hopeful = eligible & (snapshot.job_deadline_ms > snapshot.now_ms)
+    hopeful = snapshot.job_deadline_ms[rows] > snapshot.now_ms
     if not hopeful.any():
-        return due
-    runtime = _runtime_ms(snapshot, policy)
-    work = _work_ms(snapshot, runtime) / _entitlement(snapshot, eligible)[snapshot.job_queue]
-    rows = np.flatnonzero(eligible)
-    queue = snapshot.job_queue[rows]
-    ranks = np.lexsort(
-        (
-            snapshot.job_number[rows],
-            snapshot.job_submitted_ms[rows],
-            -snapshot.job_priority[rows],
-            queue,
-        )
-    )
-    rows, queue = rows[ranks], queue[ranks]
-    before = np.cumsum(work[rows]) - work[rows]
-    firsts = np.searchsorted(queue, queue, side="left")
-    before -= before[firsts]
-    width = np.where(
-        snapshot.job_concurrency[rows] > 0,
-        snapshot.job_concurrency[rows],
-        snapshot.job_pending[rows],
-    )
-    rounds = -(-snapshot.job_pending[rows] // np.maximum(1, width))
-    own = np.maximum(rounds * runtime[rows], work[rows])
+        return None
+    queue, pending = snapshot.job_queue[rows], snapshot.job_pending[rows]
+    runtime = _runtime_ms(snapshot, policy)[rows]
+    work = _held_at_once(snapshot)[rows] * runtime / _entitlement(snapshot, queue)[queue]
+    by_queue = np.argsort(queue, kind="stable")
+    before = np.cumsum(work[by_queue]) - work[by_queue]
+    firsts = np.searchsorted(queue[by_queue], queue, side="left")
+    ahead = np.empty(len(rows))
+    ahead[by_queue] = before
+    ahead -= before[firsts]
+    width = np.where(snapshot.job_concurrency[rows] > 0, snapshot.job_concurrency[rows], pending)
+    own = np.maximum(-(-pending // np.maximum(1, width)) * runtime, work)
     laxity = snapshot.job_deadline_ms[rows] - snapshot.now_ms - own
-    late = rows[hopeful[rows] & (laxity < before)]
-    due[late] = snapshot.job_deadline_ms[late]
-    return due
+    late = hopeful & (laxity < ahead)
+    if not late.any():
+        return None
+    return np.where(late, snapshot.job_deadline_ms[rows], np.iinfo(np.int64).max)
 
 
 def _runtime_ms(snapshot: Snapshot, policy: Policy) -> I64:
@@ -143,23 +155,27 @@ def _runtime_ms(snapshot: Snapshot, policy: Policy) -> I64:
     return runtime
 
 
-def _work_ms(snapshot: Snapshot, runtime: I64) -> F64:
-    """Return [J] the work of the waiting tasks: milliseconds of the whole pool's dominant share."""
+def _held_at_once(snapshot: Snapshot) -> F64:
+    """Return [J] what its waiting tasks hold at once, as a part of the pool's dominant share."""
     total = np.maximum(1, snapshot.node_capacity.sum(axis=0))
     needs = np.array([shape.resources.times(shape.nodes).values() for shape in snapshot.shapes])
     shares: F64 = (needs / total).max(axis=1)
-    return shares[snapshot.job_shape] * snapshot.job_pending * runtime
+    return shares[snapshot.job_shape] * snapshot.job_pending
 
 
-def _entitlement(snapshot: Snapshot, eligible: Bool) -> F64:
+def _entitlement(snapshot: Snapshot, waiting: I32) -> F64:
     """Return [Q] the part of the pool that is each queue's while those that wait now share it.
 
     A queue's part of its parent's part is its weight by the weights of all siblings that wait;
     jobs of a parent's own count as one sibling more, of weight 1.
+
+    Args:
+        snapshot: The picture.
+        waiting: Rows of the queues that wait, any number of times.
     """
     tree = tree_of(snapshot.queues)
-    waits = np.bincount(snapshot.job_queue[eligible], minlength=len(tree.queues)) > 0
-    busy = waits.tolist()
+    waits = (np.bincount(waiting, minlength=len(tree.queues)) > 0).tolist()
+    busy = list(waits)
     for row in tree.upward:
         if tree.parent[row] >= 0:
             busy[tree.parent[row]] |= busy[row]

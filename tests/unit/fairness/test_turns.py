@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fenglin.fairness.tree import tree_of
-from fenglin.fairness.turns import Claim, Turns
+from fenglin.fairness.turns import Claim, Turns, scarce_in
 from fenglin.model.site import Queue
 
 
@@ -64,10 +64,11 @@ def in_turns(queues, total, free, needs, used, past):
     while (row := turns.first()) >= 0:
         taken += 1
         if turns.due:
+            rooms = {q: n for q in turns.waiting() if (n := fits(free, needs[q]))}
             turns.reckon(
-                {q: Claim(needs[q], max(1, fits(free, needs[q]))) for q in turns.waiting()}
+                {q: Claim(needs[q], n, scarce_in(needs[q], free, n)) for q, n in rooms.items()}
             )
-        count = max(1, turns.tasks_to(turns.targets(row), needs[row]))
+        count = max(1, turns.tasks_to(turns.limits(row), needs[row]))
         got = min(count, fits(free, needs[row]))
         for d, want in enumerate(needs[row]):
             free[d] -= want * got
