@@ -31,6 +31,7 @@ class Situation:
         account_left_micro: Money its account had at its turn.
         hold_micro: Per flavor, money to hold for one of its tasks.
         queue_used: [Q][D] what queues held at its turn.
+        instead: Says what it could be instead to start now; worked out when it matters.
     """
 
     snapshot: Snapshot
@@ -43,11 +44,16 @@ class Situation:
     account_left_micro: int
     hold_micro: tuple[int, ...]
     queue_used: Sequence[Sequence[int]]
+    instead: Callable[[], str]
 
 
 def advise(case: Situation) -> str:
     """Return the sentence for the job's reason."""
-    return _ADVICE.get(case.reason, _wait_for_room)(case)
+    sentence = _ADVICE.get(case.reason, _wait_for_room)(case)
+    if case.reason not in _FOR_ROOM:
+        return sentence
+    now = case.instead()
+    return f"{sentence}; now {now}" if now else sentence
 
 
 def _in(case: Situation) -> str:
@@ -155,6 +161,21 @@ def _wait_for_room(case: Situation) -> str:
     return f"starts when {need or 'a slot'}{part} of {where} are free{_in(case)}"
 
 
+def _reserved(case: Situation) -> str:
+    return f"starts when it is no longer kept for the jobs ahead{_in(case)}"
+
+
+# Where less, shorter or elsewhere would help at once.
+_FOR_ROOM = (
+    Reason.CPU_BUSY,
+    Reason.MEMORY_BUSY,
+    Reason.DISK_BUSY,
+    Reason.ACCELERATOR_BUSY,
+    Reason.GANG_WAITS,
+    Reason.BEHIND_OTHERS,
+    Reason.RESERVED_FOR_OTHERS,
+)
+
 _ADVICE: Mapping[Reason, Callable[[Situation], str]] = {
     Reason.NOT_BEFORE: _not_before,
     Reason.DEPENDENCY_PENDING: _dependency,
@@ -167,4 +188,5 @@ _ADVICE: Mapping[Reason, Callable[[Situation], str]] = {
     Reason.NODE_DOWN: _service,
     Reason.BETTER_ELSEWHERE: _better,
     Reason.BEHIND_OTHERS: _behind,
+    Reason.RESERVED_FOR_OTHERS: _reserved,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,15 @@ from fenglin.planner.lane import Lane
 from fenglin.planner.pack import Pool
 from fenglin.planner.policy import Policy
 from fenglin.planner.rank import Figures, Scored, best_first, finish_alone_ms, score
-from fenglin.planner.runtime import Runtime, hold_per_task_micro, price_of_tasks_micro, runtime_of
+from fenglin.planner.reserve import Book
+from fenglin.planner.runtime import (
+    FOREVER,
+    Runtime,
+    hold_per_task_micro,
+    limits_of,
+    price_of_tasks_micro,
+    runtime_of,
+)
 from fenglin.planner.scene import Scene
 from fenglin.planner.tail import Held, wait_for
 from fenglin.planner.view import FlavorView, flavor_views
@@ -34,11 +43,13 @@ class Piece:
         option: The option they belong to.
         shares: (node row, slots), by node row.
         cards: By node row: the cards of its slots, as in `Share`.
+        until_ms: By when its tasks must have ended; FOREVER for no limit.
     """
 
     option: Scored
     shares: list[tuple[int, int]]
     cards: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    until_ms: int = FOREVER
 
 
 @dataclass(slots=True)
@@ -95,6 +106,9 @@ class Draft:
         self.served = 0
         # Grants of jobs that went the long way; of the others when somebody asked for them.
         self.long_way: dict[int, Grant] = {}
+        # All pieces granted the long way in order, and the grants whose job holds live slots.
+        self.placed: list[tuple[Grant, Piece]] = []
+        self.flowing: list[Grant] = []
         self.turn: I64 = np.full(len(snapshot.job_number), NEVER, np.int64)
         # Why a job was passed over, where it is not simply that its shape has no room.
         self.refused: dict[int, Reason] = {}
@@ -110,6 +124,8 @@ class Draft:
         self.job_shape: list[int] = self._columns["shape"]
         self.job_queue: list[int] = self._columns["queue"]
         self.job_account: list[int] = self._columns["account"]
+        self.job_active: list[int] = self._columns["active"]
+        self.book = Book(self)
 
     def shape_of(self, row: int) -> Shape:
         """Return the shape of a job."""
@@ -156,6 +172,8 @@ class Draft:
             self.turn[row] = self.served
             self.served += 1
             self.long_way[row] = grant
+            if grant.held:
+                self.flowing.append(grant)
         return grant
 
     @property
@@ -177,12 +195,18 @@ class Draft:
         """Book granted slots: to the job, its queue and, one task per slot, its account."""
         figures = piece.option.figures
         grant.pieces.append(piece)
+        self.placed.append((grant, piece))
         grant.slots += tasks
         grant.held.append(Held(0, figures.task_ms, tasks))
         used = self.queue_used[self.job_queue[grant.row]]
         for dimension, need in enumerate(grant.need):
             used[dimension] += need * tasks
         self.account_left[self.job_account[grant.row]] -= figures.hold_micro * tasks
+
+    @cached_property
+    def limits(self) -> tuple[list[int], list[int]]:
+        """Return per job what it may be trusted with; see `runtime.limits_of`."""
+        return limits_of(self.snapshot)
 
     def live(self, row: int, runtime: Runtime) -> list[Held]:
         """Return the slots that the job's live allocations hold, by flavor and end."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import Draft, Grant, Piece
-from fenglin.planner.rank import Scored
+from fenglin.planner.rank import Figures, Scored, best_first, score
+from fenglin.planner.runtime import FOREVER
 from fenglin.planner.tail import finish_in, useful_slots
+from fenglin.planner.waiting import why_no_room
 
 
 def grant_slots(draft: Draft, row: int, wanted: int) -> int:
@@ -14,6 +21,8 @@ def grant_slots(draft: Draft, row: int, wanted: int) -> int:
     When it gets fewer, the cause is noted in the draft: the quota of its queue, the money of
     its account, its own faster slots being worth waiting for, or no room for its shape.
     """
+    if draft.book.shut(row):
+        return 0
     allowed = draft.quota_tasks(row)
     if allowed < wanted:
         draft.refused[row] = Reason.QUEUE_QUOTA
@@ -22,23 +31,115 @@ def grant_slots(draft: Draft, row: int, wanted: int) -> int:
         return 0
     grant = draft.open(row)
     goal = min(wanted, allowed)
-    got = 0
-    useless = unaffordable = False
-    for option in grant.options:
-        if got >= goal:
-            return got
-        slots = draft.pool.slots(grant.shape_row, option.figures.view.row, goal)
+    turn = _Turn(goal, everywhere=draft.book.strict(draft.shape_of(row)))
+    if not turn.everywhere:
+        _serve(draft, grant, turn, grant.options, _room, _take)
+    if turn.got < goal and (turn.everywhere or draft.book.reservations):
+        _serve(draft, grant, turn, _lendable(draft, grant, turn), _borrowable, _borrow)
+    if turn.got < goal:
+        _note(draft, grant, turn)
+    return turn.got
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What a job asks for in its turn and what came of it.
+
+    Attributes:
+        goal: Slots (gangs) it may take.
+        everywhere: Whether it chooses its nodes among booked and other ones alike.
+        got: Slots it got.
+        useless: Whether room was left that its own slots make needless.
+        unaffordable: Whether room was left that its account cannot pay.
+    """
+
+    goal: int
+    everywhere: bool
+    got: int = 0
+    useless: bool = False
+    unaffordable: bool = False
+
+
+_Count = Callable[[Draft, Grant, Scored, _Turn], int]
+_Taking = Callable[[Draft, Grant, Scored, _Turn, int], int]
+
+
+def _serve(
+    draft: Draft,
+    grant: Grant,
+    turn: _Turn,
+    options: Sequence[Scored],
+    room: _Count,
+    take: _Taking,
+) -> None:
+    """Take from the options, best first, what helps and can be paid."""
+    for option in options:
+        if turn.got >= turn.goal:
+            return
+        slots = room(draft, grant, option, turn)
         if slots <= 0:
             continue
         helpful = _helpful(draft, grant, option)
         payable = _payable(draft, grant, option)
-        got += _take(draft, grant, option, min(goal - got, slots, helpful, payable))
-        left = min(slots, goal)
-        useless |= helpful < left
-        unaffordable |= payable < left
-    if got < goal:
-        _note(draft, grant, useless=useless, unaffordable=unaffordable)
-    return got
+        count = min(turn.goal - turn.got, slots, helpful, payable)
+        turn.got += take(draft, grant, option, turn, count)
+        left = min(slots, turn.goal)
+        turn.useless |= helpful < left
+        turn.unaffordable |= payable < left
+
+
+def _room(draft: Draft, grant: Grant, option: Scored, turn: _Turn) -> int:
+    """Return how many slots of the option are free for ever."""
+    return draft.pool.slots(grant.shape_row, option.figures.view.row, turn.goal)
+
+
+def _lendable(draft: Draft, grant: Grant, turn: _Turn) -> list[Scored]:
+    """Return the options with room until a task of the job has surely ended, best first."""
+    shape = draft.snapshot.shapes[grant.shape_row]
+    tasks, present = draft.pending(grant.row), draft.present(grant.row)
+    found: list[Figures] = []
+    for flavor_row in np.flatnonzero(draft.possible[grant.shape_row]).tolist():
+        view = draft.flavors[flavor_row]
+        figures = draft.figures(view, grant.shape_row, grant.runtime, tasks, 1, present)
+        end_ms = _end_ms(draft, grant, figures)
+        slots = draft.book.slots(shape, view, end_ms, everywhere=turn.everywhere)
+        if slots > 1:
+            figures = draft.figures(view, grant.shape_row, grant.runtime, tasks, slots, present)
+        if slots:
+            found.append(figures)
+    number = int(draft.snapshot.job_number[grant.row])
+    return best_first(score(found, draft.policy), number)
+
+
+def _end_ms(draft: Draft, grant: Grant, figures: Figures) -> int:
+    """Return when a task that starts now has surely ended, its data brought there first."""
+    limit_ms = figures.moved.time_ms + grant.runtime.limit_on(figures.view.flavor)
+    return min(FOREVER, draft.snapshot.now_ms + limit_ms)
+
+
+def _borrowable(draft: Draft, grant: Grant, option: Scored, turn: _Turn) -> int:
+    """Return how many slots of the option are free until a task has surely ended."""
+    shape = draft.snapshot.shapes[grant.shape_row]
+    end_ms = _end_ms(draft, grant, option.figures)
+    return draft.book.slots(shape, option.figures.view, end_ms, everywhere=turn.everywhere)
+
+
+def _borrow(draft: Draft, grant: Grant, option: Scored, turn: _Turn, count: int) -> int:
+    """Take up to `count` slots (gangs) until they have surely ended; return how many."""
+    shape, view = draft.snapshot.shapes[grant.shape_row], option.figures.view
+    end_ms = _end_ms(draft, grant, option.figures)
+    done = 0
+    while done < count:
+        deep = draft.pending(grant.row) > grant.slots + count - done
+        lot = draft.book.take(
+            shape, view, count - done, end_ms, deep=deep, everywhere=turn.everywhere
+        )
+        taken = sum(slots for _, slots in lot.shares) // shape.nodes
+        if not taken:
+            break
+        draft.charge(grant, Piece(option, lot.shares, lot.cards, lot.until_ms), taken)
+        done += taken
+    return done
 
 
 def _helpful(draft: Draft, grant: Grant, option: Scored) -> int:
@@ -56,7 +157,7 @@ def _payable(draft: Draft, grant: Grant, option: Scored) -> int:
     return max(0, left // hold) if hold else draft.pending(grant.row)
 
 
-def _take(draft: Draft, grant: Grant, option: Scored, count: int) -> int:
+def _take(draft: Draft, grant: Grant, option: Scored, _turn: _Turn, count: int) -> int:
     """Take up to `count` slots (gangs) of the option; return how many there were."""
     flavor_row = option.figures.view.row
     if count <= 0:
@@ -77,18 +178,22 @@ def _take(draft: Draft, grant: Grant, option: Scored, count: int) -> int:
     return count
 
 
-def _note(draft: Draft, grant: Grant, *, useless: bool, unaffordable: bool) -> None:
-    """Write down why the job got fewer slots than it wanted."""
-    if unaffordable:
+def _note(draft: Draft, grant: Grant, turn: _Turn) -> None:
+    """Write down why the job got fewer slots than it wanted, and reserve if it may."""
+    if turn.unaffordable:
         draft.refused[grant.row] = Reason.BUDGET_EXHAUSTED
-        if not useless and not grant.held:
+        if not turn.useless and not grant.held:
             account = draft.job_account[grant.row]
             draft.closed_accounts.add((account, grant.shape_row, grant.runtime))
-    elif useless:
+    elif turn.useless:
         draft.refused[grant.row] = Reason.BETTER_ELSEWHERE
         # Should the held slots break their promise, time alone must bring another look.
         wait = finish_in(grant.held, draft.pending(grant.row))
         again = draft.snapshot.now_ms + max(1, wait)
         draft.patient_until_ms = min(draft.patient_until_ms, again)
     else:
-        draft.closed_shapes.add(grant.shape_row)
+        if not grant.held and draft.book.may_reserve(grant.shape_row):
+            kept = draft.book.keeps_room(grant.shape_row)
+            busy = Reason.RESERVED_FOR_OTHERS if kept else why_no_room(draft, grant.shape_row)
+            draft.book.reserve(grant, busy)
+        draft.book.note_full(grant)

@@ -70,18 +70,11 @@ class Horizon:
         self._new: list[tuple[int, int, Vector]] = []
         self._tables: dict[int, _Table] = {}
 
-    def occupy(self, nodes: Sequence[tuple[int, int]], need: Vector, end_ms: int) -> None:
-        """Take (node row, slots) now, to be given back at `end_ms`."""
-        for node, slots in nodes:
-            amounts = tuple(amount * slots for amount in need)
-            self._base[node] -= amounts
-            self._new.append((node, max(end_ms, self._snapshot.now_ms + 1), amounts))
-        self._tables.clear()
-
-    def occupy_all(self, node: I64, amounts: I64, end_ms: I64) -> None:
+    def occupy(self, node: I64, amounts: I64, end_ms: I64) -> None:
         """Take amounts [E, D] on nodes [E] now, to be given back at `end_ms` [E]."""
         np.subtract.at(self._base, node, amounts)
         self._extend(node, np.maximum(end_ms, self._snapshot.now_ms + 1), amounts)
+        self._changed(node)
 
     def book(self, nodes: Sequence[int], need: Vector, begin_ms: int, end_ms: int) -> None:
         """Take the need on each of the nodes from `begin_ms` to `end_ms`."""
@@ -89,15 +82,17 @@ class Horizon:
             self._new.append((node, begin_ms, tuple(-amount for amount in need)))
             if end_ms < FOREVER:
                 self._new.append((node, end_ms, need))
-        self._tables.clear()
+        self._changed(nodes)
 
     def keep(self, job_number: int, until_ms: int) -> None:
         """Let what the job holds now be given back no earlier than `until_ms`."""
         first = int(np.searchsorted(self._snapshot.share_job, job_number, side="left"))
         stop = int(np.searchsorted(self._snapshot.share_job, job_number, side="right"))
-        if first < stop:
-            self._time[first:stop] = np.maximum(self._time[first:stop], until_ms)
-            self._tables.clear()
+        time = self._time[first:stop]
+        late = np.flatnonzero(time < until_ms)
+        if len(late):
+            time[late] = until_ms
+            self._changed(self._node[first:stop][late])
 
     def earliest(
         self, shape: Shape, view: FlavorView, span_ms: int, *, later: bool = False
@@ -199,7 +194,12 @@ class Horizon:
         self._node = np.concatenate((self._node, node))
         self._time = np.concatenate((self._time, time))
         self._delta = np.concatenate((self._delta, delta))
-        self._tables.clear()
+
+    def _changed(self, nodes: Sequence[int] | I64) -> None:
+        """Forget the tables of the flavors that have these nodes."""
+        flavors = self._snapshot.node_flavor[np.asarray(nodes, np.int64)]
+        for flavor_row in np.unique(flavors).tolist():
+            self._tables.pop(flavor_row, None)
 
 
 def _runs(table: _Table, fits: Bool, span_ms: int) -> tuple[I64, I64, I64]:

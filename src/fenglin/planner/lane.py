@@ -212,8 +212,10 @@ class Lane:
 
     def _open(self, line: Line) -> bool:
         """Return whether simple jobs of the line may be served without asking for more."""
-        queues = self._draft.snapshot.queues
-        return line.queue >= 0 or all(queue.quota is None for queue in queues)
+        draft, head = self._draft, line.jobs[line.at]
+        if line.queue < 0 and any(queue.quota is not None for queue in draft.snapshot.queues):
+            return False
+        return not draft.book.strict(draft.shape_of(head))
 
     def _room(self, line: Line) -> Room:
         """Return what is left now: for the line's queue, of each account, of each node."""

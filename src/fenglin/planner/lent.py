@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fenglin.model.job import Topology
+from fenglin.planner.gang import gangs_by_block, gangs_in
 from fenglin.planner.pack import MOST_PER_NODE, Pool
 from fenglin.planner.runtime import FOREVER
 from fenglin.planner.view import FlavorView
@@ -61,9 +63,11 @@ class Lent:
 
     def counts(self, shape: Shape, view: FlavorView, end_ms: int) -> tuple[I64, I64]:
         """Return (node rows, parts of a task that fit until then) of a flavor's booked nodes."""
-        self._follow()
         first, stop = np.searchsorted(self.nodes, (view.first, view.stop)).tolist()
         nodes = self.nodes[first:stop]
+        if not len(nodes):
+            return nodes, np.zeros(0, np.int64)
+        self._follow()
         met = _met(self._begins[first:stop], end_ms)
         least = np.where(met[..., None], self._room[first:stop], _PLENTY).min(axis=1)
         counts = np.full(stop - first, MOST_PER_NODE, np.int64)
@@ -75,6 +79,23 @@ class Lent:
             cards = self._pool.cards[nodes] + self._cards[first:stop]
             np.minimum(counts, rooms(cards, milli), out=counts)
         return nodes, np.maximum(counts, 0)
+
+    def counts_everywhere(
+        self, shape: Shape, view: FlavorView, up: Bool, end_ms: int
+    ) -> tuple[I64, I64]:
+        """Return as `counts`, for all nodes of the flavor that are `up` ([N]), booked or not."""
+        booked, least = self.counts(shape, view, end_ms)
+        mine = slice(view.first, view.stop)
+        counts = np.where(up[mine], MOST_PER_NODE, 0)
+        for dimension, need in enumerate(shape.resources.values()):
+            if need:
+                np.minimum(counts, self._pool.free[dimension][mine] // need, out=counts)
+        if shape.resources.accelerator_milli:
+            cards = rooms(self._pool.cards[mine], shape.resources.accelerator_milli)
+            np.minimum(counts, cards, out=counts)
+        counts = np.maximum(counts, 0)
+        counts[booked - view.first] = np.where(up[booked], least, 0)
+        return np.arange(view.first, view.stop), counts
 
     def free_until(self, node: int, amounts: Vector) -> int:
         """Return how long the amounts are free on a booked node: till which booking begins."""
@@ -144,6 +165,18 @@ class Lent:
             pool.take_exactly(shape, int(self._flavor_of[node]), [(node, 1)])
             self._cards[places[at]] += before - pool.cards[node]
         self._slack[places] = least - pool.free[:, nodes].T
+
+
+def tasks_in(shape: Shape, counts: I64, block: I32) -> int:
+    """Return how many tasks (gangs) fit where nodes with these counts and blocks are free."""
+    if shape.nodes == 1:
+        return int(counts.sum())
+    if not len(counts):
+        return 0
+    if shape.topology is not Topology.BLOCK:
+        return gangs_in(counts, shape.nodes)
+    blocks = block.astype(np.int64)
+    return int(gangs_by_block(counts, blocks - blocks.min(), shape.nodes).sum())
 
 
 def _met(begins: I64, end_ms: int) -> Bool:

@@ -7,29 +7,31 @@ served alternately; the receipt shows the turn as if those ahead had been served
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from fenglin.errors import NotFoundError
 from fenglin.model.ids import job_id
-from fenglin.model.plan import Option, Plan, Receipt, Start
+from fenglin.model.plan import Option, Plan, Receipt
 from fenglin.model.reason import Reason
 from fenglin.planner.advice import Situation, advise
+from fenglin.planner.aftermath import Aftermath
 from fenglin.planner.draft import Draft
 from fenglin.planner.feasible import Refusal, out_of_service, refuse
-from fenglin.planner.forecast import Outlook
+from fenglin.planner.horizon import Horizon
+from fenglin.planner.instead import Wait, instead
+from fenglin.planner.lent import tasks_in
 from fenglin.planner.policy import Policy
 from fenglin.planner.rank import Figures, Scored, best_first, score, terms_of
-from fenglin.planner.runtime import Runtime, runtime_of
+from fenglin.planner.runtime import FOREVER, Runtime, runtime_of
 from fenglin.planner.tail import Held, finish_in
 from fenglin.planner.view import FlavorView
 from fenglin.planner.waiting import BUSY, why_busy
 from fenglin.planner.words import amount_of, count_of
 from fenglin.quantities.durations import format_duration
 from fenglin.quantities.money import format_money
-from fenglin.snapshot.snapshot import I64, Shape, Snapshot
+from fenglin.snapshot.snapshot import Shape, Snapshot
 
 
 def explain(snapshot: Snapshot, policy: Policy, plan: Plan, job_number: int) -> Receipt:
@@ -44,42 +46,54 @@ def explain(snapshot: Snapshot, policy: Policy, plan: Plan, job_number: int) -> 
     Raises:
         NotFoundError: the snapshot has no such job waiting.
     """
-    if job_number not in plan.order:
-        raise NotFoundError(
-            f"job {job_id(job_number)} had no waiting tasks at index {snapshot.index}",
-            hint="its receipt was kept when its last tasks were placed",
-        )
-    return _Inquiry(snapshot, policy, plan, job_number).receipt()
+    return Explainer(snapshot, policy, plan).receipt(job_number)
 
 
-@dataclass(slots=True)
-class _Turn:
-    """The pool at the job's turn."""
+class Explainer:
+    """Answers for the jobs of one plan; what they have in common is worked out once."""
 
-    draft: Draft
-    room_before: list[int]
+    def __init__(self, snapshot: Snapshot, policy: Policy, plan: Plan) -> None:
+        """Take `plan(snapshot, policy)` and what it was made from."""
+        self._aftermath = Aftermath(Draft(snapshot, policy), plan)
+
+    def receipt(self, job_number: int) -> Receipt:
+        """Return why the plan placed the job as it did, or why it waits.
+
+        Raises:
+            NotFoundError: the snapshot has no such job waiting.
+        """
+        if job_number not in self._aftermath.places:
+            index = self._aftermath.plan.index
+            raise NotFoundError(
+                f"job {job_id(job_number)} had no waiting tasks at index {index}",
+                hint="its receipt was kept when its last tasks were placed",
+            )
+        return _Inquiry(self._aftermath, job_number).receipt()
 
 
 class _Inquiry:
     """Everything that is worked out for one receipt."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, plan: Plan, number: int) -> None:
-        self.snapshot = snapshot
-        self.policy = policy
-        self.plan = plan
+    def __init__(self, aftermath: Aftermath, number: int) -> None:
+        self.aftermath = aftermath
+        self.draft = aftermath.draft
+        self.snapshot = self.draft.snapshot
+        self.policy = self.draft.policy
         self.number = number
-        self.place = plan.order.index(number)
-        self.row = int(np.searchsorted(snapshot.job_number, number))
-        self.shape_row = int(snapshot.job_shape[self.row])
-        self.shape: Shape = snapshot.shapes[self.shape_row]
-        self.runtime: Runtime = runtime_of(snapshot, self.row, policy)
-        self.pending = int(snapshot.job_pending[self.row])
+        self.place = aftermath.places[number]
+        self.row = int(np.searchsorted(self.snapshot.job_number, number))
+        self.shape_row = int(self.snapshot.job_shape[self.row])
+        self.shape: Shape = self.snapshot.shapes[self.shape_row]
+        self.runtime: Runtime = runtime_of(self.snapshot, self.row, self.policy)
+        self.pending = int(self.snapshot.job_pending[self.row])
         # What its options are reckoned for: what may start or, failing that, what is to come.
-        self.tasks = self.pending or int(snapshot.job_blocked[self.row])
-        self.own = [start for start in plan.starts if start.job == number]
+        self.tasks = self.pending or int(self.snapshot.job_blocked[self.row])
+        self.present = self.draft.present(self.row)
+        self.own = aftermath.starts_of.get(number, [])
         self.started = sum(start.tasks for start in self.own)
-        self.reason = plan.reasons[self.place]
-        self.turn = self._turn()
+        self.reason = aftermath.plan.reasons[self.place]
+        self.reservation = aftermath.reservation(number)
+        self.turn = aftermath.turn(number)
 
     def receipt(self) -> Receipt:
         """Put the receipt together."""
@@ -101,89 +115,58 @@ class _Inquiry:
             change=self._change(options, start_ms),
         )
 
-    def _turn(self) -> _Turn:
-        """Carry out the starts of the jobs ahead on a fresh draft."""
-        draft = Draft(self.snapshot, self.policy)
-        flavors = range(len(draft.flavors))
-        room_before = [draft.pool.slots(self.shape_row, row) for row in flavors]
-        ahead = set(self.plan.order[: self.place])
-        for start, nodes in self._placed:
-            if start.job in ahead:
-                row = int(np.searchsorted(self.snapshot.job_number, start.job))
-                slots = [share.slots for share in start.shares]
-                shares = list(zip(nodes, slots, strict=True))
-                flavor_row = int(self.snapshot.node_flavor[nodes[0]])
-                cards = [share.cards for share in start.shares]
-                draft.pool.take_exactly(draft.shape_of(row), flavor_row, shares, cards)
-                draft.account_left[draft.job_account[row]] -= start.hold_micro
-                used = draft.queue_used[draft.job_queue[row]]
-                for dimension, need in enumerate(draft.shape_of(row).resources.values()):
-                    used[dimension] += need * sum(slots)
-        return _Turn(draft, room_before)
-
     @cached_property
-    def _placed(self) -> list[tuple[Start, list[int]]]:
-        """All starts with the node rows of their shares."""
-        snapshot = self.snapshot
-        row_of = {
-            (int(snapshot.flavor_site[flavor]), name): row
-            for row, (flavor, name) in enumerate(
-                zip(snapshot.node_flavor.tolist(), snapshot.node_names, strict=True)
-            )
-        }
-        site_row = {site.name: row for row, site in enumerate(snapshot.sites)}
-        return [
-            (start, [row_of[site_row[start.site], share.node] for share in start.shares])
-            for start in self.plan.starts
-        ]
-
-    @cached_property
-    def _outlook(self) -> Outlook:
-        """The pool after the whole plan, and when what runs is expected to end."""
-        free: I64 = self.snapshot.node_free.copy()
-        for start, nodes in self._placed:
-            row = int(np.searchsorted(self.snapshot.job_number, start.job))
-            shape = self.snapshot.shapes[int(self.snapshot.job_shape[row])]
-            slots = np.array([share.slots for share in start.shares], np.int64)
-            free[nodes] -= slots[:, None] * np.array(shape.resources.values(), np.int64)
-        return Outlook(self.snapshot, free, self._placed)
+    def _horizon(self) -> Horizon:
+        return self.aftermath.horizon(self.number)
 
     def _options(self) -> tuple[Option, ...]:
         """Return every flavor: the possible best first, then the refused by name."""
-        draft = self.turn.draft
         figures: list[Figures] = []
         refused: list[Option] = []
-        for view in draft.flavors:
+        for view in self.draft.flavors:
             refusal = refuse(self.shape, view)
-            if refusal is None and draft.pool.slots(self.shape_row, view.row) > 0:
-                figures.append(self._figures(view))
-            elif refusal is None:
-                refused.append(self._not_now(view))
-            else:
+            if refusal is not None:
                 refused.append(
                     Option(view.site.name, view.flavor.name, refusal.reason, refusal.evidence)
                 )
+            elif (slots := self._slots(view)) > 0:
+                figures.append(self._figures(view, slots))
+            else:
+                refused.append(self._not_now(view))
         ranked = best_first(score(figures, self.policy), self.number)
         return (
             *(self._possible(scored) for scored in ranked),
             *sorted(refused, key=lambda option: (option.site, option.flavor)),
         )
 
-    def _figures(self, view: FlavorView) -> Figures:
-        draft = self.turn.draft
-        slots = draft.pool.slots(self.shape_row, view.row)
-        present = draft.present(self.row)
-        return draft.figures(view, self.shape_row, self.runtime, self.tasks, slots, present)
+    def _slots(self, view: FlavorView) -> int:
+        """Return how many tasks could start there at the job's turn."""
+        turn = self.turn
+        slots = turn.open.slots(self.shape_row, view.row)
+        if turn.lent is not None and not self.shape.licences:
+            until_ms = self.snapshot.now_ms + self._figures(view, 1).moved.time_ms
+            until_ms = min(FOREVER, until_ms + self.runtime.limit_on(view.flavor))
+            up = self.snapshot.node_up
+            nodes, counts = turn.lent.counts_everywhere(self.shape, view, up, until_ms)
+            slots = max(slots, tasks_in(self.shape, counts, self.snapshot.node_block[nodes]))
+        # What it was given counts, however the turns of others came between.
+        return max(slots, min(1, self._given(view)))
+
+    def _given(self, view: FlavorView) -> int:
+        """Return the tasks that the plan starts there."""
+        place = (view.site.name, view.flavor.name)
+        return sum(start.tasks for start in self.own if (start.site, start.flavor) == place)
+
+    def _figures(self, view: FlavorView, slots: int) -> Figures:
+        return self.draft.figures(
+            view, self.shape_row, self.runtime, self.tasks, slots, self.present
+        )
 
     def _possible(self, scored: Scored) -> Option:
         """Describe an option that had room at the job's turn."""
         figures = scored.figures
         view = figures.view
-        given = sum(
-            start.tasks
-            for start in self.own
-            if (start.site, start.flavor) == (view.site.name, view.flavor.name)
-        )
+        given = self._given(view)
         refusal = None if given else self._declined(figures)
         return Option(
             view.site.name,
@@ -201,8 +184,7 @@ class _Inquiry:
 
     def _declined(self, figures: Figures) -> Refusal | None:
         """Return why an option with room was left alone, if the option is the cause."""
-        draft = self.turn.draft
-        left = draft.account_left[draft.job_account[self.row]]
+        left = self.turn.account_left_micro
         if figures.hold_micro > left:
             currency = figures.currency
             return Refusal(
@@ -224,11 +206,9 @@ class _Inquiry:
         refusal = out_of_service(self.shape, view) or self._busy(view)
         start_ms = 0
         if refusal.reason not in (Reason.SITE_DRAINED, Reason.SITE_DOWN, Reason.NODE_DOWN):
-            start_ms = self._outlook.start_ms(self.shape, view)
-        idle = self.turn.draft.pool.slots_when_idle(self.shape_row, view.row)
-        draft = self.turn.draft
-        present = draft.present(self.row)
-        figures = draft.figures(view, self.shape_row, self.runtime, self.tasks, idle, present)
+            start_ms = self._date(view)
+        idle = self.turn.free.slots_when_idle(self.shape_row, view.row)
+        figures = self._figures(view, idle)
         return Option(
             view.site.name,
             view.flavor.name,
@@ -239,13 +219,41 @@ class _Inquiry:
             price_micro=figures.price_micro,
         )
 
+    def _date(self, view: FlavorView) -> int:
+        """Return when its next task may begin there: as reserved, or behind those reserved."""
+        mine = self.reservation
+        if mine is not None and (mine.site, mine.flavor) == (view.site.name, view.flavor.name):
+            return mine.start_ms
+        limit_ms = self.runtime.limit_on(view.flavor)
+        window = self._horizon.earliest(self.shape, view, limit_ms, later=True)
+        return 0 if window is None else window.start_ms
+
+    def _kept(self, view: FlavorView, slots: int) -> Refusal:
+        """Say for whom room is kept, and until when."""
+        firsts = [
+            (booking.start_ms, booking.job)
+            for booking, rows in self.turn.ahead
+            if view.first <= rows[0] < view.stop
+        ]
+        are = "slot is free, but kept" if slots == 1 else "slots are free, but kept"
+        if not firsts:
+            return Refusal(Reason.RESERVED_FOR_OTHERS, f"{slots} {are} for jobs ahead")
+        begin_ms, job = min(firsts)
+        wait = format_duration(max(0, begin_ms - self.snapshot.now_ms))
+        return Refusal(
+            Reason.RESERVED_FOR_OTHERS, f"{slots} {are} for {job_id(job)}, which starts in {wait}"
+        )
+
     def _busy(self, view: FlavorView) -> Refusal:
         """Return what is short on the flavor's nodes."""
-        before = self.turn.room_before[view.row]
+        kept = self.turn.free.slots(self.shape_row, view.row) if self.turn.ahead else 0
+        if kept:
+            return self._kept(view, kept)
+        before = self.draft.pool.slots(self.shape_row, view.row)
         if before:
             were = "slot was" if before == 1 else "slots were"
             return Refusal(Reason.BEHIND_OTHERS, f"{before} {were} free; jobs ahead took them")
-        pool = self.turn.draft.pool
+        pool = self.turn.free
         mine = np.zeros(len(self.snapshot.node_flavor), np.bool_)
         mine[view.first : view.stop] = self.snapshot.node_up[view.first : view.stop]
         reason = why_busy(pool, self.shape, self.shape_row, mine, [view.row])
@@ -266,7 +274,7 @@ class _Inquiry:
 
     def _held(self) -> list[Held]:
         """Return the slots the job holds once the plan is carried out."""
-        held = self.turn.draft.live(self.row, self.runtime)
+        held = self.draft.live(self.row, self.runtime)
         for start in self.own:
             slots = sum(share.slots for share in start.shares) // self.shape.nodes
             held.append(Held(start.finish_ms - self.snapshot.now_ms, start.task_ms, slots))
@@ -276,6 +284,8 @@ class _Inquiry:
         """Return when the next task is expected to start; 0 for unknown."""
         if self.started:
             return self.snapshot.now_ms
+        if self.reservation is not None:
+            return self.reservation.start_ms
         if self.reason is Reason.NOT_BEFORE:
             return int(self.snapshot.job_not_before_ms[self.row])
         if self.reason in (Reason.DEPENDENCY_PENDING, Reason.BUDGET_EXHAUSTED, Reason.QUEUE_QUOTA):
@@ -300,7 +310,8 @@ class _Inquiry:
         """Return what would let it start now, in words."""
         if self.started or self.reason is None:
             return ""
-        draft = self.turn.draft
+        draft = self.draft
+        wait = Wait(draft, self.turn, self.row, self.shape, self.runtime, self.tasks, options)
         return advise(
             Situation(
                 snapshot=self.snapshot,
@@ -310,11 +321,12 @@ class _Inquiry:
                 options=options,
                 start_ms=start_ms,
                 flavors=draft.flavors,
-                account_left_micro=draft.account_left[draft.job_account[self.row]],
+                account_left_micro=self.turn.account_left_micro,
                 hold_micro=tuple(
                     draft.figures(v, self.shape_row, self.runtime, 1, 1).hold_micro
                     for v in draft.flavors
                 ),
-                queue_used=draft.queue_used,
+                queue_used=self.turn.queue_used,
+                instead=lambda: instead(wait),
             )
         )

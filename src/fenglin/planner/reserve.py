@@ -28,17 +28,15 @@ from fenglin.model.allocation import Share
 from fenglin.model.job import Topology
 from fenglin.model.plan import Reservation
 from fenglin.model.reason import Reason
-from fenglin.planner.gang import gangs_by_block, gangs_in
 from fenglin.planner.horizon import Horizon, Window
-from fenglin.planner.lent import Lent
-from fenglin.planner.pack import MOST_PER_NODE
+from fenglin.planner.lent import Lent, tasks_in
 from fenglin.planner.policy import Backfill
 from fenglin.planner.rank import best_first, score
 from fenglin.planner.runtime import FOREVER, hold_per_task_micro
 from fenglin.planner.tail import finish_in
 from fenglin.planner.view import FlavorView
 from fenglin.quantities.resources import Resources
-from fenglin.snapshot.cards import assign, rooms
+from fenglin.snapshot.cards import assign
 from fenglin.snapshot.snapshot import I64, Bool, Shape
 
 if TYPE_CHECKING:
@@ -94,6 +92,11 @@ class Book:
         self._licences_held: dict[tuple[int, str], int] = {}
         # Per shape, the shortest (work on speed 1, timeout) that was too long to be lent to.
         self._too_long: dict[int, tuple[int, int]] = {}
+        # [shapes, D] what one task takes of a node.
+        parts = [shape.resources.values() for shape in draft.snapshot.shapes]
+        self._parts: I64 = np.array(parts, np.int64).reshape(
+            len(parts), draft.snapshot.node_free.shape[1]
+        )
         self._lent = Lent(draft.pool, draft.snapshot.node_flavor)
 
     def strict(self, shape: Shape) -> bool:
@@ -201,14 +204,7 @@ class Book:
         if shape.licences:
             return 0
         nodes, counts = self._counts(shape, view, end_ms, everywhere=everywhere)
-        if shape.nodes == 1:
-            return int(counts.sum())
-        if shape.topology is not Topology.BLOCK:
-            return gangs_in(counts, shape.nodes)
-        if not len(nodes):
-            return 0
-        blocks = self._draft.snapshot.node_block[nodes].astype(np.int64)
-        return int(gangs_by_block(counts, blocks - blocks.min(), shape.nodes).sum())
+        return tasks_in(shape, counts, self._draft.snapshot.node_block[nodes])
 
     def take(
         self,
@@ -352,13 +348,18 @@ class Book:
         now_ms = draft.snapshot.now_ms
         if self._horizon is None:
             self._horizon = Horizon(draft.snapshot)
-        for grant, piece in draft.placed[self._seen :]:
-            need = draft.snapshot.shapes[grant.shape_row].resources.values()
-            self._horizon.occupy(
-                piece.shares, need, now_ms + _span_ms(draft, grant, piece.until_ms)
-            )
+        taken = [
+            (node, slots, grant.shape_row, now_ms + _span_ms(draft, grant, piece.until_ms))
+            for grant, piece in draft.placed[self._seen :]
+            for node, slots in piece.shares
+        ]
         self._seen = len(draft.placed)
-        self._horizon.occupy_all(*draft.lane.taken(self._in_lane))
+        if taken:
+            nodes, slots, shapes, ends_ms = (
+                np.array(c, np.int64) for c in zip(*taken, strict=True)
+            )
+            self._horizon.occupy(nodes, self._parts[shapes] * slots[:, None], ends_ms)
+        self._horizon.occupy(*draft.lane.taken(self._in_lane))
         self._in_lane = draft.lane.count
         for grant in draft.flowing:
             if draft.pending(grant.row) > grant.slots:
@@ -391,22 +392,10 @@ class Book:
     ) -> tuple[I64, I64]:
         """Return node rows of the flavor and how many parts of a task fit on each until then."""
         up = self._draft.snapshot.node_up
+        if shape.nodes > 1 or everywhere:
+            return self._lent.counts_everywhere(shape, view, up, end_ms)
         nodes, counts = self._lent.counts(shape, view, end_ms)
-        counts = np.where(up[nodes], counts, 0)
-        if shape.nodes == 1 and not everywhere:
-            return nodes, counts
-        rows = np.arange(view.first, view.stop)
-        fits = np.where(up[view.first : view.stop], MOST_PER_NODE, 0)
-        for dimension, need in enumerate(shape.resources.values()):
-            if need:
-                free = self._draft.pool.free_column(dimension)[view.first : view.stop]
-                np.minimum(fits, free // need, out=fits)
-        if shape.resources.accelerator_milli:
-            cards = self._draft.pool.cards[view.first : view.stop]
-            np.minimum(fits, rooms(cards, shape.resources.accelerator_milli), out=fits)
-        fits = np.maximum(fits, 0)
-        fits[nodes - view.first] = counts
-        return rows, fits
+        return nodes, np.where(up[nodes], counts, 0)
 
     def _gang(self, shape: Shape, rows: I64) -> list[int]:
         """Return the first nodes that make a gang, in one block if it must; none if too few."""

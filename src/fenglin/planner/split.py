@@ -9,6 +9,7 @@ from fenglin.model.allocation import Share
 from fenglin.model.plan import Start
 from fenglin.planner.draft import Draft, Grant
 from fenglin.planner.rank import Figures
+from fenglin.planner.runtime import FOREVER
 from fenglin.planner.tail import piece_depth, piece_ms
 
 
@@ -20,24 +21,29 @@ class _Bundle(NamedTuple):
         shares: (node row, slots), by node row.
         cards: By node row, as in `Share`.
         slots: Tasks at once.
+        until_ms: By when they must have ended.
     """
 
     figures: Figures
     shares: list[tuple[int, int]]
     cards: dict[int, tuple[int, ...]]
     slots: int
+    until_ms: int
 
 
-def starts_in(draft: Draft, order: Iterable[int]) -> Iterator[Start]:
+def starts_in(
+    draft: Draft, order: Iterable[int], changed: frozenset[int] = frozenset()
+) -> Iterator[Start]:
     """Yield the starts of all jobs that were granted something.
 
     Args:
         draft: After all granting.
         order: Job rows, in planning order.
+        changed: Rows of jobs whose grants are no longer what the fast lane made of them.
     """
     quick = draft.lane.starts()
     for row in order:
-        if row in quick:
+        if row in quick and row not in changed:
             yield quick[row]
         elif (grant := draft.long_way.get(row)) is not None:
             yield from starts_of(draft, grant)
@@ -55,6 +61,9 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
     starts: list[Start] = []
     for bundle in _bundles(draft, grant):
         depth = piece_depth(span_ms, bundle.figures.task_ms, grant.runtime, draft.policy)
+        if bundle.until_ms < FOREVER:
+            limit_ms = grant.runtime.limit_on(bundle.figures.view.flavor)
+            depth = min(depth, (bundle.until_ms - draft.snapshot.now_ms) // limit_ms)
         more = min(depth - 1, left // bundle.slots) * bundle.slots
         more = _affordable(draft, grant, bundle.figures, more)
         left -= more
@@ -69,21 +78,23 @@ def _bundles(draft: Draft, grant: Grant) -> list[_Bundle]:
     """
     nodes = draft.snapshot.shapes[grant.shape_row].nodes
     if nodes > 1:
-        return [_Bundle(p.option.figures, p.shares, p.cards, 1) for p in grant.pieces]
-    joined: dict[int, tuple[Figures, dict[int, int], dict[int, tuple[int, ...]]]] = {}
+        return [_Bundle(p.option.figures, p.shares, p.cards, 1, p.until_ms) for p in grant.pieces]
+    joined: dict[tuple[int, int], tuple[Figures, dict[int, int], dict[int, tuple[int, ...]]]] = {}
     for piece in grant.pieces:
         figures = piece.option.figures
-        _, slots_of, cards_of = joined.setdefault(figures.view.row, (figures, {}, {}))
+        key = (figures.view.row, piece.until_ms)
+        _, slots_of, cards_of = joined.setdefault(key, (figures, {}, {}))
         for node, slots in piece.shares:
             slots_of[node] = slots_of.get(node, 0) + slots
         for node, cards in piece.cards.items():
             cards_of[node] = cards_of.get(node, ()) + cards
     bundles: list[_Bundle] = []
-    for figures, slots_of, cards_of in joined.values():
+    for (_, until_ms), (figures, slots_of, cards_of) in joined.items():
         shares = sorted(slots_of.items())
         for at in range(0, len(shares), draft.policy.max_shares):
             part = shares[at : at + draft.policy.max_shares]
-            bundles.append(_Bundle(figures, part, cards_of, sum(slots for _, slots in part)))
+            at_once = sum(slots for _, slots in part)
+            bundles.append(_Bundle(figures, part, cards_of, at_once, until_ms))
     return bundles
 
 

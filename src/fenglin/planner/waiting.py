@@ -42,11 +42,17 @@ def reasons(
     # By shape, for jobs of which some tasks start and for those of which none do.
     some, none = np.zeros((2, len(snapshot.shapes)), np.int64)
     for shape_row in np.unique(snapshot.job_shape[mine]).tolist():
+        if draft.book.keeps_room(shape_row):
+            some[shape_row] = none[shape_row] = _CODE[Reason.RESERVED_FOR_OTHERS]
+            continue
         some[shape_row] = none[shape_row] = _CODE[why_no_room(draft, shape_row)]
         if room[shape_row] > 0:
             none[shape_row] = _CODE[Reason.BEHIND_OTHERS]
     shape = snapshot.job_shape[mine]
     code[mine] = np.where(started[mine] > 0, some[shape], none[shape])
+    for row, reason in draft.book.busy.items():
+        behind = reason is not Reason.RESERVED_FOR_OTHERS and room[snapshot.job_shape[row]] > 0
+        code[row] = _CODE[Reason.BEHIND_OTHERS if behind else reason]
     _put(code, draft.refused, waits)
     limit = snapshot.job_concurrency
     slots = snapshot.job_active.copy()

@@ -120,7 +120,7 @@ def test_blocked_tasks_wait_for_parents(pool, why):
 
 
 def test_job_that_does_not_fit_does_not_block_the_next(pool, why):
-    text = "site s general 1×4,8 1 0\nlive 9 s/n0 1×1,1 30\njob 1 4,1\njob 2 1,1"
+    text = "site s general 1×4,8 1 0\nlive 9 s/n0 1×1,1 30\njob 1 4,1\njob 2 1,1 estimate=9"
     result = plan(pool(text))
     assert slots_by_job(result) == {2: 1}
     assert why(result) == {1: "cpu_busy", 2: None}

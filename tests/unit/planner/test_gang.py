@@ -43,7 +43,7 @@ def test_gang_waits_while_some_nodes_have_room(pool, why):
     assert receipt.start_ms == snapshot.now_ms + 25_000
     assert receipt.change == (
         "starts when 1 core and 1GiB of memory on each of 3 nodes of s/std are free, "
-        "expected in 25s"
+        "expected in 25s; now with 2 nodes"
     )
 
 

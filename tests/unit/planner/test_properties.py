@@ -31,6 +31,7 @@ ALLOWED_TO_IDLE = {
     Reason.CONCURRENCY_LIMIT,
     Reason.NOT_BEFORE,
     Reason.DEPENDENCY_PENDING,
+    Reason.RESERVED_FOR_OTHERS,
 }
 
 vectors = st.builds(
