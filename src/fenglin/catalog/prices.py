@@ -98,5 +98,11 @@ def total_micro(lines: tuple[RatedItem, ...]) -> int:
 
 def estimate_micro(price: Price, resources: Resources, wall_ms: int, tasks: int) -> int:
     """Return what `tasks` tasks of `wall_ms` each would cost as one attempt."""
-    usage = Usage(tasks=tasks, wall_ms=tasks * wall_ms, billed_ms=tasks * billed_ms(price, wall_ms))
-    return total_micro(rate_usage(price, resources, usage))
+    # The sum of the bill's lines without writing them: a plan asks for it by the ten thousand.
+    span_ms = tasks * billed_ms(price, wall_ms)
+    rated_micro = (
+        rate_micro(resources.cpu_milli * span_ms, 1_000 * _HOUR_MS, price.core_hour_micro)
+        + rate_micro(resources.memory_bytes * span_ms, _GIB * _HOUR_MS, price.memory_gib_hour_micro)
+        + rate_micro(resources.accelerator_milli * span_ms, 1_000 * _HOUR_MS, price.card_hour_micro)
+    )
+    return max(rated_micro, tasks * price.task_minimum_micro)

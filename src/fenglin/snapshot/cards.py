@@ -7,12 +7,13 @@ share and never worked out anew from sums.
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 FULL_MILLI = 1_000
+_SHORT = 64
 
 I64 = NDArray[np.int64]
 
@@ -35,7 +36,10 @@ def rooms(free: I64, need_milli: int) -> I64:
         free: [n, C] thousandths free on each card.
         need_milli: Of one task; more than 0.
     """
-    # Card by card: NumPy adds up long columns far faster than short rows.
+    if len(free) < _SHORT:
+        fit = free // need_milli if need_milli < FULL_MILLI else free == FULL_MILLI
+        return np.asarray(fit.sum(axis=1) // cards_per_task(need_milli), np.int64)
+    # Card by card: NumPy adds up long columns far faster than many short rows.
     count = np.zeros(len(free), np.int64)
     if need_milli < FULL_MILLI:
         for left in free.T:
@@ -44,6 +48,13 @@ def rooms(free: I64, need_milli: int) -> I64:
     for left in free.T:
         count += left == FULL_MILLI
     return np.asarray(count // cards_per_task(need_milli), np.int64)
+
+
+def rooms_on(free: Sequence[int], need_milli: int) -> int:
+    """Return how many such tasks fit on one node; as `rooms`."""
+    if need_milli < FULL_MILLI:
+        return sum(left // need_milli for left in free)
+    return free.count(FULL_MILLI) // cards_per_task(need_milli)
 
 
 def assign(free: MutableSequence[int], need_milli: int, slots: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from fenglin.model.site import Flavor, Node, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import ShareRow, build
-from fenglin.snapshot.cards import assign, cards_per_task, layout, occupy, rooms
+from fenglin.snapshot.cards import assign, cards_per_task, layout, occupy, rooms, rooms_on
 
 needs = st.sampled_from([100, 250, 300, 500, 600, 1_000, 2_000, 3_000])
 
@@ -57,6 +57,10 @@ def test_rooms_are_what_can_really_be_assigned_one_by_one(free, need):
         assert len(assign(left, need, 1)) == cards_per_task(need)
         assert min(left) >= 0
     assert not left or int(rooms(np.array([left], np.int64), need)[0]) == 0
+    assert (
+        rooms(np.array([free] * 70, np.int64).reshape(70, len(free)), need).tolist() == [said] * 70
+    )
+    assert rooms_on(free, need) == said
     assert sum(free) - sum(left) == said * need
 
 
