@@ -62,7 +62,8 @@ class Policy(Struct, frozen=True, omit_defaults=True):
             fragmentation).
         preempt: Whether jobs of higher priority may interrupt preemptible ones.
         preempt_gain: How many times the work that it destroys an eviction must bring.
-        improve_steps: Budget of the local search that improves a plan, in moves tried.
+        improve_steps: Budget of the local search that improves a plan, in places tried; 0 for
+            none.
     """
 
     name: str = "balanced"
@@ -84,7 +85,7 @@ class Policy(Struct, frozen=True, omit_defaults=True):
     pack: Packing = Packing.FIRST
     preempt: bool = True
     preempt_gain: float = 1.0
-    improve_steps: int = 0
+    improve_steps: int = 100
 
 
 class EquippedPolicy(Policy, frozen=True):
@@ -148,7 +149,8 @@ FGD = Policy(
     weights=(("fragmentation", 0.7), ("finish", 0.3)),
     pack=Packing.FGD,
 )
-# The three classic ones: by time of submission over all queues, nobody interrupted for another.
+# The three classic ones: by time of submission over all queues, nobody interrupted for another
+# or asked to give way.
 FCFS = Policy(
     name="fcfs",
     purpose="By time of submission, first option that fits, no room kept for what waits.",
@@ -158,6 +160,7 @@ FCFS = Policy(
     backfill=Backfill.NONE,
     reservations=0,
     preempt=False,
+    improve_steps=0,
 )
 EASY = Policy(
     name="easy",
@@ -168,6 +171,7 @@ EASY = Policy(
     backfill=Backfill.EASY,
     reservations=1,
     preempt=False,
+    improve_steps=0,
 )
 CONSERVATIVE = Policy(
     name="conservative",
@@ -178,6 +182,7 @@ CONSERVATIVE = Policy(
     backfill=Backfill.CONSERVATIVE,
     reservations=1_000,
     preempt=False,
+    improve_steps=0,
 )
 
 BUILT_IN: Mapping[str, Policy] = {

@@ -4,7 +4,8 @@
     queue NAME [weight=…] [quota=cpu,GiB] [cohort=…] [parent=…] [borrow=cpu,GiB] [lend=…] [spent=s]
     money ACCOUNT CNY
     job   NUMBER tasks×cpu,GiB[,cards] [key=value …]
-    live  JOB site/node slots×cpu,GiB end_s [queue=…]
+    live  JOB site/node slots×cpu,GiB end_s [queue=…] [allocation=…] [priority=…] [ran=s]
+          [preemptible=1] [checkpoint=s] [stopping=1]
 
 All times are seconds after NOW; a job's times are given with the unit s in the key's value.
 A site's `links=there:ms:Mbit/s:CNY per GiB,…`, `labels=` and a job's `require=key:value,…`,
@@ -163,6 +164,12 @@ def _live(job, place, held, end, options):
         queue=options.get("queue", "default"),
         nodes=int(options.get("nodes", 1)),
         licences=_licences(options.get("licences", "")),
+        allocation=int(options.get("allocation", 0)),
+        priority=int(options.get("priority", 0)),
+        started_ms=NOW_MS - _span(options, "ran") if "ran" in options else 0,
+        preemptible="preemptible" in options,
+        checkpoint_ms=_span(options, "checkpoint"),
+        stopping="stopping" in options,
     )
 
 
