@@ -9,7 +9,8 @@ Serving one task per turn would be exact and slow. A turn may be longer where th
 the end: up to the share of the next sibling, since strict turns would serve nobody else before;
 and beyond it by a step so small that all siblings could take as large a one within a part of
 what the pool has left. As room shrinks so do steps, and the last turns are one task long. What
-came out is within one task of strict turns for each queue (a property test says so).
+each queue gets in the end is within one task of what strict turns give it, or, where tasks are
+unlike, within the largest task (property tests say so; on nodes, packing has its own say).
 """
 
 from __future__ import annotations
