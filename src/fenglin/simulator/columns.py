@@ -7,11 +7,21 @@ from typing import Any
 import numpy as np
 
 from fenglin.planner.backfill.conservative import BOOK_SIZE, NEXT_S, NO_TIME, Book
+from fenglin.planner.backfill.learned import (
+    CHAIN,
+    KNOBS,
+    LEARNS,
+    PATIENCE_PERCENT,
+    TOTAL_PROCS,
+    Learner,
+)
 from fenglin.planner.backfill.machine import FREE, NEVER, STATE_SIZE, Jobs, Machine
 from fenglin.planner.backfill.nodes import FREE_HEAD, NODES_SIZE, NONE, SPARE_HEAD, Nodes
 from fenglin.planner.backfill.profile import Profile
 from fenglin.planner.backfill.twins import Column
+from fenglin.planner.predict import OCTAVE, Memory, octaves
 from fenglin.simulator.loop import Ends
+from fenglin.simulator.trace import Ints, Trace
 
 
 class Columns:
@@ -44,6 +54,18 @@ class Columns:
         start_s = self.filled(jobs, NEVER)
         return Machine(ends_s, holders, queue, scan, begun, start_s, state)
 
+    def learner(self, trace: Trace, procs: int, patience_percent: int, *, learns: bool) -> Learner:
+        """Return a learner without experience for the jobs of a trace."""
+        classes = _classes(trace)
+        count = int(classes.max(initial=-1)) + 1
+        memory = Memory(self.filled(count), self.filled(count))
+        knobs = self.filled(KNOBS)
+        knobs[TOTAL_PROCS], knobs[PATIENCE_PERCENT] = procs, patience_percent
+        knobs[LEARNS] = int(learns)
+        guess, key_s = self.filled(len(trace)), self.filled(len(trace))
+        promise_s = self.filled(len(trace), NEVER)
+        return Learner(memory, self.of(classes), guess, key_s, promise_s, self.filled(1), knobs)
+
     def book(self, jobs: int, procs: int, from_s: int) -> Book:
         """Return a book without reservations, from a time on."""
         # A job adds at most two steps; one stands at the beginning, two are split off in passing.
@@ -74,3 +96,28 @@ class Columns:
     def jobs(self, submit_s: Any, run_s: Any, limit_s: Any, procs: Any) -> Jobs:  # noqa: ANN401 - as in `of`
         """Return the columns of the jobs."""
         return Jobs(self.of(submit_s), self.of(run_s), self.of(limit_s), self.of(procs))
+
+
+def _classes(trace: Trace) -> Ints:
+    """Return the classes of each job as the planner's predictor sees them, widest first."""
+    if not len(trace):
+        return np.zeros(0, dtype=np.int64)
+    requests, place = np.unique(trace.request_s, return_inverse=True)
+    buckets = [octaves(one) * 2 // OCTAVE if one > 0 else -1 for one in requests.tolist()]
+    bucket = np.array(buckets, dtype=np.int64)[place]
+    _, user = np.unique(trace.user_id, return_inverse=True)
+    _, width = np.unique(trace.procs, return_inverse=True)
+    request = _joined(user, place)
+    size = _joined(request, width)
+    classes = np.empty((len(trace), CHAIN), dtype=np.int64)
+    first = 0
+    for level, keys in enumerate((bucket - bucket.min(), user, request, size)):
+        classes[:, level] = keys + first
+        first += int(keys.max()) + 1
+    return classes.reshape(-1)
+
+
+def _joined(one: Ints, other: Ints) -> Ints:
+    """Return a number for each pair of numbers, from 0 on, equal for equal pairs."""
+    pairs: Ints = np.unique(one * (other.max() + 1) + other, return_inverse=True)[1]
+    return pairs

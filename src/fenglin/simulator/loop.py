@@ -3,7 +3,8 @@
 Order of events as in the schedules we are compared with (pyss): one event at a time; at equal
 times arrivals come before ends, and ends in the order of starting. An arrival that does not fit
 now changes nothing, so no pass is made for it; but a pass in another order than that of arrival
-may then find another job, so shortest first always makes one. Promised starts come last.
+may then find another job, so shortest first and the learned order always make one. Promised
+starts come last.
 
 `stepwise.py` does the same with the simulator's general event queue. This loop is compiled, which
 that cannot be; the decisions are those of `planner/backfill` in both.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fenglin.planner.backfill import conservative, easy
+from fenglin.planner.backfill import conservative, easy, learned
 from fenglin.planner.backfill import nodes as maps
 from fenglin.planner.backfill.conservative import (
     BEGUN as BOOK_BEGUN,
@@ -27,6 +28,7 @@ from fenglin.planner.backfill.conservative import (
     start_due,
 )
 from fenglin.planner.backfill.easy import submit, terminate
+from fenglin.planner.backfill.learned import Learner, receive, retire
 from fenglin.planner.backfill.machine import BEGUN, Jobs, Machine
 from fenglin.planner.backfill.nodes import Nodes, give_back, take
 from fenglin.planner.backfill.profile import forget
@@ -122,6 +124,21 @@ def replay_easy(machine: Machine, jobs: Jobs, ends: Ends, policy: int) -> None:
         push_begun(ends, jobs, machine.begun, machine.state[BEGUN], now_s)
 
 
+def replay_learned(machine: Machine, jobs: Jobs, ends: Ends, learner: Learner) -> None:
+    """Run all jobs through learned backfilling; their starts are in `machine.start_s`."""
+    total = len(jobs.procs)
+    arrived = 0
+    while arrived < total or ends.size[0] > 0:
+        if arrived < total and (ends.size[0] == 0 or jobs.submit_s[arrived] <= ends.time_s[0]):
+            now_s = jobs.submit_s[arrived]
+            receive(machine, jobs, learner, arrived, now_s)
+            arrived += 1
+        else:
+            now_s = ends.time_s[0]
+            retire(machine, jobs, learner, pop(ends), now_s)
+        push_begun(ends, jobs, machine.begun, machine.state[BEGUN], now_s)
+
+
 def replay_conservative(book: Book, jobs: Jobs, ends: Ends) -> None:
     """Run all jobs through conservative backfilling; their starts are in `book.start_s`."""
     total = len(jobs.procs)
@@ -172,5 +189,6 @@ def map_nodes(nodes: Nodes, jobs: Jobs, start_s: Column, by_start: Column, by_en
 
 HEAP = (earlier, swap, push, pop, push_begun)
 EASY_KERNELS = (*easy.KERNELS, *HEAP, replay_easy)
+LEARNED_KERNELS = (*learned.KERNELS, *HEAP, replay_learned)
 CONSERVATIVE_KERNELS = (*conservative.KERNELS, *HEAP, replay_conservative)
 NODE_KERNELS = (*maps.KERNELS, map_nodes)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fenglin.planner.backfill import conservative, easy, machine
+from fenglin.planner.backfill import conservative, easy, learned, machine
 from fenglin.planner.backfill.conservative import NO_TIME, Book
+from fenglin.planner.backfill.learned import Learner
 from fenglin.planner.backfill.machine import Jobs, Machine
 from fenglin.planner.backfill.profile import forget
 from fenglin.planner.backfill.twins import Column
@@ -65,6 +66,36 @@ class EasyDesk:
 
     def next_due_s(self) -> int:
         """Return that there is no promise."""
+        return NO_TIME
+
+    def _begun(self) -> Column:
+        return self._room.begun[: self._room.state[machine.BEGUN]]
+
+
+class LearnedDesk:
+    """Backfilling in a learned order, which promises heads a latest start, but no time."""
+
+    def __init__(self, room: Machine, jobs: Jobs, learner: Learner) -> None:
+        """Serve on an empty machine."""
+        self._room, self._jobs, self._learner = room, jobs, learner
+
+    def arrive(self, job: int, now_s: int) -> Column:
+        """Take a job in."""
+        learned.receive(self._room, self._jobs, self._learner, job, now_s)
+        return self._begun()
+
+    def finish(self, job: int, now_s: int) -> Column:
+        """Learn from a job that has ended."""
+        learned.retire(self._room, self._jobs, self._learner, job, now_s)
+        return self._begun()
+
+    def due(self, now_s: int) -> Column:
+        """Start nothing: nothing was promised for a time."""
+        del now_s
+        return []
+
+    def next_due_s(self) -> int:
+        """Return that nothing is to be done at a time of its own."""
         return NO_TIME
 
     def _begun(self) -> Column:

@@ -17,7 +17,7 @@ from fenglin.planner.backfill.nodes import WRITTEN
 from fenglin.planner.backfill.twins import Column, Kernel, compiled
 from fenglin.simulator import loop
 from fenglin.simulator.columns import Columns
-from fenglin.simulator.stepwise import ConservativeDesk, EasyDesk, drive
+from fenglin.simulator.stepwise import ConservativeDesk, EasyDesk, LearnedDesk, drive
 from fenglin.simulator.trace import Ints, Trace
 
 TAU_S = 10
@@ -30,6 +30,7 @@ class BatchPolicy(StrEnum):
     EASY = "easy"
     EASY_SJBF = "easy-sjbf"
     CONSERVATIVE = "conservative"
+    BALANCED = "balanced"
 
 
 class Runtime(StrEnum):
@@ -72,12 +73,14 @@ class Fares:
         mean_wait_s: Mean.
         mean_bounded_slowdown: Mean of max(1, (wait + run) / max(run, τ)).
         max_bounded_slowdown: The largest.
+        worst_wait_s: Mean of the longest 1 % of the waits, at least of one.
     """
 
     wait_s: Ints
     mean_wait_s: float
     mean_bounded_slowdown: float
     max_bounded_slowdown: float
+    worst_wait_s: float
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,14 @@ class NodeMap:
 @cache
 def twins() -> Mapping[str, Kernel] | None:
     """Return the compiled loops; None when there is no Numba."""
-    sets = (loop.EASY_KERNELS, loop.CONSERVATIVE_KERNELS, loop.NODE_KERNELS)
+    sets = (
+        loop.EASY_KERNELS,
+        loop.CONSERVATIVE_KERNELS,
+        loop.LEARNED_KERNELS,
+        loop.NODE_KERNELS,
+    )
     compiled_sets = [compiled(kernels) for kernels in sets]
-    names = ("replay_easy", "replay_conservative", "map_nodes")
+    names = ("replay_easy", "replay_conservative", "replay_learned", "map_nodes")
     found = {
         name: one[name] for name, one in zip(names, compiled_sets, strict=True) if one is not None
     }
@@ -110,7 +118,13 @@ def twins() -> Mapping[str, Kernel] | None:
 
 
 def simulate(
-    trace: Trace, procs: int, policy: BatchPolicy, runtime: Runtime, *, plain: bool = False
+    trace: Trace,
+    procs: int,
+    policy: BatchPolicy,
+    runtime: Runtime,
+    *,
+    patience_percent: int = 100,
+    plain: bool = False,
 ) -> Schedule:
     """Replay a trace that `usable` has gone over.
 
@@ -119,14 +133,16 @@ def simulate(
         procs: Processors of the machine.
         policy: How waiting jobs are started.
         runtime: What is expected of each job's runtime.
+        patience_percent: How far `balanced` may put a long job back, of what it would by itself;
+            0 keeps the order of arrival.
         plain: Whether to do without compiled loops even where there are some.
     """
     kernels = None if plain else twins()
     if kernels is not None:
         # Compiling, or fetching from the cache, is no part of the replay.
-        _run(kernels, trace.only(np.arange(min(1, len(trace)))), procs, policy, runtime)
+        _run(kernels, trace.only(np.arange(min(1, len(trace)))), procs, policy, runtime, 0)
     begun = time.perf_counter()
-    start_s, first_s = _run(kernels, trace, procs, policy, runtime)
+    start_s, first_s = _run(kernels, trace, procs, policy, runtime, patience_percent)
     return Schedule(start_s, first_s, time.perf_counter() - begun, kernels is not None)
 
 
@@ -136,6 +152,7 @@ def _run(
     procs: int,
     policy: BatchPolicy,
     runtime: Runtime,
+    patience_percent: int,
 ) -> tuple[Ints, Ints | None]:
     """Return the starts, and the first reservations if there are any."""
     columns = Columns(arrays=kernels is not None)
@@ -150,6 +167,14 @@ def _run(
             kernels["replay_conservative"](book, jobs, columns.ends(len(trace)))
         return _array(book.start_s), _array(book.first_s)
     machine = columns.machine(len(trace), procs)
+    if policy is BatchPolicy.BALANCED:
+        learns = runtime is Runtime.REQUESTED
+        learner = columns.learner(trace, procs, patience_percent, learns=learns)
+        if kernels is None:
+            drive(LearnedDesk(machine, jobs, learner), jobs)
+        else:
+            kernels["replay_learned"](machine, jobs, columns.ends(len(trace)), learner)
+        return _array(machine.start_s), None
     order = EASY_POLICIES[policy]
     if kernels is None:
         drive(EasyDesk(machine, jobs, order), jobs)
@@ -162,9 +187,16 @@ def fares(trace: Trace, start_s: Ints) -> Fares:
     """Return how the jobs fared under a schedule."""
     wait_s = start_s - trace.submit_s
     if not len(wait_s):
-        return Fares(wait_s, 0.0, 0.0, 0.0)
+        return Fares(wait_s, 0.0, 0.0, 0.0, 0.0)
     slowdown = np.maximum(1.0, (wait_s + trace.run_s) / np.maximum(trace.run_s, TAU_S))
-    return Fares(wait_s, float(wait_s.mean()), float(slowdown.mean()), float(slowdown.max()))
+    worst = np.sort(wait_s)[-max(1, len(wait_s) // 100) :]
+    return Fares(
+        wait_s,
+        float(wait_s.mean()),
+        float(slowdown.mean()),
+        float(slowdown.max()),
+        float(worst.mean()),
+    )
 
 
 def past_request(trace: Trace) -> int:

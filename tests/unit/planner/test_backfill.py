@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fenglin.planner.backfill import conservative, easy, nodes, profile, twins
+from fenglin.planner.backfill import conservative, easy, learned, nodes, profile, twins
 from fenglin.planner.backfill.machine import Jobs, Machine
 from fenglin.planner.backfill.nodes import Nodes, give_back, take
 from fenglin.planner.backfill.profile import Profile, change, earliest, forget
@@ -153,7 +153,22 @@ def test_a_change_in_a_callee_changes_the_names_of_its_callers():
     assert (found["high"](1), scope["high"](1)) == (3, 2)
 
 
-@pytest.mark.parametrize("kernels", [easy.KERNELS, conservative.KERNELS, nodes.KERNELS])
+def test_a_constant_of_another_file_changes_the_name():
+    pytest.importorskip("numba", reason="the extra `simulate` is not installed")
+    names, results = [], []
+    for value in (1, 2):
+        scope = {"__name__": "made_up", "STEP": value}
+        exec("def high(x):\n    return x + STEP\n", scope)  # noqa: S102 - ours
+        twin = twins.compiled((scope["high"],))["high"]
+        names.append(twin.py_func.__qualname__)
+        results.append(twin(1))
+    assert results == [2, 3]
+    assert names[0] != names[1], "machine code on disk would be that of the old constant"
+
+
+@pytest.mark.parametrize(
+    "kernels", [easy.KERNELS, conservative.KERNELS, learned.KERNELS, nodes.KERNELS]
+)
 def test_callees_stand_before_their_callers(kernels):
     known = set()
     everything = {kernel.__name__ for kernel in kernels}

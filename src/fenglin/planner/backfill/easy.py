@@ -25,6 +25,7 @@ from fenglin.planner.backfill.machine import (
 from fenglin.planner.backfill.machine import (
     KERNELS as MACHINE_KERNELS,
 )
+from fenglin.planner.backfill.twins import Column
 
 FCFS = 0
 ARRIVAL_ORDER = 1
@@ -56,22 +57,27 @@ def reservation(machine: Machine, jobs: Jobs, job: int) -> tuple[int, int]:
     return shadow_s, free - jobs.procs[job]
 
 
-def backfill(machine: Machine, jobs: Jobs, head: int, now_s: int) -> None:
-    """Start every later job that delays the head's reservation by nothing."""
-    shadow_s, extra = reservation(machine, jobs, head)
+def fill(machine: Machine, jobs: Jobs, order: Column, until_s: int, extra: int, now_s: int) -> None:
+    """Start waiting jobs, in an order, that end by a time or take no more than is left over."""
     for i in range(machine.state[WAITING]):
         free = machine.state[FREE]
         if free == 0:
             break
-        job = machine.scan[i]
+        job = order[i]
         procs = jobs.procs[job]
         if procs > free or machine.start_s[job] >= 0:
             continue
-        if now_s + jobs.limit_s[job] <= shadow_s:
+        if now_s + jobs.limit_s[job] <= until_s:
             hold(machine, jobs, job, now_s)
         elif procs <= extra:
             extra -= procs
             hold(machine, jobs, job, now_s)
+
+
+def backfill(machine: Machine, jobs: Jobs, head: int, now_s: int) -> None:
+    """Start every later job that delays the head's reservation by nothing."""
+    shadow_s, extra = reservation(machine, jobs, head)
+    fill(machine, jobs, machine.scan, shadow_s, extra, now_s)
 
 
 def schedule(machine: Machine, jobs: Jobs, now_s: int, policy: int) -> None:
@@ -103,4 +109,6 @@ def terminate(machine: Machine, jobs: Jobs, job: int, now_s: int, policy: int) -
     schedule(machine, jobs, now_s, policy)
 
 
-KERNELS = (*MACHINE_KERNELS, start_heads, reservation, backfill, schedule, submit, terminate)
+# What any way of backfilling around one reservation needs.
+CORE = (*MACHINE_KERNELS, start_heads, reservation, fill)
+KERNELS = (*CORE, backfill, schedule, submit, terminate)

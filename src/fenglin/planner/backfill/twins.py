@@ -50,7 +50,13 @@ def _compile(njit: Kernel, function: FunctionType) -> Kernel:
 
 
 def _digest(kernel: Kernel, before: int) -> int:
-    """Return a number that changes with a kernel's code, given that of those before it."""
+    """Return a number that changes with a kernel's code, given that of those before it.
+
+    The constants that it names count too: they are built into the machine code, and may stand in
+    another file.
+    """
     code = kernel.__code__
-    text = f"{code.co_consts!r}{code.co_names!r}{code.co_varnames!r}"
+    named = [kernel.__globals__.get(name) for name in code.co_names]
+    constants = [one for one in named if isinstance(one, (int, float, str, tuple))]
+    text = f"{code.co_consts!r}{code.co_names!r}{code.co_varnames!r}{constants!r}"
     return zlib.crc32(code.co_code + text.encode(), before)
