@@ -28,6 +28,7 @@ import structlog
 
 from fenglin.engine import applier
 from fenglin.engine.breaker import ABSENT_FOR_MS, UNSEEN_FOR_MS, Breakers
+from fenglin.engine.compiling import PlannerLoop
 from fenglin.engine.fold import Fold
 from fenglin.engine.news import (
     CancelAsked,
@@ -113,6 +114,7 @@ class Loop:
         self._inbox: list[News] = []
         self._wake = asyncio.Event()
         self._breakers = Breakers(clock)
+        self._compiled = PlannerLoop()
         self._plan_due = True
         self._next_ms = 0
         self._again_ms = 0
@@ -311,9 +313,11 @@ class Loop:
             status.resting = self._breakers.problem(site)
         started_ms = self._clock.monotonic_ms()
         picture = self.pool.picture(self._clock.now_ms())
-        if self.pool.pending_rows() > PLAN_INLINE_JOBS:
+        waiting = self.pool.pending_rows()
+        loop = self._compiled.get(waiting)
+        if waiting > PLAN_INLINE_JOBS:
             snapshot = await asyncio.to_thread(picture)
-            made = await asyncio.to_thread(plan, snapshot, self._policy)
+            made = await asyncio.to_thread(plan, snapshot, self._policy, loop=loop)
         else:
             snapshot = picture()
             made = plan(snapshot, self._policy)
