@@ -3,7 +3,7 @@
 import pytest
 from bench.effort import BenchError, in_turns
 from bench.figures import Figure, Report, Row, percentile
-from bench.program import chosen
+from bench.program import ROWS, chosen
 from bench.report import markdown
 
 
@@ -109,20 +109,7 @@ def test_percentile(percent, wanted):
 @pytest.mark.parametrize(
     ("only", "names"),
     [
-        (
-            "",
-            [
-                "tasks",
-                "latency",
-                "submits",
-                "reads",
-                "commands",
-                "capacity",
-                "offers",
-                "simulate",
-                "openb",
-            ],
-        ),
+        ("", list(ROWS)),
         ("c", ["commands"]),
         ("b, tasks", ["tasks", "submits", "reads"]),
     ],

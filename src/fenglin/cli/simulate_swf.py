@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fenglin.simulator.trace import Findings
 
-POLICIES = ("fcfs", "easy", "easy-sjbf", "conservative")
+POLICIES = ("fcfs", "easy", "easy-sjbf", "conservative", "balanced")
 RUNTIMES = ("actual", "requested")
 
 
@@ -39,6 +39,16 @@ def swf(  # noqa: PLR0913, PLR0917 - one parameter for each option
             "--runtime", metavar="KIND", help="What the policy believes: actual or requested."
         ),
     ] = "requested",
+    patience: Annotated[
+        int,
+        typer.Option(
+            "--patience",
+            metavar="PERCENT",
+            min=0,
+            max=1_000,
+            help="With balanced: how far long jobs are put back, in percent of the usual.",
+        ),
+    ] = 100,
     waits: Annotated[
         Path | None, typer.Option("--waits", metavar="CSV", help="Write job_id,wait_s here.")
     ] = None,
@@ -60,7 +70,7 @@ def swf(  # noqa: PLR0913, PLR0917 - one parameter for each option
     What is faulty in FILE is told on standard error, with its lines, and counted in the answer.
     """
     del seed
-    replay = Replay(file, procs, policy, runtime, strict)
+    replay = Replay(file, procs, policy, runtime, patience, strict)
     answer = _replay(replay, waits, nodes)
     if output is Output.TABLE:
         write_fields(_shown(answer))
@@ -75,6 +85,7 @@ class Replay(NamedTuple):
     procs: int
     policy: str
     runtime: str
+    patience: int
     strict: bool
 
 
@@ -93,13 +104,15 @@ def _replay(asked: Replay, waits: Path | None, nodes: Path | None) -> dict[str, 
     _tell(trace.findings, strict=asked.strict, left=len(trace))
     past = swf_run.past_request(trace) if believes else 0
     _tell_past(past)
-    schedule = swf_run.simulate(trace, procs, policy, runtime)
+    schedule = swf_run.simulate(trace, procs, policy, runtime, patience_percent=asked.patience)
     fares = swf_run.fares(trace, schedule.start_s)
     answer: dict[str, Any] = {
         "jobs": len(trace),
         "mean_wait_s": fares.mean_wait_s,
         "mean_bounded_slowdown": fares.mean_bounded_slowdown,
         "max_bounded_slowdown": fares.max_bounded_slowdown,
+        "worst_wait_s": fares.worst_wait_s,
+        "max_wait_s": int(fares.wait_s.max()),
         "jobs_per_s": len(trace) / schedule.seconds,
         "policy": asked.policy,
         "runtime": asked.runtime,
