@@ -181,7 +181,9 @@ class Preemption:
         if not (self._live.stopping or priority > self._least or self._may_reclaim()):
             return
         draft.lane.settle()
-        rows = np.array([row for line in lines for row in line.jobs], np.int64)
+        # Who starves stands in the line of its queue too.
+        plain = [line.jobs for line in lines if not line.starving]
+        rows = np.array([row for jobs in plain for row in jobs], np.int64)
         ranks = np.lexsort(
             (snapshot.job_number[rows], snapshot.job_submitted_ms[rows], draft.turn[rows])
         )

@@ -136,6 +136,16 @@ def test_who_does_not_starve(pool, job):
     assert lines(pool(text), GUARDED) == [["1", "2"]]
 
 
+def test_a_starving_job_interrupts_once_for_each_task(pool):
+    """It stands in two lines, but what it lacks is freed once."""
+    text = NODE + "".join(
+        f"live {at} s/n0 1×1,1 600 allocation={at} preemptible=1 ran=1\n" for at in range(10, 14)
+    )
+    snapshot = pool(text + "job 1 1,1 estimate=600 submitted=10 priority=9")
+    assert lines(snapshot, GUARDED) == [["*1", "1"]]
+    assert len(plan(snapshot, GUARDED).evictions) == len(plan(snapshot).evictions) == 1
+
+
 def test_a_quota_holds_for_the_starving(pool, why):
     text = NODE + "queue a quota=0,9\njob 1 9×1,1 queue=a\njob 2 9×1,1 submitted=90"
     result = plan(pool(text), GUARDED)
