@@ -28,6 +28,7 @@ app = group("List queues.")
 _COLUMNS = (
     Column("QUEUE"),
     Column("COHORT"),
+    Column("PARENT"),
     Column("WEIGHT", right=True),
     Column("JOBS", right=True),
     Column("PENDING", right=True),
@@ -62,6 +63,7 @@ def _cells(queue: QueueView) -> Sequence[str]:
     return (
         queue.name,
         queue.cohort,
+        queue.parent,
         format_milli(queue.weight_milli),
         str(queue.pending_jobs),
         str(queue.pending_tasks),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fenglin.cli.humane import ahead, count, moment, money
 from fenglin.cli.output import Column, safe, write, write_fields, write_table
+from fenglin.quantities.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def write_explanation(explanation: Explanation, now: int) -> None:
     else:
         if explanation.receipt is None:
             fields.append(("receipt", "of its last start; nothing waits any more"))
-        write_fields([*fields, *_receipt_fields(receipt, now)])
+        write_fields([*fields, *_receipt_fields(receipt, now), *_trust(explanation, now)])
         _write_options(receipt, now)
     starts = [one for one in explanation.decisions if one.started and one != receipt]
     if starts:
@@ -83,6 +84,16 @@ def _receipt_fields(receipt: Receipt, now: int) -> list[tuple[str, str]]:
         ("to start now", receipt.change),
         ("policy", f"{receipt.policy}, plan {receipt.index}"),
     ]
+
+
+def _trust(explanation: Explanation, now: int) -> list[tuple[str, str]]:
+    """Return how far past promises of a start were off, where one is made."""
+    kept, receipt = explanation.promises, explanation.receipt
+    if receipt is None or receipt.start_ms <= now or not kept.jobs:
+        return []
+    half, most = format_duration(kept.half_ms), format_duration(kept.most_ms)
+    told = f"half were off by at most {half}, nine of ten by {most} ({count(kept.jobs, 'start')})"
+    return [("promises so far", told)]
 
 
 def _when(moment_ms: int, now: int) -> str:

@@ -32,7 +32,7 @@ from fenglin.quantities.sizes import format_bytes, format_milli
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fenglin.wire.views import FlavorView, SiteView
+    from fenglin.wire.views import FlavorView, LinkView, SiteView
 
 app = group("List, show, drain and resume sites.")
 SiteArgument = Annotated[str, typer.Argument(metavar="SITE", help="Name of the site.")]
@@ -62,8 +62,18 @@ _FLAVOR_COLUMNS = (
     Column("CORE-HOUR", right=True),
     Column("GIB-HOUR", right=True),
     Column("CARD-HOUR", right=True),
+    Column("POWER", right=True),
+    Column("LABELS"),
     Column("NOTE"),
 )
+
+_LINK_COLUMNS = (
+    Column("LINK TO"),
+    Column("ROUND TRIP", right=True),
+    Column("BANDWIDTH", right=True),
+    Column("EGRESS/GIB", right=True),
+)
+ONE_MILLI = 1_000
 
 
 @command(app, "list")
@@ -170,11 +180,32 @@ def _show(site: SiteView, output: Output) -> None:
             ("cards", used_of(site.accelerator_used_milli, site.accelerator_milli, "milli")),
             ("running", count(site.running_tasks, "task")),
             ("seen", f"{age(site.seen_ms, now)} ago" if site.seen_ms else "never"),
+            ("region", site.region),
+            ("labels", _labels(site.labels)),
+            ("carbon", f"{site.carbon_g_kwh} g/kWh" if site.carbon_g_kwh else ""),
+            ("pue", format_milli(site.pue_milli) if site.pue_milli != ONE_MILLI else ""),
         ]
     )
     if site.flavors:
         write("\n")
         write_table(_FLAVOR_COLUMNS, map(_flavor_cells, site.flavors))
+    if site.links:
+        write("\n")
+        write_table(_LINK_COLUMNS, map(_link_cells, site.links))
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _link_cells(link: LinkView) -> Sequence[str]:
+    """Return one row of a site's links; what is not declared stays empty."""
+    return (
+        link.site,
+        f"{link.latency_us / 1_000:g}ms" if link.latency_us else "",
+        f"{link.bandwidth_mbit_s} Mbit/s" if link.bandwidth_mbit_s else "",
+        money(link.egress_gib_micro),
+    )
 
 
 def _flavor_cells(flavor: FlavorView) -> Sequence[str]:
@@ -192,5 +223,7 @@ def _flavor_cells(flavor: FlavorView) -> Sequence[str]:
         money(flavor.core_hour_micro),
         money(flavor.memory_gib_hour_micro),
         money(flavor.card_hour_micro),
+        f"{flavor.power_watts} W" if flavor.power_watts else "",
+        _labels(flavor.labels),
         flavor.note,
     )

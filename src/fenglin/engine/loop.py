@@ -324,6 +324,7 @@ class Loop:
         ended_ms = self._clock.monotonic_ms()
         self._arrivals_at_ms = ended_ms + ARRIVALS_PER_PLAN * (ended_ms - started_ms)
         self.last = LastPlan(snapshot, made)
+        self.pool.foresight.promised(made)
         self._keep(snapshot, made)
         self._next_ms = made.next_ms
         return snapshot, made
@@ -354,6 +355,9 @@ class Loop:
         self._believe(change, [unit for unit, _ in refused])
         for unit in change.starts:
             if id(unit) not in out:
+                error_ms = self.pool.foresight.started(unit.job.number, change.now_ms)
+                if error_ms is not None:
+                    self._meters.promise(error_ms)
                 self._effects.start(unit.allocation, unit.job)
                 self._meters.started(unit.allocation.site, len(unit.allocation.tasks))
 

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 if TYPE_CHECKING:
     from fenglin.model.allocation import Usage
 
+PROMISE_BUCKETS_S = (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
+
 
 class Meters:
     """What the hub counts about itself."""
@@ -18,6 +20,12 @@ class Meters:
         self.registry = CollectorRegistry()
         self._cycle = Histogram(
             "fenglin_cycle_seconds", "Time of one control cycle", registry=self.registry
+        )
+        self._promises = Histogram(
+            "fenglin_promise_error_seconds",
+            "How far promised starts were off",
+            buckets=PROMISE_BUCKETS_S,
+            registry=self.registry,
         )
         self._not_kept = Counter(
             "fenglin_cycles_not_kept",
@@ -39,6 +47,10 @@ class Meters:
         self._jobs = Gauge("fenglin_jobs_unended", "Jobs not ended", registry=self.registry)
         self._epoch = Gauge("fenglin_epoch", "Leader's epoch", registry=self.registry)
         self.cycle_ms = 0.0
+
+    def promise(self, error_ms: int) -> None:
+        """Count a promised start that has come, late or early."""
+        self._promises.observe(abs(error_ms) / 1_000)
 
     def cycle_not_kept(self) -> None:
         """Count a cycle that cannot be planned again later, since the disk is too slow."""

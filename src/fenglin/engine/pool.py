@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from fenglin.engine.dependencies import eligible
+from fenglin.engine.foresight import Foresight
 from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError
 from fenglin.model.ids import parse_job_id
@@ -88,6 +89,7 @@ class Pool:
     live_of: dict[int, set[int]] = field(default_factory=dict)
     children: dict[int, set[int]] = field(default_factory=dict)
     spending: Spending | None = None
+    foresight: Foresight = field(default_factory=Foresight)
     _stored_spent_ms: dict[str, int] = field(default_factory=dict)
     _stored_spent_at_ms: int = 0
     _rows: dict[int, JobRow] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Pool:
             cycle=loaded.cycle,
             _stored_spent_ms=loaded.spent_ms,
             _stored_spent_at_ms=loaded.spent_at_ms,
+            foresight=Foresight(loaded.past),
         )
         for name, reason in loaded.drained.items():
             if name in sites:
@@ -300,6 +303,7 @@ class Pool:
             estimate_ms=spec.estimate_ms,
             learned_ms=job.learned_ms // job.learned_tasks if job.learned_tasks else 0,
             timeout_ms=spec.timeout_ms,
+            predicted_ms=0 if job.learned_tasks else self.foresight.predict_ms(job),
         )
 
     def _adopt_job(self, job: JobRecord, ended: list[JobRecord]) -> None:
@@ -310,6 +314,7 @@ class Pool:
                 self._forget_child(parse_job_id(parent.job), job.number)
             if job.number in self.children:
                 self.ended_parents[job.number] = job
+            self.foresight.ended(job)
             ended.append(job)
         else:
             self.jobs[job.number] = job

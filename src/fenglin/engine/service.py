@@ -26,7 +26,7 @@ from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health
 from fenglin.ports.store import SubmitRequest
-from fenglin.wire.views import ArtifactView, BlobView, DryRun, Explanation
+from fenglin.wire.views import ArtifactView, BlobView, DryRun, Explanation, PromiseView
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -179,6 +179,7 @@ class HubService:
             receipt=self._receipt(number) or await self._early_receipt(number),
             decisions=await self._store.receipts(number, MOST_RECEIPTS),
             story=await self._store.events(number, 0, MOST_EVENTS),
+            promises=PromiseView(*self._pool.foresight.kept()),
         )
 
     async def events(

@@ -11,7 +11,7 @@ from fenglin.errors import InputError
 from fenglin.model.job import DEFAULT_QUEUE
 from fenglin.model.states import SiteState
 from fenglin.quantities.resources import Resources
-from fenglin.wire.views import FlavorView, NodeView, Overview, Page, QueueView, SiteView
+from fenglin.wire.views import FlavorView, LinkView, NodeView, Overview, Page, QueueView, SiteView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +123,7 @@ def queues(pool: Pool) -> list[QueueView]:
                 memory_used_bytes=held[name].memory_bytes,
                 accelerator_used_milli=held[name].accelerator_milli,
                 dominant_share=_dominant(held[name], total),
+                parent=found.parent if found else "",
             )
         )
     return views
@@ -183,6 +184,14 @@ def _site(
         seen_ms=status.seen_ms,
         classes=sorted({str(flavor.compute_class) for flavor in site.flavors}),
         flavors=[_flavor(f, counts[f.name]) for f in site.flavors] if flavors else [],
+        region=site.region,
+        labels=dict(site.labels),
+        carbon_g_kwh=site.carbon_g_kwh,
+        pue_milli=site.pue_milli,
+        links=[
+            LinkView(one.site, one.latency_us, one.bandwidth_mbit_s, one.egress_gib_micro)
+            for one in site.links
+        ],
     )
 
 
@@ -201,6 +210,8 @@ def _flavor(flavor: Flavor, count: int) -> FlavorView:
         memory_gib_hour_micro=flavor.price.memory_gib_hour_micro,
         card_hour_micro=flavor.price.card_hour_micro,
         note=flavor.note,
+        power_watts=flavor.power_watts,
+        labels=dict(flavor.labels),
     )
 
 

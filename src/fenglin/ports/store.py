@@ -54,6 +54,7 @@ class JobRecord:
         cancelling: Whether the user asked for its end.
         cost_micro: Posted so far.
         tries: Task index → failed tries, for tasks that have failed.
+        actor: Who submitted it; empty for unknown.
     """
 
     number: int
@@ -75,6 +76,7 @@ class JobRecord:
     cancelling: bool = False
     cost_micro: int = 0
     tries: dict[int, int] = field(default_factory=dict)
+    actor: str = ""
 
 
 @dataclass(slots=True)
@@ -227,6 +229,7 @@ class Loaded:
         parents: Job number → record, for ended parents of unended jobs.
         spent_ms: Decayed past use by queue, as last stored.
         spent_at_ms: When that was; 0 for never.
+        past: The newest ended jobs, oldest first, to learn from.
     """
 
     hub: str
@@ -239,6 +242,7 @@ class Loaded:
     parents: dict[int, JobRecord]
     spent_ms: dict[str, int] = field(default_factory=dict)
     spent_at_ms: int = 0
+    past: tuple[JobRecord, ...] = ()
 
 
 @dataclass(slots=True)

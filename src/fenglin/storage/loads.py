@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from fenglin.model.site import Site
 
+# How many of the newest jobs are looked at for those that have ended well.
+MOST_PAST = 5_000
 _DECLARE = (
     "INSERT INTO node (site, name, cpu_milli, memory_bytes, disk_bytes, accelerator_milli)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (site, name) DO UPDATE SET declared = 1,"
@@ -46,6 +48,12 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
         " WHERE child.number = job_parent.child AND child.ended_ms = 0)",
         (),
     )
+    past = read_jobs(
+        conn,
+        "state = 'succeeded' AND learned_tasks > 0"
+        " AND number > (SELECT coalesce(max(number), 0) FROM job) - ?",
+        (MOST_PAST,),
+    )
     spent_ms, spent_at_ms = read_spent(conn)
     return Loaded(
         hub=hub,
@@ -58,6 +66,7 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
         parents={job.number: job for job in parents},
         spent_ms=spent_ms,
         spent_at_ms=spent_at_ms,
+        past=tuple(sorted(past, key=lambda job: (job.ended_ms, job.number))),
     )
 
 

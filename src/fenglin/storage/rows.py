@@ -30,7 +30,7 @@ _UNREADABLE = (ValueError, TypeError, InputError, msgspec.MsgspecError)
 JOB_COLUMNS = (
     "number, version, state, reason, detail, submitted_ms, started_ms, ended_ms, pending_set,"
     " succeeded_set, failed_set, cancelled_set, learned_tasks, learned_ms, retry_at_ms,"
-    " cancelling, cost_micro, spec"
+    " cancelling, cost_micro, spec, actor"
 )
 UPDATE_JOB = (
     "UPDATE job SET version = ?, state = ?, reason = ?, detail = ?, started_ms = ?,"
@@ -118,6 +118,7 @@ def _job_record(row: tuple[Any, ...], specs: dict[bytes, JobSpec]) -> JobRecord:
         cancelling=bool(row[15]),
         cost_micro=row[16],
         spec=spec,
+        actor=row[18],
     )
 
 

@@ -77,7 +77,7 @@ def insert(
         )
     crash_point("c0")
     records = [
-        JobRecord(first + i, spec, request.now_ms, TaskSet(((0, spec.tasks),)))
+        JobRecord(first + i, spec, request.now_ms, TaskSet(((0, spec.tasks),)), actor=request.actor)
         for i, spec in enumerate(request.specs)
     ]
     return [Submitted(job_id(r.number), "pending") for r in records], records

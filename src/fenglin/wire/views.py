@@ -142,6 +142,20 @@ class EventView(Struct, frozen=True):
     text: str
 
 
+class PromiseView(Struct, frozen=True):
+    """How well the starts that this hub promised to waiting jobs were kept.
+
+    Attributes:
+        jobs: How many promises it is taken from; 0 when none has come due yet.
+        half_ms: Half of them were off by at most this, late or early.
+        most_ms: Nine of ten were off by at most this.
+    """
+
+    jobs: int = 0
+    half_ms: int = 0
+    most_ms: int = 0
+
+
 class Explanation(Struct, frozen=True):
     """Why a job is where it is: its receipt and its story.
 
@@ -151,6 +165,7 @@ class Explanation(Struct, frozen=True):
         receipt: Newest receipt; None for a job that was never planned.
         decisions: Receipts of the cycles that started tasks of it, oldest first (at most 100).
         story: Events that led here, oldest first (at most 200).
+        promises: How far to trust an expected start.
     """
 
     job: str
@@ -158,6 +173,7 @@ class Explanation(Struct, frozen=True):
     receipt: Receipt | None
     decisions: list[Receipt] = []
     story: list[EventView] = []
+    promises: PromiseView = PromiseView()
 
 
 class DryRun(Struct, frozen=True):
@@ -190,6 +206,17 @@ class FlavorView(Struct, frozen=True):
     memory_gib_hour_micro: int
     card_hour_micro: int
     note: str = ""
+    power_watts: int = 0
+    labels: dict[str, str] = {}
+
+
+class LinkView(Struct, frozen=True):
+    """The network from a site to another one, as declared; 0 is unknown."""
+
+    site: str
+    latency_us: int
+    bandwidth_mbit_s: int
+    egress_gib_micro: int
 
 
 class SiteView(Struct, frozen=True):
@@ -213,6 +240,11 @@ class SiteView(Struct, frozen=True):
     seen_ms: int
     classes: list[str] = []
     flavors: list[FlavorView] = []
+    region: str = ""
+    labels: dict[str, str] = {}
+    carbon_g_kwh: int = 0
+    pue_milli: int = 1_000
+    links: list[LinkView] = []
 
 
 class NodeView(Struct, frozen=True):
@@ -245,6 +277,7 @@ class QueueView(Struct, frozen=True):
     memory_used_bytes: int
     accelerator_used_milli: int
     dominant_share: float
+    parent: str = ""
 
 
 class ArtifactView(Struct, frozen=True):

@@ -72,6 +72,19 @@ def test_site_show(fenglin, hub):
     assert json.loads(fenglin("site", "show", "here", "-o", "json").out)["flavors"][0]["nodes"] == 2
 
 
+def test_site_show_tells_where_it_stands_and_how_it_is_linked(fenglin, hub):
+    link = {"site": "far", "latency_us": 12_500, "bandwidth_mbit_s": 900, "egress_gib_micro": 10**6}
+    place = {"region": "cn-guizhou", "labels": {"tier": "1"}, "carbon_g_kwh": 400,
+             "pue_milli": 1_200, "links": [link, {**link, "latency_us": 0}]}  # fmt: skip
+    flavor = {**FLAVOR, "power_watts": 350, "labels": {"fast": "yes"}}
+    hub.on("GET", "/v1/sites/here", {**SITE, **place, "flavors": [flavor]})
+    out = fenglin("site", "show", "here").out
+    for told in ("cn-guizhou", "tier=1", "400 g/kWh", "1.2", "350 W", "fast=yes", "12.5ms",
+                 "900 Mbit/s", "1.00 CNY"):  # fmt: skip
+        assert told in out
+    assert "0ms" not in out
+
+
 def test_drain_and_resume(fenglin, hub):
     drained = {**SITE, "state": "drained", "state_reason": "new memory"}
     hub.on("POST", "/v1/sites/here/drain", drained)
@@ -103,7 +116,7 @@ def test_queue_list(fenglin, hub):
     hub.on("GET", "/v1/queues", {"items": [QUEUE], "next": "", "total": 1})
     done = fenglin("queue", "list", "--no-header")
     assert done.out.split() == [
-        "default", "-", "1", "2", "40", "3", "1.5", "0B", "0", "37.5%",
+        "default", "-", "-", "1", "2", "40", "3", "1.5", "0B", "0", "37.5%",
     ]  # fmt: skip
 
 

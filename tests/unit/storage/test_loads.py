@@ -126,3 +126,25 @@ def test_unreadable_past_use_is_damage(desk):
     desk(write)
     with pytest.raises(DamageError, match="past use"):
         desk(lambda here: asyncio.sleep(0, here))
+
+
+def test_the_newest_ended_jobs_come_back_to_learn_from(desk):
+    async def write(here):
+        units = [here.unit(await here.job()), here.unit(await here.job(), node="n1")]
+        await here.job()
+        await here.start(*units)
+        for unit, learned_ms in zip(reversed(units), (700, 0), strict=True):
+            taught = replace(
+                unit.job, version=unit.job.version + 1, learned_tasks=bool(learned_ms),
+                learned_ms=learned_ms,
+            )  # fmt: skip
+            await here.store.commit(here.change(jobs=[taught]))
+            unit.job = taught
+            await here.end(unit)
+        return units[1].job.number
+
+    number = desk(write)
+    loaded = desk(lambda here: asyncio.sleep(0, here.loaded))
+    assert [(job.number, job.learned_ms, job.actor) for job in loaded.past] == [
+        (number, 700, "ann")
+    ]

@@ -115,6 +115,7 @@ class World:
             next_allocation=1,
             cycle=0,
         )
+        self.pool.remember_use(setting.policy.decay_ms, ZERO_MS)
         self._setting = setting
         self._sink = sink
         self._watch = watch
@@ -181,7 +182,8 @@ class World:
         self._register.arrived(work)
         self.pool.balances.setdefault(work.account, PLENTY_MICRO)
         self._expect_next()
-        return JobRecord(work.number, _spec(work), now_ms, TaskSet.span(0, work.tasks))
+        tasks = TaskSet.span(0, work.tasks)
+        return JobRecord(work.number, _spec(work), now_ms, tasks, actor=work.user)
 
     def _end(self, number: int, task: int, now_ms: int, ends: dict[int, list[TaskEnd]]) -> None:
         """Let a task end, and its slot go on with the next."""

@@ -1,0 +1,108 @@
+"""What the hub has learned of runtimes from jobs that ended, and how well its promises were kept.
+
+Neither is stored: the predictor learns again from the newest ended jobs at each start, and the
+record of promises begins anew with each hub process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from fenglin.model.states import JobState
+from fenglin.planner.predict import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fenglin.model.plan import Plan
+    from fenglin.ports.store import JobRecord
+
+# How many kept promises the published error is taken from.
+MOST_KEPT = 1_000
+# What must have ended before a prediction counts: a job of the same user and application.
+_EVIDENCE = 3
+# Jobs that are named alike but for a number run alike.
+_NUMBERS = re.compile(r"\d+")
+
+
+class Kept(NamedTuple):
+    """How well promised starts were kept.
+
+    Attributes:
+        jobs: How many promises it is taken from.
+        half_ms: Half of them were off by at most this, either way.
+        most_ms: Nine of ten were off by at most this.
+    """
+
+    jobs: int
+    half_ms: int
+    most_ms: int
+
+
+class Foresight:
+    """Predicts runtimes of jobs that have no ended task of their own, and follows promises."""
+
+    def __init__(self, past: Iterable[JobRecord] = ()) -> None:
+        """Learn from jobs that ended, in the order given."""
+        self._predictor = Predictor()
+        self._promised_ms: dict[int, int] = {}
+        self._errors_ms: deque[int] = deque(maxlen=MOST_KEPT)
+        for job in past:
+            self.ended(job)
+
+    def predict_ms(self, job: JobRecord) -> int:
+        """Return the expected runtime of a task on speed 1 by what ended; 0 if nothing like it did.
+
+        A user's own word is left to the planner, which knows better what to make of it.
+        """
+        spec = job.spec
+        found = self._predictor.predict(
+            job.actor or spec.account,
+            _application(spec.name),
+            request_ms=spec.estimate_ms or spec.timeout_ms,
+            procs=spec.resources.cpu_milli * spec.nodes,
+            limit_ms=spec.timeout_ms,
+        )
+        return found.ms if found.evidence >= _EVIDENCE else 0
+
+    def ended(self, job: JobRecord) -> None:
+        """Learn from a job that ended; one that failed says nothing of those that will not."""
+        self._promised_ms.pop(job.number, None)
+        if job.state is not JobState.SUCCEEDED or not job.learned_tasks:
+            return
+        spec = job.spec
+        self._predictor.observe(
+            job.actor or spec.account,
+            _application(spec.name),
+            runtime_ms=job.learned_ms // job.learned_tasks,
+            request_ms=spec.estimate_ms or spec.timeout_ms,
+            procs=spec.resources.cpu_milli * spec.nodes,
+        )
+
+    def promised(self, plan: Plan) -> None:
+        """Remember the first start that each waiting job was promised."""
+        for reservation in plan.reservations:
+            self._promised_ms.setdefault(reservation.job, reservation.start_ms)
+
+    def started(self, job: int, now_ms: int) -> int | None:
+        """Note a start; return how far its promise was off, later than 0 for late, if there was."""
+        promised_ms = self._promised_ms.pop(job, None)
+        if promised_ms is None:
+            return None
+        self._errors_ms.append(abs(now_ms - promised_ms))
+        return now_ms - promised_ms
+
+    def kept(self) -> Kept:
+        """Return how well promises were kept so far."""
+        errors = sorted(self._errors_ms)
+        if not errors:
+            return Kept(0, 0, 0)
+        last = len(errors) - 1
+        return Kept(len(errors), errors[last // 2], errors[-(-last * 9 // 10)])
+
+
+def _application(name: str) -> str:
+    """Return a job's name without its numbers: `frame-0012` and `frame-0013` are one."""
+    return _NUMBERS.sub("#", name)
