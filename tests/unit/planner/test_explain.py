@@ -6,9 +6,8 @@ import pytest
 from msgspec import structs
 
 from fenglin.errors import NotFoundError
-from fenglin.planner import explain, plan
+from fenglin.planner import Explainer, explain, plan
 from fenglin.planner.policy import BALANCED, Backfill
-from fenglin.planner.receipt import Explainer
 
 # n0 is free and kept for the gang of job 1, which waits for n1 until 30 s from now.
 MEMORY = "; now with at most 7GiB of memory"
