@@ -1,7 +1,7 @@
 """The brain: pure `plan(snapshot, policy) → Plan`, and `explain` for one job of it.
 
-Who asks about many jobs of one plan keeps an `Explainer`. All are loaded on first use, so that who needs only the result types (the command line
-through `wire`) does not import NumPy.
+Who asks about many jobs of one plan keeps an `Explainer`. All are loaded on first use, so that
+who needs only the result types (the command line through `wire`) does not import NumPy.
 """
 
 from __future__ import annotations
