@@ -170,3 +170,32 @@ def test_a_gang_reserves_inside_one_block(now_ms):
         ],
     )  # fmt: skip
     assert reserved(plan(snapshot), now_ms) == ["1 s n2,n3 10-70"]
+
+
+def test_an_assumption_is_no_limit(pool, why):
+    """Nothing is known of job 2; the minute that is assumed of it would end in time."""
+    text = GANG.replace("n1 2×1,1 30", "n1 2×1,1 90") + "job 2 1,1"
+    assert why(plan(pool(text)))[2] == "reserved_for_others"
+
+
+def test_two_halves_are_not_lent_as_a_whole_card(now_ms):
+    """Half of each of n0's cards is free; a gang that needs a half waits there for n1."""
+    flavor = Flavor("f", ComputeClass.AI, Resources(9_000, 0, 0, 2_000), accelerator="A100-80")
+    half, whole = Resources(1_000, 0, 0, 500), Resources(1_000, 0, 0, 1_000)
+    snapshot = build(
+        index=1, now_ms=now_ms, accounts={"default": 10**9},
+        sites=[Site("s", "p", "mock", flavors=(flavor,), nodes=(Node("n0", "f"), Node("n1", "f")))],
+        jobs=[
+            JobRow(1, Shape(half, nodes=2), 1, estimate_ms=60_000),
+            JobRow(2, Shape(whole), 1, estimate_ms=9_000),
+            JobRow(3, Shape(half), 1, estimate_ms=9_000),
+        ],
+        shares=[
+            ShareRow(7, "s", "n0", 1, now_ms + 40_000, half, allocation=1, cards=(0,)),
+            ShareRow(7, "s", "n0", 1, now_ms + 40_000, half, allocation=2, cards=(1,)),
+            ShareRow(7, "s", "n1", 2, now_ms + 30_000, whole, allocation=3, cards=(0, 1)),
+        ],
+    )  # fmt: skip
+    result = plan(snapshot)
+    assert reserved(result, now_ms) == ["1 s n0,n1 30-90"]
+    assert [start.job for start in result.starts] == [3]
