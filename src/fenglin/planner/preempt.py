@@ -46,7 +46,7 @@ from fenglin.snapshot.snapshot import I64, Bool, Shape
 # for; a stop that is overdue by as much again is not counted on any more.
 SOON_MS = 10_000
 # Per cycle: evictions of a round must show their effect before the next.
-MOST_EVICTIONS = 64
+MOST_EVICTIONS = 256
 MOST_SEARCHES = 48
 MOST_JOBS = 2_000
 # Refusals that more room would not heal.
@@ -117,12 +117,11 @@ class _Live:
         self.held: I64 = np.zeros((len(numbers), self.sums.shape[1]), np.int64)
         np.add.at(self.held, self.share_owner, self.sums)
         self.slot: I64 = snapshot.share_need[first]
+        self.nodes: I64 = snapshot.share_nodes[first].astype(np.int64)
         self.lost_ms: I64 = self._lost_ms(draft, first)
-        parts = [
-            dominant_share(need, draft.pool_total, 1_000)
-            for need in snapshot.share_need[first].tolist()
-        ]
-        self.cost: F64 = self.lost_ms.astype(np.float64) * np.array(parts, np.float64)
+        total = np.array(draft.pool_total, np.int64)
+        part = np.where(total > 0, self.slot / np.maximum(total, 1), 0.0).max(axis=1, initial=0.0)
+        self.cost: F64 = np.asarray(self.lost_ms * part, np.float64)
 
     def _lost_ms(self, draft: Draft, first: I64) -> I64:
         """Return per allocation slots × min(time since the start, checkpoint interval)."""
@@ -412,13 +411,19 @@ class Preemption:
         """Return whether the next cycle gives the room to the job rather than back to its holder.
 
         By the order of turns: the lower share first. At equal shares the holder may come first
-        with one task, for which there must then be room beside it.
+        with one task: then there must be room, and quota, for both.
         """
         draft, live = self._draft, self._live
         if not draft.policy.fair:
             return int(draft.snapshot.job_number[asking.row]) < int(live.job[owner])
-        mine, theirs = self._shares(used, asking.queue, int(live.queue[owner]))
-        return mine < theirs or (mine == theirs and bool((spare >= live.slot[owner]).all()))
+        holder = int(live.queue[owner])
+        mine, theirs = self._shares(used, asking.queue, holder)
+        if mine != theirs:
+            return mine < theirs
+        beside = [list(row) for row in used]
+        _move(beside[holder], (live.slot[owner] * live.nodes[owner]).tolist(), 1)
+        fits = bool((spare >= live.slot[owner]).all())
+        return fits and self._quota_admits(asking.queue, asking.shape_row, beside)
 
     def _shares(self, used: Sequence[Sequence[int]], one: int, other: int) -> tuple[float, float]:
         """Return by what turns between two queues are decided: where their paths upward part."""

@@ -8,6 +8,7 @@ thinned (reverse delete): whoever turns out not to be needed goes on running.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -101,22 +102,33 @@ def cheapest(
     if np.count_nonzero(fits) >= ask.nodes and (also is None or also(())):
         return Found(0.0, (), tuple(nodes[fits][: ask.nodes].tolist()))
     rows = np.flatnonzero(lawful[holdings.owner])
-    held = np.zeros_like(room)
-    np.add.at(held, holdings.node[rows], holdings.amounts[rows])
+    held = _by_node(holdings, rows, len(room))
     reach = nodes[ask.fits(room[nodes] + held[nodes])]
     if len(reach) < ask.nodes:
         return None
     if also is not None:
         return _search(ask, room, reach, holdings, rows, also)
-    rows = rows[np.isin(holdings.node[rows], reach)]
+    if ask.nodes > 1:
+        # No more nodes than may be needed, those that promise most.
+        reach = np.sort(_promising(room, reach, holdings, rows, ask, ask.nodes + MOST_NODES))
+    near = np.zeros(len(room), np.bool_)
+    near[reach] = True
+    rows = rows[near[holdings.node[rows]]]
     if ask.nodes > 1:
         return _search(ask, room, reach, holdings, rows, None)
     found = [
         one
-        for node in _promising(room, reach, holdings, rows, ask)
+        for node in _promising(room, reach, holdings, rows, ask, MOST_NODES).tolist()
         if (one := _search(ask, room, np.array([node]), holdings, _on(holdings, rows, node), None))
     ]
     return min(found, key=Found.key, default=None)
+
+
+def _by_node(holdings: Holdings, rows: I64, nodes: int) -> I64:
+    """Return [N, D + C] what these holdings come to on each node; exact below 2^53."""
+    node, amounts = holdings.node[rows], holdings.amounts[rows]
+    columns = [np.bincount(node, column, nodes) for column in amounts.T]
+    return np.stack(columns, axis=1).astype(np.int64)
 
 
 def _on(holdings: Holdings, rows: I64, node: int) -> I64:
@@ -124,18 +136,17 @@ def _on(holdings: Holdings, rows: I64, node: int) -> I64:
     return on
 
 
-def _promising(room: I64, reach: I64, holdings: Holdings, rows: I64, ask: Ask) -> list[int]:
-    """Return the nodes on which one task may come cheapest, at most `MOST_NODES`.
+def _promising(room: I64, reach: I64, holdings: Holdings, rows: I64, ask: Ask, most: int) -> I64:
+    """Return the nodes on which one task may come cheapest.
 
     By the cheapest single allocation that suffices or, where none does, by all of them.
     """
-    all_of = np.zeros(len(room))
-    np.add.at(all_of, holdings.node[rows], holdings.cost[holdings.owner[rows]])
-    alone = ask.fits(room[holdings.node[rows]] + holdings.amounts[rows])
-    np.minimum.at(all_of, holdings.node[rows[alone]], holdings.cost[holdings.owner[rows[alone]]])
-    ranks = np.lexsort((reach, all_of[reach]))
-    chosen: list[int] = reach[ranks[:MOST_NODES]].tolist()
-    return chosen
+    node, cost = holdings.node[rows], holdings.cost[holdings.owner[rows]]
+    bill = np.bincount(node, weights=cost, minlength=len(room))
+    bill[reach[ask.fits(room[reach])]] = 0.0
+    alone = ask.fits(room[node] + holdings.amounts[rows])
+    np.minimum.at(bill, node[alone], cost[alone])
+    return np.asarray(reach[np.lexsort((reach, bill[reach]))[:most]], np.int64)
 
 
 def _search(
@@ -189,12 +200,9 @@ class _Case:
 
     def greedy(self) -> Found | None:
         """Cover node by node, each time where it is cheapest; then drop whoever is not needed."""
-        chosen: list[int] = []
-        while np.count_nonzero(self._fits(chosen)) < self.ask.nodes:
-            more = self._cheapest_node(chosen)
-            if more is None:
-                return None
-            chosen += more
+        chosen = self._cover()
+        if chosen is None:
+            return None
         if self.also is not None and not self.also([self.owners[at] for at in chosen]):
             rest = [at for at in range(len(self.owners)) if at not in chosen]
             for at in sorted(rest, key=lambda at: (self.cost[at], at)):
@@ -205,23 +213,41 @@ class _Case:
                 return None
         return self._found(self._thinned(chosen))
 
-    def _cheapest_node(self, chosen: list[int]) -> list[int] | None:
-        """Return the cheapest further set that completes one more node."""
-        free = self._free(chosen)
-        best: tuple[float, int, list[int]] | None = None
-        open_nodes = np.flatnonzero(~self.ask.fits(free)).tolist()
-        on: dict[int, list[int]] = {}
-        for at in range(len(self.owners)):
-            if at not in chosen:
-                for spot, _ in self.frees[at]:
-                    on.setdefault(spot, []).append(at)
-        bill = {spot: sum(self.cost[at] for at in on.get(spot, ())) for spot in open_nodes}
-        for spot in sorted(open_nodes, key=lambda spot: (bill[spot], spot))[:MOST_NODES]:
-            found = self._fill_node(spot, free[spot], on.get(spot, []))
-            if found is not None:
-                key = (float(sum(self.cost[at] for at in found)), spot, found)
-                best = key if best is None else min(best, key)
-        return None if best is None else best[2]
+    def _cover(self) -> list[int] | None:
+        """Return allocations that complete enough nodes, the cheapest node next each time.
+
+        What is chosen for one node may free others too, so these are looked at again.
+        """
+        free, chosen = self.room.copy(), set[int]()
+        fits = self.ask.fits(free)
+        on: list[list[int]] = [[] for _ in self.nodes]
+        for at, places in enumerate(self.frees):
+            for spot, _ in places:
+                on[spot].append(at)
+        version = [0] * len(self.nodes)
+        heap: list[tuple[float, int, int, list[int]]] = []
+        stale = np.flatnonzero(~fits).tolist()
+        while np.count_nonzero(fits) < self.ask.nodes:
+            for spot in stale:
+                version[spot] += 1
+                there = [at for at in on[spot] if at not in chosen]
+                more = None if fits[spot] else self._fill_node(spot, free[spot], there)
+                if more is not None:
+                    cost = float(sum(self.cost[at] for at in more))
+                    heapq.heappush(heap, (cost, spot, version[spot], more))
+            while heap and version[heap[0][1]] != heap[0][2]:
+                heapq.heappop(heap)
+            if not heap:
+                return None
+            more = heapq.heappop(heap)[3]
+            chosen.update(more)
+            touched = {spot for at in more for spot, _ in self.frees[at]}
+            for at in more:
+                for spot, amounts in self.frees[at]:
+                    free[spot] += amounts
+            stale = sorted(touched)
+            fits[stale] = self.ask.fits(free[stale])
+        return sorted(chosen)
 
     def _fill_node(self, spot: int, free: I64, there: list[int]) -> list[int] | None:
         """Return a thinned greedy set of `there` that completes one node."""
@@ -246,7 +272,7 @@ class _Case:
 
     def _gain(self, at: int, spot: int) -> I64:
         """Return what the end of an allocation frees on a node."""
-        gain = np.zeros_like(self.room[0])
+        gain = np.zeros(self.room.shape[1], np.int64)
         for other, amounts in self.frees[at]:
             if other == spot:
                 gain += amounts
@@ -261,7 +287,7 @@ class _Case:
         return chosen
 
     def _free(self, chosen: Sequence[int]) -> I64:
-        free: I64 = self.room.copy()
+        free = np.array(self.room)
         for at in chosen:
             for spot, amounts in self.frees[at]:
                 free[spot] += amounts

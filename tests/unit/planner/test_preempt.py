@@ -245,27 +245,29 @@ QUEUES = (
 
 
 class Rounds:
-    """A pool that is planned again and again; a stop takes effect a cycle later."""
+    """A pool that is planned again and again; a stop takes effect one or more cycles later."""
 
-    def __init__(self, nodes, jobs):
+    def __init__(self, nodes, slowness=1):
         flavor = Flavor("f", ComputeClass.GENERAL, Resources(4_000, 10**6))
         places = tuple(Node(f"n{i}", "f") for i in range(nodes))
         self.site = Site("s", "p", "mock", flavors=(flavor,), nodes=places)
-        self.jobs = {job.number: job for job in jobs}
+        self.jobs = {}
         self.live = {}
-        self.stopping = set()
+        self.stopping = {}
+        self.slowness = slowness
         self.next = 1
         self.now_ms = 10**9
 
     def cycle(self):
         """Plan once and carry it out; return what was evicted and started."""
-        self.now_ms += 20_000
-        for number in self.stopping:
+        self.now_ms += 3_000
+        for number in [n for n, left in self.stopping.items() if left <= 1]:
             share = self.live.pop(number)[0]
+            del self.stopping[number]
             self.jobs[share.job] = self.jobs[share.job]._replace(
                 pending=self.jobs[share.job].pending + 1
             )
-        self.stopping = set()
+        self.stopping = {number: left - 1 for number, left in self.stopping.items()}
         snapshot = build(
             index=1,
             now_ms=self.now_ms,
@@ -276,7 +278,12 @@ class Rounds:
             shares=[share for shares in self.live.values() for share in shares],
         )
         made = plan(snapshot, structs.replace(BALANCED, preempt_gain=0.0))
-        self.stopping = {one.allocation for one in made.evictions}
+        for one in made.evictions:
+            self.stopping[one.allocation] = 1 + one.allocation % self.slowness
+            self.live[one.allocation] = [
+                share._replace(stopping=True, end_ms=self.now_ms + SOON_MS)
+                for share in self.live[one.allocation]
+            ]
         for start in made.starts:
             job = self.jobs[start.job]
             self.jobs[start.job] = job._replace(pending=job.pending - start.tasks)
@@ -321,17 +328,17 @@ def arrivals(draw):
     ]
 
 
-@given(st.integers(1, 3), arrivals())
-@settings(max_examples=150, deadline=None)
-def test_preemption_never_livelocks(nodes, jobs):
+@given(st.integers(1, 3), arrivals(), st.integers(1, 3))
+@settings(max_examples=100, deadline=None)
+def test_preemption_never_livelocks(nodes, jobs, slowness):
     """Everything may be stopped, nothing ever ends: evictions must come to an end by themselves.
 
     Jobs arrive one by one, so that each finds the pool full of what came before.
     """
-    world = Rounds(nodes, [])
+    world = Rounds(nodes, slowness)
     for job in jobs:
         world.jobs[job.number] = job
-        for _ in range(4 * len(jobs)):
+        for _ in range(8 * len(jobs)):
             made = world.cycle()
             counts = Counter(one.allocation for one in made.evictions)
             assert set(counts.values()) <= {1}, "evicted twice"
