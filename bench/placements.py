@@ -165,6 +165,7 @@ def contenders(effort: Effort, loop: Kernel | None) -> dict[str, tuple[Cycles, f
     middle = max(SITES, nodes // 2)
     one, twenty = a_pool(nodes), a_pool(nodes, SITES)
     many, few = some_jobs(jobs, 1, MANY_SHAPES), some_jobs(jobs, 1, FEW_SHAPES)
+    queues = [job._replace(queue=f"q{job.number % 20:02}") for job in few]
     arrays = some_jobs(max(1, jobs // 100), 100, MANY_SHAPES)
     queue = some_jobs(max(1, jobs * 3 // 100), 1, 100)
     size = f"{jobs:,} jobs of one task, {nodes:,} nodes"
@@ -174,7 +175,8 @@ def contenders(effort: Effort, loop: Kernel | None) -> dict[str, tuple[Cycles, f
         f"{size}, 50 shapes, without Numba": (Cycles(one, few, None), None),
         f"{size} of 20 sites, 1,000 shapes": (Cycles(twenty, many, loop), None),
         f"{size} of 20 sites, 50 shapes": (Cycles(twenty, few, loop), None),
-        f"{jobs:,} jobs of one task, {middle:,} nodes, 1,000 shapes": (
+        f"{size}, 50 shapes, in 20 queues": (Cycles(one, queues, loop), 400.0),
+        f"{jobs:,} jobs of one task, {middle // 2:,} nodes, 1,000 shapes": (
             Cycles(a_pool(middle // 2), many, loop), None,
         ),
         f"{len(arrays):,} arrays of 100 tasks, {nodes:,} nodes": (

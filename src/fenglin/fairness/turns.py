@@ -28,6 +28,7 @@ ROUND_PART = 0.5
 # All who wait could take a step each within this part of the room.
 STEP_PART = 0.25
 _TOP = -1
+UNBOUNDED_AMOUNT = 2**62
 
 
 class Claim(NamedTuple):
@@ -194,19 +195,38 @@ class Turns:
         """Return how many tasks of that need reach the first of these limits."""
         least = UNBOUNDED
         wanted = [d for d, want in enumerate(need) if want > 0]
-        for node, share, second, steps, front in limits:
-            step = min([steps[d] for d in wanted]) if steps and wanted else 0.0
-            target = min(max(second, share + step), front)
-            if step == math.inf or share >= front:
+        for limit in limits:
+            node, target = limit.node, _target(limit, wanted)
+            if target is None:
                 # Nobody asked for that, or came that far, when steps were reckoned: a sure step
                 # is enough for some, but not for many.
-                target = second
+                target = limit.second
                 self._spent += self._lost
             count = tasks_to_level(
                 target, self._use[node], need, self._total, self._weight[node], self._past[node]
             )
             least = min(least, count)
         return least
+
+    def rooms(self, limits: Iterable[Limit], kinds: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return for each kind of task how much more, by dimension, reaches none of these limits.
+
+        Args:
+            limits: Of the queue that is served.
+            kinds: The dimensions in which the tasks of the kind need something.
+        """
+        found = [[UNBOUNDED_AMOUNT] * len(self._total) for _ in kinds]
+        for limit in limits:
+            node = limit.node
+            for room, wanted in zip(found, kinds, strict=True):
+                target = _target(limit, wanted)
+                level = limit.second if target is None else target
+                bare = level * self._weight[node] / 1_000 - self._past[node]
+                for d in wanted:
+                    if self._total[d] > 0 and bare < math.inf:
+                        more = math.floor(bare * self._total[d] - self._use[node][d])
+                        room[d] = min(room[d], max(0, more))
+        return found
 
     def count(self, row: int) -> None:
         """Take note of what a queue holds now, without ending its turn."""
@@ -288,3 +308,13 @@ def _front(siblings: Iterable[tuple[float, int, int, int]], lifts: Mapping[int, 
         if lifts.get(node, 0.0) > 0:
             steepness += 1.0 / lifts[node]
     return math.inf
+
+
+def _target(limit: Limit, wanted: Sequence[int]) -> float | None:
+    """Return up to what share a turn may go with tasks that need something of these dimensions.
+
+    None where no step was reckoned for that: then no further than the next sibling.
+    """
+    _, share, second, steps, front = limit
+    step = min([steps[d] for d in wanted]) if steps and wanted else 0.0
+    return None if step == math.inf or share >= front else min(max(second, share + step), front)

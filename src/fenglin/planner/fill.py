@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from fenglin.fairness.decay import past_share
@@ -132,6 +134,10 @@ def _serve(draft: Draft, line: Line, turns: Turns) -> None:
     limits = turns.limits(line.queue)
     shape_row, left, least = -1, 0, 1
     while (row := _head(draft, line)) >= 0:
+        if not least and draft.lane.serve(line, partial(turns.rooms, limits)):
+            shape_row = -1
+            turns.count(line.queue)
+            continue
         if draft.job_shape[row] != shape_row:
             shape_row = draft.job_shape[row]
             turns.count(line.queue)

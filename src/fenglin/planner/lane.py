@@ -9,9 +9,10 @@ to the same (a property test compares the plans byte for byte).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,7 +20,16 @@ from fenglin.model.allocation import Share
 from fenglin.model.plan import Start
 from fenglin.planner import lane_kernels
 from fenglin.planner.backfill.twins import Kernel, compiled
-from fenglin.planner.lane_kernels import FULL_MILLI, STOPPED, UNKNOWN, Given, Jobs, Kinds, Room
+from fenglin.planner.lane_kernels import (
+    FULL_MILLI,
+    LIMITED,
+    STOPPED,
+    UNKNOWN,
+    Given,
+    Jobs,
+    Kinds,
+    Room,
+)
 from fenglin.planner.policy import Packing
 from fenglin.planner.rank import Scored
 from fenglin.planner.runtime import Runtime, runtime_of
@@ -36,6 +46,8 @@ _MOST_CARDS = 62
 _FIRST_STEP = 16
 _STEP_GROWTH = 4
 _NO_LIMIT = 2**62
+
+Rooms: TypeAlias = Callable[[Sequence[Sequence[int]]], Sequence[Sequence[int]]]
 _LEAST = 64
 _NOTHING: I64 = np.zeros(0, np.int64)
 
@@ -82,7 +94,7 @@ def compiled_loop() -> Kernel | None:
     twins["serve"](
         Jobs(one, one, one),
         Kinds(one, one, table, one, one, one),
-        Room(table, one, table, table, one, table, one, one, one),
+        Room(table, one, table, table, one, table, one, one, table, one, one),
         Given(one, one, one, one),
         _NOTHING,
         0,
@@ -111,8 +123,14 @@ class Lane:
         self.count = 0
         self._settled = 0
 
-    def serve(self, line: Line) -> bool:
-        """Serve the simple jobs at the head of a line; return whether the line went on."""
+    def serve(self, line: Line, rooms: Rooms | None = None) -> bool:
+        """Serve the simple jobs at the head of a line; return whether the line went on.
+
+        Args:
+            line: Whose turn it is.
+            rooms: Says, for lists of the dimensions that tasks need, how much more of each the
+                queue may take in this turn; None for all there is.
+        """
         draft = self._draft
         if draft.policy.pack is not Packing.FIRST:
             return False
@@ -123,7 +141,7 @@ class Lane:
             return False
         if self._line is not line:
             self._line, self._rows = line, np.array(line.jobs, np.int64)
-        room = self._room(line)
+        room = self._room(line, rooms)
         at, before, why = line.at, self.count, UNKNOWN
         while why == UNKNOWN:
             at, self.count, why = self._run(room, at)
@@ -131,7 +149,7 @@ class Lane:
                 table.learn(line.jobs[at])
         moved = at > line.at
         line.at = at
-        if why == STOPPED:
+        if why == STOPPED or (why == LIMITED and rooms is None):
             self._stuck.add(self._mark(line))
         self._book(before, room)
         return moved
@@ -217,16 +235,22 @@ class Lane:
             return False
         return not draft.book.strict(draft.shape_of(head))
 
-    def _room(self, line: Line) -> Room:
+    def _room(self, line: Line, rooms: Rooms | None) -> Room:
         """Return what is left now: for the line's queue, of each account, of each node."""
         assert self._table is not None  # noqa: S101 - laid out before any line is served
         draft = self._draft
         left = draft.queue_room(line.jobs[line.at])
+        queue = np.full((len(self._table.wants), len(DIMENSIONS)), _NO_LIMIT, np.int64)
+        if rooms is not None:
+            np.minimum(queue, rooms(self._table.wants), out=queue)
+        if left is not None:
+            np.minimum(queue, np.maximum(0, left), out=queue)
         closed = np.zeros(len(draft.snapshot.shapes), np.int64)
         closed[list(draft.closed_shapes)] = 1
         return self._table.room._replace(
             closed=closed,
-            queue=np.maximum(0, np.array([_NO_LIMIT] * len(DIMENSIONS) if left is None else left)),
+            queue=queue,
+            taken=np.zeros(len(DIMENSIONS), np.int64),
             money=np.array(draft.account_left, np.int64),
         )
 
@@ -286,6 +310,10 @@ class _Table:
             hold=np.zeros(_LEAST, np.int64),
         )
         needs = [shape.resources.values() for shape in snapshot.shapes]
+        named = [tuple(d for d, amount in enumerate(need) if amount) for need in needs]
+        # The lists of dimensions in which tasks need something.
+        self.wants: list[tuple[int, ...]] = sorted(dict.fromkeys(named))
+        wants = np.array([self.wants.index(one) for one in named], np.int64)
         self.room = Room(
             need=np.array(needs, np.int64).reshape(len(needs), len(DIMENSIONS)),
             closed=_NOTHING,
@@ -294,7 +322,9 @@ class _Table:
             up=snapshot.node_up.astype(np.int64),
             cursor=pool.cursor,
             stop=np.array([view.stop for view in draft.flavors], np.int64),
+            wants=wants,
             queue=_NOTHING,
+            taken=_NOTHING,
             money=_NOTHING,
         )
         self.given = Given(*(np.zeros(count, np.int64) for _ in Given._fields))

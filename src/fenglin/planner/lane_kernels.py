@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 FULL_MILLI = 1_000
 # Why `serve` came back: the line is at its end; an order of options is not known yet; the job at
-# the head needs more thought than this.
-DONE, UNKNOWN, STOPPED = 0, 1, 2
+# the head needs more thought than this, or more than its queue may take.
+DONE, UNKNOWN, STOPPED, LIMITED = 0, 1, 2, 3
 
 # Arrays for the compiled loop, memory views of the same arrays for the plain one.
 Column = Any
@@ -62,7 +62,9 @@ class Room(NamedTuple):
         up: [N].
         cursor: [shapes, flavors] first node that may have room.
         stop: [flavors] row after the last node.
-        queue: [D] what the queue may still take.
+        wants: [shapes] number of the dimensions in which the shape needs something.
+        queue: [wants, D] what the queue may take for tasks that need something of these.
+        taken: [D] what it has taken.
         money: [accounts].
     """
 
@@ -73,7 +75,9 @@ class Room(NamedTuple):
     up: Column
     cursor: Column
     stop: Column
+    wants: Column
     queue: Column
+    taken: Column
     money: Column
 
 
@@ -146,8 +150,9 @@ def choose(room: Room, kinds: Kinds, order: int, shape: int, account: int) -> tu
 
 def over_quota(room: Room, shape: int) -> bool:
     """Return whether one task more is more than the queue may take."""
+    wants = room.wants[shape]
     for d in range(4):  # noqa: SIM110 - Numba compiles no generator in any()
-        if room.need[shape, d] > room.queue[d]:
+        if room.need[shape, d] > room.queue[wants, d] - room.taken[d]:
             return True
     return False
 
@@ -185,11 +190,13 @@ def serve(
             return at, count, UNKNOWN
         account = jobs.account[job]
         option, node, payable = choose(room, kinds, order, shape, account)
-        if option < 0 or not payable or over_quota(room, shape):
+        if option < 0 or not payable:
             return at, count, STOPPED
+        if over_quota(room, shape):
+            return at, count, LIMITED
         for d in range(4):
             room.free[d, node] -= room.need[shape, d]
-            room.queue[d] -= room.need[shape, d]
+            room.taken[d] += room.need[shape, d]
         if room.need[shape, 3] > 0:
             given.cards[count] = take_cards(room, node, room.need[shape, 3])
         room.money[account] -= kinds.hold[option]

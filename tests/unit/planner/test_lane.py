@@ -59,13 +59,14 @@ def pools(draw):
             Site(f"s{i}", f"p{i}", "mock", flavors=flavors, nodes=nodes, licences=licences)
         )
     shapes = draw(st.lists(st.builds(Shape, needs), min_size=1, max_size=4))
+    lines = draw(st.sampled_from(["a", "a", "aab"]))
     odd = [Shape(Resources(1_000), nodes=2), Shape(Resources(500), licences=(("lic", 1),))]
     jobs = [
         JobRow(
             number,
             draw(st.sampled_from([*shapes * 3, *odd])),
             draw(st.sampled_from([1] * 8 + [3])),
-            queue=draw(st.sampled_from("aab")),
+            queue=draw(st.sampled_from(lines)),
             account=draw(st.sampled_from(["rich", "rich", "poor"])),
             priority=draw(st.sampled_from([0, 0, 0, 5])),
             concurrency=draw(st.sampled_from([0, 0, 1])),
@@ -94,12 +95,44 @@ def pools(draw):
 @given(pools(), st.sampled_from(POLICIES))
 def test_the_fast_lane_changes_no_plan(monkeypatch, snapshot, policy):
     with monkeypatch.context() as long_way:
-        long_way.setattr(Lane, "serve", lambda _lane, _line: False)
+        long_way.setattr(Lane, "serve", lambda *_: False)
         expected = plan(snapshot, policy)
-    assert plan(snapshot, policy) == expected
-    loop = compiled_loop()
-    if loop is not None:
-        assert plan(snapshot, policy, loop=loop) == expected
+    made = plan(snapshot, policy)
+    assert plan(snapshot, policy, loop=compiled_loop()) == made
+    if not policy.fair or len(snapshot.queues) == 1:
+        assert made == expected
+    else:  # turns may be cut elsewhere, which is as fair (see below) but not the same
+        assert sorted(made.order) == sorted(expected.order)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    st.lists(st.integers(0, 5), min_size=2, max_size=4),
+)
+def test_queues_of_simple_jobs_differ_by_one_task_at_most(nodes, held):
+    """Whatever they held before: the poorer first catches up, as far as there is room."""
+    size = Resources(1_000, 0)
+    flavors = tuple(
+        Flavor(f"f{i}", ComputeClass.GENERAL, size.times(n)) for i, n in enumerate(nodes)
+    )
+    places = tuple(Node(f"n{i}", f"f{i}") for i in range(len(nodes)))
+    site = Site("s", "p", "mock", flavors=flavors, nodes=places)
+    lost = [  # what the queues hold on a node that is gone counts, but takes no room here
+        ShareRow(900 + i, "s", "gone", slots, 1, size, queue=f"q{i}")
+        for i, slots in enumerate(held)
+    ]
+    jobs = [
+        JobRow(number, Shape(size), 1, queue=f"q{number % len(held)}") for number in range(1, 400)
+    ]
+    snapshot = build(index=1, now_ms=0, sites=[site], accounts={}, jobs=jobs, shares=lost)
+    result = plan(snapshot, loop=compiled_loop())
+    assert len(result.starts) == sum(nodes)
+    got = list(held)
+    for start in result.starts:
+        got[start.job % len(held)] += 1
+    served = [now for now, before in zip(got, held, strict=True) if now > before]
+    assert max(served) - min(got) <= 1
 
 
 def test_simple_jobs_do_go_by_the_fast_lane(monkeypatch):
@@ -112,9 +145,9 @@ def test_simple_jobs_do_go_by_the_fast_lane(monkeypatch):
     served = []
     real = Lane.serve
 
-    def spy(lane, line):
+    def spy(lane, line, rooms=None):
         before = line.at
-        moved = real(lane, line)
+        moved = real(lane, line, rooms)
         served.append(line.at - before)
         return moved
 
@@ -140,7 +173,9 @@ def room(rng, nodes):
         up=rng.integers(0, 2, nodes),
         cursor=np.zeros((1, 1), np.int64),
         stop=np.array([nodes]),
-        queue=np.zeros(4, np.int64),
+        wants=np.zeros(1, np.int64),
+        queue=np.zeros((1, 4), np.int64),
+        taken=np.zeros(4, np.int64),
         money=np.zeros(1, np.int64),
     )
 
