@@ -1,0 +1,1 @@
+"""Rounds: who runs on which type of worker until the next round, and who shares with whom."""

@@ -1,0 +1,1 @@
+"""Gavel's experiments: training jobs on unlike accelerators, leased round by round."""
