@@ -176,6 +176,11 @@ _FOR_ROOM = (
     Reason.RESERVED_FOR_OTHERS,
 )
 
+
+def _evicting(case: Situation) -> str:
+    return f"starts when running tasks that make room for it have ended{_in(case)}"
+
+
 _ADVICE: Mapping[Reason, Callable[[Situation], str]] = {
     Reason.NOT_BEFORE: _not_before,
     Reason.DEPENDENCY_PENDING: _dependency,
@@ -187,6 +192,7 @@ _ADVICE: Mapping[Reason, Callable[[Situation], str]] = {
     Reason.SITE_DRAINED: _service,
     Reason.NODE_DOWN: _service,
     Reason.BETTER_ELSEWHERE: _better,
+    Reason.WAITS_FOR_EVICTION: _evicting,
     Reason.BEHIND_OTHERS: _behind,
     Reason.RESERVED_FOR_OTHERS: _reserved,
 }

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from fenglin.model.site import Flavor, Node, Queue, Site
 from fenglin.model.states import ComputeClass
-from fenglin.planner import plan
+from fenglin.planner import explain, plan
 from fenglin.planner.policy import BALANCED
 from fenglin.planner.preempt import MOST_EVICTIONS, SOON_MS
 from fenglin.planner.victims import EXACT, Ask, Holdings, cheapest
@@ -41,6 +41,8 @@ def test_lower_and_preemptible_makes_room(pool, why):
     assert result.evictions[0].lost_ms == 4 * 60_000
     assert result.starts == ()
     assert why(result)[2] == "waits_for_eviction"
+    receipt = explain(snapshot, BALANCED, result, 2)
+    assert receipt.change.startswith("starts when running tasks that make room for it have ended")
 
 
 @pytest.mark.parametrize(
