@@ -16,16 +16,20 @@ from fenglin.cli.simulate_pool import (
     KindOption,
     LoadOption,
     PoolOption,
+    ReportOption,
     SettingsOption,
     SourceArgument,
     StrictOption,
     UntilOption,
+    expect_page,
+    write_page,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fenglin.simulator.pool.compare import Estimate, Standing
+    from fenglin.simulator.runners import Runner
 
 MOST_SEEDS = 10_000
 MICRO = 1_000_000
@@ -63,6 +67,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ray: Annotated[
         str, typer.Option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead.")
     ] = "",
+    report: ReportOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run policies on the same workloads, and tell where they differ beyond chance.
@@ -72,7 +77,6 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from fenglin.quantities.durations import parse_duration_ms  # noqa: PLC0415 - quick help
     from fenglin.simulator.pool import compare as room  # noqa: PLC0415 - slow to load
     from fenglin.simulator.pool.drive import Request  # noqa: PLC0415 - slow to load
-    from fenglin.simulator.runners import Processes, Ray  # noqa: PLC0415 - slow to load
     from fenglin.simulator.sources import Source  # noqa: PLC0415 - slow to load
 
     request = Request(
@@ -90,14 +94,43 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
         until_ms=parse_duration_ms(until),
     )
     wanted = [one_of(name, room.METRICS, "--metric") for name in metrics] or list(room.METRICS)
-    runner = Ray(ray) if ray else Processes(processes)
-    standings = room.compare(request, policies, _seeds(seeds), runner)
+    expect_page(report)
+    standings = room.compare(request, policies, _seeds(seeds), _runner(ray, processes))
+    findings = _tell(standings)
+    if report is not None:
+        from fenglin.simulator.reports.report import comparison_page  # noqa: PLC0415 - see above
+
+        write_page(report, comparison_page(request, standings, wanted, seeds, findings))
     if output is not Output.TABLE:
         write_data([_document(standing, wanted) for standing in standings], output)
-        return
+    else:
+        _show(standings, wanted)
+
+
+def _runner(ray: str, processes: int) -> Runner:
+    """Return where the runs take place."""
+    from fenglin.simulator.runners import Processes, Ray  # noqa: PLC0415 - slow to load
+
+    return Ray(ray) if ray else Processes(processes)
+
+
+def _show(standings: Sequence[Standing], metrics: Sequence[str]) -> None:
+    """Write the table of means, and of differences in brackets."""
     heads = (Column("METRIC"), *(Column(one.policy.upper(), right=True) for one in standings))
-    write_table(heads, _lines(standings, wanted))
+    write_table(heads, _lines(standings, metrics))
     write(f"means over {len(standings[0].runs)} seeds; in brackets the difference to the first\n")
+
+
+def _tell(standings: Sequence[Standing]) -> list[str]:
+    """Tell what is faulty in the trace, each fault once; return the sentences."""
+    from fenglin.cli.failure import show_warning  # noqa: PLC0415 - rarely needed
+
+    findings = {
+        sentence: None for one in standings for run in one.runs for sentence in run["findings"]
+    }
+    for sentence in findings:
+        show_warning(sentence)
+    return list(findings)
 
 
 def _seeds(text: str) -> list[int]:

@@ -14,6 +14,9 @@ from fenglin.cli.session import OutputOption
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fenglin.simulator.pool.drive import Request
+    from fenglin.simulator.reports.series import Series
+
 SourceArgument = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A trace, or synthetic:NAME for a generator.")
 ]
@@ -49,6 +52,10 @@ UntilOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict/--lenient", help="Refuse a faulty trace, or skip what is faulty.")
 ]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="HTML", help="Write a page with plots and figures here."),
+]
 
 
 def pool(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -74,6 +81,7 @@ def pool(  # noqa: PLR0913, PLR0917 - one parameter for each option
     form: Annotated[
         str, typer.Option("--form", metavar="NAME", help="Of what is written: parquet or jsonl.")
     ] = "parquet",
+    report: ReportOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run a trace or generated jobs through a pool, and tell how they fare."""
@@ -93,16 +101,55 @@ def pool(  # noqa: PLR0913, PLR0917 - one parameter for each option
         until_ms=parse_duration_ms(until),
         check=check,
     )
+    expect_page(report)
     files = RowFiles(out, one_of(form, FORMS, "--form")) if out is not None else None
-    answer = simulate_pool(request, *([files] if files is not None else []))
+    series = _series(request) if report is not None else None
+    answer = simulate_pool(request, *(sink for sink in (files, series) if sink is not None))
     if files is not None:
         files.figures(answer.figures)
+    if report is not None and series is not None:
+        from fenglin.simulator.reports.report import run_page  # noqa: PLC0415 - slow to load
+
+        write_page(report, run_page(request, answer, series))
     for sentence in answer.findings:
         show_warning(sentence)
     if output is Output.TABLE:
         write_fields(shown(answer.figures))
     else:
         write_data(answer.figures, output)
+
+
+def _series(request: Request) -> Series:
+    """Return the sink of what the page's plots need."""
+    from fenglin.simulator.pool.poolfile import read_pool  # noqa: PLC0415 - slow to load
+    from fenglin.simulator.reports.series import Series  # noqa: PLC0415 - see above
+
+    return Series(read_pool(Path(request.pool)).sites)
+
+
+def expect_page(path: Path | None) -> None:
+    """Say now, before a long run, what would keep a page from being written.
+
+    Raises:
+        UnavailableError: Matplotlib is not installed.
+        InputError: there is no such folder.
+    """
+    if path is None:
+        return
+    from fenglin.errors import InputError  # noqa: PLC0415 - rarely needed
+    from fenglin.simulator.reports.canvas import need_matplotlib  # noqa: PLC0415 - see above
+
+    need_matplotlib()
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be a file", where="--report", hint="make its folder first")
+
+
+def write_page(path: Path, data: bytes) -> None:
+    """Write a page, whole or not at all."""
+    from fenglin.cli.files import replacing  # noqa: PLC0415 - rarely needed
+
+    with replacing(path) as file:
+        file.write(data)
 
 
 def shown(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,7 @@ class Standing:
         policy: Its name or file, as it was asked for.
         figures: Estimate by metric.
         against: Estimate of the difference to the first policy by metric; empty for the first.
-        runs: The figures of each run, by seed.
+        runs: The figures of each run, by seed, with the `findings` of its trace.
     """
 
     policy: str
@@ -131,5 +131,6 @@ def _differences(
 
 def _figures(request: Request) -> dict[str, Any]:
     """Make one run; at the top of a module, so that another process finds it."""
-    figures = simulate_pool(request).figures
-    return figures | {"used_cpu": figures["used"]["cpu_milli"]}
+    answer = simulate_pool(request)
+    used_cpu = answer.figures["used"]["cpu_milli"]
+    return answer.figures | {"used_cpu": used_cpu, "findings": answer.findings}
