@@ -22,6 +22,7 @@ from bench import (
     offers,
     openb,
     placements,
+    pool,
     quality,
     reads,
     report,
@@ -49,6 +50,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "learned": learned.run,
     "placements": placements.run,
     "fairness": fairness.run,
+    "pool": pool.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -58,7 +60,7 @@ LETTERS = {
     "c": ("commands",),
     "d": ("capacity",),
     "e": ("offers",),
-    "f": ("simulate", "openb", "learned"),
+    "f": ("simulate", "openb", "learned", "pool"),
     "g": ("placements",),
     "h": ("fairness",),
 }
