@@ -12,7 +12,8 @@ What is compared is the sum over started tasks of
 the score being the policy's for the flavor, from 0 (best) to 1; what is of lower priority than
 the job that waits counts a thousandth. So a started task may be moved to another node, or another
 flavor if that is worth it, and a task may give way to others of its own queue and priority, or to
-a higher one. The first job of each queue and priority never gives way, so nobody starves; gangs,
+a higher one. The first job of each queue and priority never gives way, so nobody starves, nor does
+who is ahead of a reservation, so that none is delayed; gangs,
 licensed tasks, parts of cards and what fills the time before a reservation stay where they are.
 Nodes on which somebody else holds a reservation are left alone, as are plans under conservative
 backfilling, where every start has its place.
@@ -192,6 +193,9 @@ class _Improvement:
             if head not in heads:
                 heads.add(head)
                 self.first.add(row)
+        # Who gave way ahead of a reservation would come before it in the next cycle, and delay it.
+        reserved = [at for at, row in enumerate(self.order) if row in draft.book.busy]
+        self.first.update(self.order[: max(reserved, default=-1) + 1])
         nodes: list[int] = []
         needs: list[tuple[int, ...]] = []
         slots_of: list[int] = []
