@@ -195,7 +195,7 @@ class Lane:
 
     def starts(self) -> dict[int, Start]:
         """Return the start of each job that was given something, by its row."""
-        if self._table is None:
+        if self._table is None or not self.count:
             return {}
         table, snapshot = self._table, self._draft.snapshot
         rows, options, nodes, bits = (column[: self.count] for column in table.given)
@@ -205,20 +205,29 @@ class Lane:
             for f in figures
         ]
         holds = [f.hold_micro for f in figures]
+        # One tuple of shares for all jobs on the same node and cards: the garbage collector
+        # would go through one for each job.
+        order = np.lexsort((bits, nodes))
+        ranked = np.stack((nodes[order], bits[order]))
+        begins = np.concatenate(([True], (ranked[:, 1:] != ranked[:, :-1]).any(axis=0)))
+        place = np.zeros(len(order), np.int64)
+        place[order] = np.cumsum(begins) - 1
         names = snapshot.node_names
-        places = list(zip(nodes.tolist(), bits.tolist(), strict=True))
-        shares = {
-            place: (Share(names[place[0]], 1, _cards_of(place[1])),)
-            for place in dict.fromkeys(places)
-        }
-        numbers = snapshot.job_number[rows].tolist()
+        shares = [
+            (Share(names[node], 1, _cards_of(cards)),)
+            for node, cards in zip(*ranked[:, begins].tolist(), strict=True)
+        ]
         found: dict[int, Start] = {}
-        for row, number, option, place in zip(
-            rows.tolist(), numbers, options.tolist(), places, strict=True
+        for row, number, option, at in zip(
+            rows.tolist(),
+            snapshot.job_number[rows].tolist(),
+            options.tolist(),
+            place.tolist(),
+            strict=True,
         ):
             site, flavor, task_ms, finish_ms = parts[option]
             found[row] = Start(
-                number, site, flavor, shares[place], 1, task_ms, finish_ms, holds[option]
+                number, site, flavor, shares[at], 1, task_ms, finish_ms, holds[option]
             )
         return found
 

@@ -6,7 +6,8 @@ by whole-column operations. Rows may come in any order; the snapshot's own order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -72,11 +73,10 @@ def build(
             flavor is unknown.
     """
     places = lay_out(sites)
-    fields = dict(zip(JobRow._fields, zip(*jobs, strict=True), strict=True)) if jobs else {}
-    queue_list = _queues(queues, fields.get("queue", ()), shares)
+    queue_list = _queues(queues, _field(jobs, "queue"), shares)
     queue_row = {queue.name: row for row, queue in enumerate(queue_list)}
-    account_names = tuple(sorted({*accounts, *fields.get("account", ())}))
-    shapes, job_shape = _shapes(fields.get("shape", ()))
+    account_names = tuple(sorted({*accounts, *_field(jobs, "account")}))
+    shapes, job_shape = _shapes(jobs)
     live = reckon(shares, places, queue_row)
     columns: Columns = {
         "flavor_site": places.flavor_site,
@@ -93,7 +93,7 @@ def build(
         "account_available_micro": np.array(
             [accounts.get(name, 0) for name in account_names], np.int64
         ),
-        **_job_columns(fields, job_shape, queue_row, account_names, live.active),
+        **_job_columns(jobs, job_shape, queue_row, account_names, live.active),
         **live.columns,
     }
     for column in columns.values():
@@ -140,15 +140,21 @@ def _queues(
     return tuple(known[name] for name in sorted(known))
 
 
-def _shapes(named: Sequence[Shape]) -> tuple[tuple[Shape, ...], I32]:
+def _field(jobs: Sequence[JobRow], name: str) -> Iterator[Any]:
+    """Return one field of all jobs. Not by `zip(*jobs)`: that makes an object for each job."""
+    return map(itemgetter(JobRow._fields.index(name)), jobs)
+
+
+def _shapes(jobs: Sequence[JobRow]) -> tuple[tuple[Shape, ...], I32]:
     """Return the distinct shapes, sorted, and each job's row among them."""
-    shapes = tuple(sorted(set(named), key=shape_key))
+    shapes = tuple(sorted(set(_field(jobs, "shape")), key=shape_key))
     row_of = {shape: row for row, shape in enumerate(shapes)}
-    return shapes, np.fromiter(map(row_of.__getitem__, named), np.int32, len(named))
+    rows = map(row_of.__getitem__, _field(jobs, "shape"))
+    return shapes, np.fromiter(rows, np.int32, len(jobs))
 
 
 def _job_columns(
-    fields: Mapping[str, Sequence[Any]],
+    jobs: Sequence[JobRow],
     shape: I32,
     queue_row: Mapping[str, int],
     accounts: tuple[str, ...],
@@ -157,7 +163,7 @@ def _job_columns(
     """Return the job columns by rising number."""
     count = len(shape)
     account_row = {name: row for row, name in enumerate(accounts)}
-    number = np.array(fields.get("number", ()), np.int64)
+    number = np.fromiter(_field(jobs, "number"), np.int64, count)
     order: I64 | None = None
     if (number[1:] <= number[:-1]).any():
         order = np.argsort(number, kind="stable")
@@ -175,9 +181,9 @@ def _job_columns(
     return {
         "job_number": number,
         "job_shape": shape if order is None else shape[order],
-        "job_queue": column(map(queue_row.__getitem__, fields.get("queue", ())), np.int32),
-        "job_account": column(map(account_row.__getitem__, fields.get("account", ())), np.int32),
-        "job_priority": column(fields.get("priority", ()), np.int32),
+        "job_queue": column(map(queue_row.__getitem__, _field(jobs, "queue")), np.int32),
+        "job_account": column(map(account_row.__getitem__, _field(jobs, "account")), np.int32),
+        "job_priority": column(_field(jobs, "priority"), np.int32),
         "job_active": slots,
-        **{f"job_{name}": column(fields.get(name, ()), np.int64) for name in _WIDE},
+        **{f"job_{name}": column(_field(jobs, name), np.int64) for name in _WIDE},
     }
