@@ -50,6 +50,7 @@ def test_long_names_are_cut_in_their_middle():
     assert label(name).startswith("a-very-long")
     assert label(name).endswith("institute")
     assert label("short") == "short"
+    assert label("高能物理" * 8) == "高能物理高能物理高…高能物理"
 
 
 def test_what_cannot_be_seen_is_shown():

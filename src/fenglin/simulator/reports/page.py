@@ -159,7 +159,7 @@ border:solid var(--rule);border-width:1px 0}
 .tiles dd{font-size:1.35rem;font-variant-numeric:tabular-nums}
 .findings{border-left:3px solid var(--series-5);padding-left:1rem}
 .findings h2{margin-top:1.4rem}
-svg{display:block;width:100%;height:auto}
+svg{display:block;width:100%;height:auto;overflow:visible}
 svg *{stroke-linejoin:round;stroke-linecap:butt}
 svg text{font-family:inherit!important}
 figcaption{font-size:.87rem;max-width:48rem}

@@ -279,7 +279,9 @@ def _spent(heading: str, name: str, unit: str, spent: Spent) -> Plot:
         why = "no price" if name == "money" else "no power or no grid intensity"
         return Plot(heading, "", [f"None: the pool file declares {why} where something ran."])
     sites = dict(zip(spent.sites, spent.sums[:, -1].tolist(), strict=True))
-    shown = largest({site: sum_ for site, sum_ in sites.items() if sum_ > 0}, MOST_SHOWN)
+    most = largest({site: sum_ for site, sum_ in sites.items() if sum_ > 0}, MOST_SHOWN)
+    # In the pool's order, so that money and carbon give a site the same colour.
+    shown = [site for site in spent.sites if site in most]
     queues = largest({one: sum_ for one, sum_ in spent.by_queue.items() if sum_ > 0}, 10)
     with drawing(max(2.6, 0.9 + 0.24 * len(queues))) as figure:
         over_time, by_queue = figure.subplots(1, 2, width_ratios=(1.7, 1))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from fenglin.simulator.pool.outcome import JobOutcome, RunOutcome, Sample
     from fenglin.simulator.reports.steps import Band, Floats
 
-# Queues that come later are counted together, under the name of nothing else.
+# Queues that come later are counted together.
 MOST_QUEUES = 64
-OTHERS = "(other queues)"
+OTHERS = f"(queues beyond the {MOST_QUEUES}th)"
 _MICRO = 1_000_000
 _MG_PER_KG = 1_000_000
 

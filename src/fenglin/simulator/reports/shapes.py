@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,12 +27,25 @@ def colour(at: int) -> str:
 
 
 def label(name: str, most: int = MOST_NAME) -> str:
-    """Return a name that fits beside an axis: printable, on one line, cut in its middle."""
+    """Return a name that fits beside an axis: printable, on one line, cut in its middle.
+
+    Chinese characters are as wide as two Latin letters, and count as two.
+    """
     text = visible(name)
-    if len(text) <= most:
+    if sum(map(_width, text)) <= most:
         return text
     tail = most // 3
-    return f"{text[: most - tail - 1]}…{text[-tail:]}"
+    return f"{_fitting(text, most - tail - 1)}…{_fitting(text[::-1], tail)[::-1]}"
+
+
+def _fitting(text: str, most: int) -> str:
+    """Return the beginning of a text that is not wider than so many letters."""
+    widths = accumulate(map(_width, text))
+    return text[: sum(width <= most for width in widths)]
+
+
+def _width(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def visible(text: str) -> str:
