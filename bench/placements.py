@@ -35,6 +35,8 @@ SITES = 20
 MANY_SHAPES = 1_000
 FEW_SHAPES = 50
 SIZES = (8, 4, 2, 1)
+# Smaller pools say nothing of how cost grows.
+LEAST_NODES = 1_000
 BARE = "bare first fit, Numba"
 BARE_FROM_START = "bare first fit, Numba, from the first node each time"
 
@@ -151,7 +153,7 @@ def growth(effort: Effort, loop: Kernel | None) -> tuple[list[int], list[int], l
     """Return sizes of queues and of pools, and what to time: each queue, then each pool."""
     jobs, nodes = effort.tasks * 10, effort.tasks
     queues = [jobs // part for part in SIZES]
-    pools = [max(SITES, nodes // part) for part in SIZES]
+    pools = [max(1, nodes // part) for part in SIZES]
     few = max(1, min(queues))
     timed = [Cycles(a_pool(nodes), some_jobs(n, 1, FEW_SHAPES), loop) for n in queues]
     timed += [Cycles(a_pool(n), some_jobs(few, 1, FEW_SHAPES), loop) for n in pools]
@@ -161,8 +163,8 @@ def growth(effort: Effort, loop: Kernel | None) -> tuple[list[int], list[int], l
 def contenders(effort: Effort, loop: Kernel | None) -> dict[str, tuple[Cycles, float | None]]:
     """Return what is timed by its name, each with its goal in ms."""
     jobs, nodes = effort.tasks * 10, effort.tasks
-    small = max(SITES, nodes // 10)
-    middle = max(SITES, nodes // 2)
+    small = max(1, nodes // 10)
+    middle = max(1, nodes // 2)
     one, twenty = a_pool(nodes), a_pool(nodes, SITES)
     many, few = some_jobs(jobs, 1, MANY_SHAPES), some_jobs(jobs, 1, FEW_SHAPES)
     queues = [job._replace(queue=f"q{job.number % 20:02}") for job in few]
@@ -220,18 +222,8 @@ def run(effort: Effort) -> Row:
     for name in (BARE, BARE_FROM_START):
         row.figures.append(Figure(name, "ms", values.get(name, [])))
         row.compare(next(iter(timed)), name)
-    best = [min(values[f"size {at}"]) for at in range(len(grown))]
-    for name, sizes, costs, goal in (
-        ("exponent of cost in waiting jobs", queues, best[: len(queues)], 1.1),
-        ("exponent of cost in nodes", pools, best[len(queues) :], 1.0),
-    ):
-        note = ", ".join(f"{n:,}: {ms:.0f} ms" for n, ms in zip(sizes, costs, strict=True))
-        row.figures.append(
-            Figure(
-                name, "power of size", [exponent(sizes, costs)], ours=True, goal=goal,
-                at_most=True, digits=2, note=note,
-            )
-        )  # fmt: skip
+    if effort.tasks >= LEAST_NODES:
+        _grow(row, queues, pools, [min(values[f"size {at}"]) for at in range(len(grown))])
     row.notes.append(
         "CPU time of one process on one core, the collector of garbage included. The compiled"
         " loop is loaded before; a hub plans without it until it is there. A cycle reads plain"
@@ -240,3 +232,18 @@ def run(effort: Effort) -> Row:
         " numbers from a node; it knows neither cards nor sites, prices or queues."
     )
     return row
+
+
+def _grow(row: Row, queues: list[int], pools: list[int], best_ms: list[float]) -> None:
+    """Add how cost grows with the queue and with the pool."""
+    for name, sizes, costs, goal in (
+        ("exponent of cost in waiting jobs", queues, best_ms[: len(queues)], 1.1),
+        ("exponent of cost in nodes", pools, best_ms[len(queues) :], 1.0),
+    ):
+        note = ", ".join(f"{n:,}: {ms:.0f} ms" for n, ms in zip(sizes, costs, strict=True))
+        row.figures.append(
+            Figure(
+                name, "power of size", [exponent(sizes, costs)], ours=True, goal=goal,
+                at_most=True, digits=2, note=note,
+            )
+        )  # fmt: skip
