@@ -40,6 +40,17 @@ def test_a_cycle_is_saved_shown_and_planned_again_without_the_hub(fenglin, tmp_p
     assert (broken.code, "cut short" in broken.err) == (7, True)
 
 
+def test_a_past_decision_is_explained_from_its_cycle(fenglin, worked):
+    story = fenglin("job", "explain", worked, "-o", "json").json["story"]
+    first = next(event["text"] for event in story if event["kind"] == "committed")
+    index = first.rpartition("plan ")[2]
+    receipt = fenglin("plan", "explain", index, worked, "-o", "json").json
+    assert (receipt["index"], receipt["started"] > 0) == (int(index), True)
+    assert worked in fenglin("plan", "explain", index, worked).out
+    missing = fenglin("plan", "explain", index, "j999")
+    assert (missing.code, "j999 had no waiting tasks" in missing.err) == (3, True)
+
+
 def test_what_if_changes_nothing_and_tells_the_difference(fenglin, client, eventually, tmp_path):
     full = client.submit({**ONE_CORE, "name": "full", "tasks": 6, "command": ["sleep", "60"]}).id
     eventually(lambda: client.job(full).tasks.running == 6)

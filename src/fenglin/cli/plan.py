@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fenglin.cli.humane import moment
+from fenglin.cli.humane import moment, now_ms
 from fenglin.cli.listing import Cut, Layout, show_page
 from fenglin.cli.output import Column, Output, write_data, write_fields, write_line
 from fenglin.cli.session import (
@@ -81,6 +81,25 @@ def show_plan(
         write_fields(_shown(figures))
     else:
         write_data(figures, output)
+
+
+@command(app, "explain")
+def explain_job(
+    index: IndexArgument,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, such as j12.")],
+    file: FileOption = None,
+    output: OutputOption = Output.TABLE,
+    hub: HubOption = "",
+) -> None:
+    """Explain what a cycle decided for a job, as `fenglin job explain` does for now."""
+    from fenglin.cli.receipts import write_receipt  # noqa: PLC0415 - rarely needed
+    from fenglin.simulator.replay import receipt_of  # noqa: PLC0415 - NumPy is slow to load
+
+    receipt = receipt_of(_record(index, file, hub), job)
+    if output is Output.TABLE:
+        write_receipt(receipt, job, now_ms())
+    else:
+        write_data(receipt, output)
 
 
 @command(app, "save")

@@ -58,6 +58,12 @@ def write_explanation(explanation: Explanation, now: int) -> None:
         _write_story(explanation.story)
 
 
+def write_receipt(receipt: Receipt, job: str, now: int) -> None:
+    """Print one receipt."""
+    write_fields([("job", job), *_receipt_fields(receipt, now)])
+    _write_options(receipt, now)
+
+
 def write_dry_run(plan: DryRun, name: str, now: int) -> None:
     """Print what a submit would do now, and what it would cost."""
     receipt = plan.receipt

@@ -16,7 +16,7 @@ from fenglin.model.allocation import Usage
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState, JobState
-from fenglin.planner import explain
+from fenglin.planner import Explainer
 from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord, StartUnit
 from fenglin.quantities.money import format_money
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from fenglin.model.plan import Eviction, Plan, Start
     from fenglin.planner.policy import Policy
     from fenglin.snapshot.snapshot import Snapshot
+
+
+# A receipt on a large pool takes some ten milliseconds: a mass start must not wait for all.
+MOST_RECEIPTS = 32
 
 
 def commitments(
@@ -40,13 +44,15 @@ def commitments(
 
     An eviction or a start that no longer holds (a job ended or is being cancelled, its tasks
     are gone) is left out; whatever slips through here is refused by the store's own checks.
-    Without `receipts` nobody will ask why, as in a simulated pool.
+    The first jobs that start get their receipts stored; those of a mass start can be worked out
+    from the kept cycle. Without `receipts` nobody will ask why, as in a simulated pool.
     """
     change = Change(epoch=pool.epoch, now_ms=now_ms)
     for eviction in plan.evictions:
         _evict(pool, eviction, change)
     jobs: dict[int, JobRecord] = {}
     explained: set[int] = set()
+    explainer = Explainer(snapshot, policy, plan) if receipts and plan.starts else None
     for start in plan.starts:
         job = jobs.get(start.job) or pool.jobs.get(start.job)
         if job is None or job.cancelling or job.state.terminal:
@@ -59,9 +65,9 @@ def commitments(
         job = jobs[start.job] = _started(job, record)
         key = attempt_key(pool.hub, record.number, record.attempt)
         receipt = None
-        if receipts and start.job not in explained:
+        if explainer and start.job not in explained and len(explained) < MOST_RECEIPTS:
             explained.add(start.job)
-            receipt = explain(snapshot, policy, plan, start.job)
+            receipt = explainer.receipt(start.job)
         change.starts.append(
             StartUnit(
                 job=job,
@@ -80,7 +86,8 @@ def commitments(
                     "committed",
                     f"a{record.number}: {len(tasks)} tasks ({tasks}) to"
                     f" {record.site}/{record.flavor}, {record.slots} at once, hold"
-                    f" {format_money(record.held_micro, record.price.currency)}",
+                    f" {format_money(record.held_micro, record.price.currency)},"
+                    f" plan {plan.index}",
                 ),
             )
         )

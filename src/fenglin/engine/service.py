@@ -20,7 +20,7 @@ from fenglin.ledger.beancount import beancount
 from fenglin.ledger.export import csv, jsonl
 from fenglin.model.ids import attempt_key, job_id, parse_job_id
 from fenglin.model.states import JobState
-from fenglin.planner import explain, plan
+from fenglin.planner import Explainer, explain, plan
 from fenglin.planner.record import record_bytes
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
@@ -105,6 +105,7 @@ class HubService:
         self._changed = asyncio.Event()
         self._storing: set[asyncio.Task[Sequence[Submitted]]] = set()
         self._receipts_of: LastPlan | None = None
+        self._explainer: Explainer | None = None
         self._receipts: dict[int, Receipt | None] = {}
 
     async def authenticate(self, token: str) -> Principal:
@@ -415,11 +416,14 @@ class HubService:
         if self._receipts_of is not last:
             self._receipts_of = last
             self._receipts = dict.fromkeys(last.plan.order)
+            self._explainer = None
         if number not in self._receipts:
             return None
         receipt = self._receipts[number]
         if receipt is None:
-            receipt = explain(last.snapshot, self._policy, last.plan, number)
+            if self._explainer is None:
+                self._explainer = Explainer(last.snapshot, self._policy, last.plan)
+            receipt = self._explainer.receipt(number)
             self._receipts[number] = receipt
         return receipt
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fenglin.intake.policies import load_term
+from fenglin.model.ids import parse_job_id
 from fenglin.planner.planning import plan
 from fenglin.planner.policy import equip
+from fenglin.planner.receipt import Explainer
 from fenglin.planner.record import CycleRecord, plan_bytes, read_record
 from fenglin.planner.terms import BUILT_IN
 
 if TYPE_CHECKING:
-    from fenglin.model.plan import Plan
+    from fenglin.model.plan import Plan, Receipt
     from fenglin.planner.policy import Policy
 
 
@@ -47,6 +49,19 @@ def replay(data: bytes) -> Replayed:
     made = plan(record.snapshot, policy)
     seconds = time.perf_counter() - begun_s
     return Replayed(record, made, plan_bytes(made) == plan_bytes(record.plan), seconds)
+
+
+def receipt_of(data: bytes, job: str) -> Receipt:
+    """Return why a kept cycle placed a job as it did, or why it waited.
+
+    Raises:
+        DamageError: the bytes are no such record.
+        InputError: the job's id cannot be read, or a term is not installed.
+        NotFoundError: the job had no waiting tasks then.
+    """
+    record = read_record(data)
+    explainer = Explainer(record.snapshot, equipped(record.policy), record.plan)
+    return explainer.receipt(parse_job_id(job))
 
 
 def equipped(policy: Policy) -> Policy:
