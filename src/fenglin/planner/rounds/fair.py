@@ -69,7 +69,7 @@ def las(
             path.idle[:rows],
             path.over[:rows],
             path.spare,
-            path.block[:rows],
+            path.answer[:rows],
             path.slope[:rows],
             path.step[:rows],
             path.tie,

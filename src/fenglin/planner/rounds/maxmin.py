@@ -22,11 +22,11 @@ import numpy as np
 from fenglin.planner.rounds.columns import Floats, Ints
 
 # The optimum is missed by at most this part of t.
-GAP = 1e-4
+GAP = 5e-5
 # The barrier's weight falls by this much once the iterate is central enough.
 FALL = 0.2
 NEWTON_STEPS = 30
-CENTRAL = 0.05
+CENTRAL = 1e-3
 # A step goes at most this far towards the nearest wall.
 REACH = 0.95
 
@@ -55,7 +55,7 @@ class Path(NamedTuple):
         idle: By kind: time that is not given away.
         over: By kind: progress above t.
         spare: By type: workers that are not given away.
-        block: By kind: inverse of its Newton matrix.
+        answer: By kind: see `answer_kinds`.
         slope: By kind and type: gradient.
         step: By kind and type: Newton step.
         tie: The system of t and the types, with its right side as last column.
@@ -65,7 +65,7 @@ class Path(NamedTuple):
     idle: Floats
     over: Floats
     spare: Floats
-    block: Floats
+    answer: Floats
     slope: Floats
     step: Floats
     tie: Floats
@@ -103,84 +103,71 @@ def measure(fair: Fair, path: Path, t: float) -> None:
             path.spare[j] -= fair.many[k] * fair.size[k] * part
 
 
-def invert_blocks(fair: Fair, path: Path) -> None:
-    """Fill gradient and inverse Newton matrix of every kind.
+def answer_kinds(fair: Fair, path: Path) -> None:
+    """Fill the gradients, and each kind's Newton step as a function of what ties kinds together.
 
-    The matrix is diag(1/part²) + 11ᵀ/idle² + ggᵀ/over², g being the gains. Its inverse follows
-    from Woodbury's identity; the determinant of the inner 2 × 2 matrix is a sum of squares
-    (Lagrange's identity), so that nothing cancels when all gains are the same.
+    The unknowns of a kind are its step, and the multipliers of its time and of its progress
+    (step along the wall over squared slack): unlike the plain Newton matrix this system stays
+    sound when slacks are tiny. Columns: the constant part, per step of t, per crowding by type.
     """
     types = fair.workers.size
+    system = np.zeros((types + 2, 2 * types + 4))
     for k in range(fair.many.size):
-        idle, over, many = path.idle[k], path.over[k], fair.many[k]
-        ones, mixed, gains = idle * idle, 0.0, over * over
-        det = ones * gains
+        system[:] = 0.0
+        system[types, types] = -(path.idle[k] ** 2)
+        system[types + 1, types + 1] = -(path.over[k] ** 2)
+        system[types + 1, types + 3] = 1.0
         for j in range(types):
-            gain, square = fair.gain[k, j], path.part[k, j] ** 2
-            det += square * (over * over + gain * gain * idle * idle)
-            ones += square
-            mixed += gain * square
-            gains += gain * gain * square
-            for q in range(j):
-                apart = path.part[k, j] * path.part[k, q] * (gain - fair.gain[k, q])
-                det += apart * apart
+            gain, part = fair.gain[k, j], path.part[k, j]
             crowd = fair.size[k] / path.spare[j]
-            path.slope[k, j] = many * (1.0 / idle - 1.0 / path.part[k, j] - gain / over + crowd)
-        for j in range(types):
-            for q in range(types):
-                one, other = fair.gain[k, j], fair.gain[k, q]
-                inner = (gains - (one + other) * mixed + one * other * ones) / det
-                block = -((path.part[k, j] * path.part[k, q]) ** 2) * inner
-                if j == q:
-                    block += path.part[k, j] ** 2
-                path.block[k, j, q] = block / many
+            slope = 1.0 / path.idle[k] - 1.0 / part - gain / path.over[k] + crowd
+            path.slope[k, j] = fair.many[k] * slope
+            system[j, j] = 1.0 / (part * part)
+            system[j, types] = system[types, j] = 1.0
+            system[j, types + 1] = system[types + 1, j] = gain
+            system[j, types + 2] = -slope
+            system[j, types + 4 + j] = -fair.size[k]
+        eliminate(system)
+        for r in range(types + 2):
+            for q in range(types + 2):
+                path.answer[k, r, q] = system[r, types + 2 + q]
 
 
-def solve_tie(fair: Fair, path: Path, push: float) -> None:
-    """Solve for the step of t and for what each type's crowding adds to the gradients."""
+def solve_tie(fair: Fair, path: Path, slope_t: float) -> None:
+    """Solve for the step of t, and for how much more each type is crowded."""
     types = fair.workers.size
     tie = path.tie
     tie[:] = 0.0
-    tie[0, types + 1] = push
+    tie[0, types + 1] = slope_t
     for j in range(types):
-        tie[1 + j, 1 + j] = path.spare[j] * path.spare[j]
+        tie[1 + j, 1 + j] = -(path.spare[j] ** 2)
     for k in range(fair.many.size):
-        over = 1.0 / path.over[k]
-        load = fair.many[k] * fair.size[k]
-        tie[0, 0] += fair.many[k] * over * over
-        tie[0, types + 1] -= fair.many[k] * over
+        many, load = fair.many[k], fair.many[k] * fair.size[k]
+        tie[0, types + 1] -= many * path.answer[k, types + 1, 0]
+        for q in range(types + 1):
+            tie[0, q] += many * path.answer[k, types + 1, 1 + q]
         for j in range(types):
-            bend = -fair.many[k] * fair.gain[k, j] * over * over
-            for q in range(types):
-                block = path.block[k, j, q]
-                pull = -fair.many[k] * fair.gain[k, q] * over * over
-                tie[0, 0] -= bend * block * pull
-                tie[0, 1 + q] -= bend * block * load
-                tie[0, types + 1] += bend * block * path.slope[k, q]
-                tie[1 + j, 0] += load * block * pull
-                tie[1 + j, 1 + q] += load * block * load
-                tie[1 + j, types + 1] -= load * block * path.slope[k, q]
+            tie[1 + j, types + 1] -= load * path.answer[k, j, 0]
+            for q in range(types + 1):
+                tie[1 + j, q] += load * path.answer[k, j, 1 + q]
     eliminate(tie)
 
 
 def newton(fair: Fair, path: Path, push: float) -> tuple[float, float]:
     """Fill the Newton step; return the step of t, and the squared Newton decrement."""
     types = fair.workers.size
-    invert_blocks(fair, path)
-    solve_tie(fair, path, push)
-    rise = path.tie[0, types + 1]
     slope_t = -push
     for k in range(fair.many.size):
         slope_t += fair.many[k] / path.over[k]
+    answer_kinds(fair, path)
+    solve_tie(fair, path, slope_t)
+    rise = path.tie[0, types + 1]
     decrement = -slope_t * rise
     for k in range(fair.many.size):
-        over = 1.0 / path.over[k]
         for j in range(types):
-            step = 0.0
-            for q in range(types):
-                pull = -fair.many[k] * fair.gain[k, q] * over * over
-                crowd = fair.many[k] * fair.size[k] * path.tie[1 + q, types + 1]
-                step -= path.block[k, j, q] * (path.slope[k, q] + pull * rise + crowd)
+            step = path.answer[k, j, 0]
+            for q in range(types + 1):
+                step += path.answer[k, j, 1 + q] * path.tie[q, types + 1]
             path.step[k, j] = step
             decrement -= path.slope[k, j] * step
     return rise, decrement
@@ -251,7 +238,7 @@ def share_out(fair: Fair, path: Path) -> float:
 KERNELS = (
     eliminate,
     measure,
-    invert_blocks,
+    answer_kinds,
     solve_tie,
     newton,
     furthest,
@@ -267,7 +254,7 @@ def new_path(kinds: int, types: int) -> Path:
         idle=np.zeros(kinds),
         over=np.zeros(kinds),
         spare=np.zeros(types),
-        block=np.zeros((kinds, types, types)),
+        answer=np.zeros((kinds, types + 2, types + 2)),
         slope=np.zeros((kinds, types)),
         step=np.zeros((kinds, types)),
         tie=np.zeros((types + 1, types + 2)),

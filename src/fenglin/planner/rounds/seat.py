@@ -16,6 +16,8 @@ from fenglin.planner.rounds.columns import ALONE, NOWHERE, Desk, Ints, Rates, Se
 # Each price is searched this often, to this many binary digits of the interval around it.
 SWEEPS = 2
 DIGITS = 10
+# A gain below this is none: sums differ in their last bits.
+SMALLEST = 1e-12
 # The interval is first sought this much below and above the price of the last round.
 NEAR = 1.25
 
@@ -131,6 +133,51 @@ def improve(desk: Desk, seats: Seats, i: int) -> None:
         take(desk, seats, i, found)
 
 
+def refuge(desk: Desk, seats: Seats, k: int, left: int, freed: int) -> int:
+    """Return the best type for one who leaves its workers, or `NOWHERE`.
+
+    Args:
+        desk: Values and sizes.
+        seats: Who is where.
+        k: Who leaves.
+        left: A type of which `freed` more workers come free; `NOWHERE` for none.
+        freed: How many.
+    """
+    best, found = 0.0, NOWHERE
+    for q in range(desk.price.size):
+        room = seats.free[q] + (freed if q == left else 0)
+        if q != seats.place[k] and room >= desk.size[k] and desk.value[k, q] > best:
+            best, found = desk.value[k, q], q
+    return found
+
+
+def displace(desk: Desk, seats: Seats, i: int, count: int) -> None:
+    """Give a job the workers of another, if that one's loss is smaller than its gain."""
+    value, place = desk.value, seats.place
+    old = place[i]
+    now = value[i, old] if old != NOWHERE else 0.0
+    best, other, to = SMALLEST, NOWHERE, NOWHERE
+    for k in range(count):
+        j = place[k]
+        if j in (NOWHERE, old) or seats.free[j] + desk.size[k] < desk.size[i]:
+            continue
+        gain = value[i, j] - now
+        if gain <= best:
+            continue
+        q = refuge(desk, seats, k, old, desk.size[i])
+        gain -= value[k, j] - (value[k, q] if q != NOWHERE else 0.0)
+        if gain > best:
+            best, other, to = gain, k, q
+    if other != NOWHERE:
+        j = place[other]
+        take(desk, seats, i, j)
+        if to != NOWHERE:
+            take(desk, seats, other, to)
+        else:
+            seats.free[j] += desk.size[other]
+            place[other] = NOWHERE
+
+
 def seat(desk: Desk, seats: Seats, rates: Rates, count: int, workers: Ints) -> None:
     """Seat jobs alone, until nobody can be given or moved to better workers.
 
@@ -153,6 +200,8 @@ def seat(desk: Desk, seats: Seats, rates: Rates, count: int, workers: Ints) -> N
     for _ in range(2):
         for i in desk.order[:count]:
             improve(desk, seats, i)
+        for i in desk.order[:count]:
+            displace(desk, seats, i, count)
 
 
-KERNELS = (falling, appraise, surplus, demand, search, clear, line_up, take, choose, improve, seat)
+KERNELS = (falling, appraise, surplus, demand, search, clear, line_up, take, choose, improve, refuge, displace, seat)
