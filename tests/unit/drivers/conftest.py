@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from fenglin.drivers.local import driver, observer
-from fenglin.drivers.local.runner import claim, proc
 from fenglin.drivers.local.site import LocalDriver
 from fenglin.model.allocation import Share, TaskEnd
 from fenglin.model.site import Flavor, Node
 from fenglin.model.states import ComputeClass
 from fenglin.ports.driver import DriverContext, LogChunk, Observation, Presence, StartOrder
 from fenglin.quantities.resources import Resources
+from fenglin.runner.host import claim, proc
 
 LONGEST_S = 20.0
 

@@ -7,12 +7,11 @@ import sys
 
 import pytest
 
-from fenglin.drivers.local import attempts, observer
-from fenglin.drivers.local.runner import claim, proc
 from fenglin.errors import DriverError
 from fenglin.model.allocation import Share
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import Presence
+from fenglin.runner.host import attempts, claim, proc, sights
 
 
 def test_a_key_runs_once_however_often_it_is_started(site):
@@ -103,7 +102,7 @@ def test_500_tasks_are_counted_once_under_any_cursors(site):
 
 def test_a_long_backlog_is_read_in_pages_without_waiting(site, monkeypatch):
     site.run(site.order("true", tasks="0-49"))
-    monkeypatch.setattr(observer, "PAGE_BYTES", 500)
+    monkeypatch.setattr(sights, "PAGE_BYTES", 500)
     site.hub()
     site.wakes = 0
     first = site.look()

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from fenglin.drivers.local.runner import proc
 from fenglin.errors import DriverError, InputError
 from fenglin.model.allocation import Share, Usage
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import Presence, StagedInput
 from fenglin.quantities.resources import Resources
+from fenglin.runner.host import proc
 
 
 def test_success_with_output_and_usage(site):

@@ -1,16 +1,7 @@
 """The local driver: a site on this machine whose tasks are real processes.
 
-One small runner process per attempt (`runner/`) is the parent of the tasks and outlives the
-hub; this side only makes attempt folders, starts runners, and reads what they wrote. An attempt
-folder holds:
-
-    order          what to run, written once            claim    who runs it, taken once
-    journal        starts and ends, appended            stop     grace of a stop, in ms
-    control        FIFO that tells the runner of a stop epoch    highest epoch seen, if raised
-    INDEX.log      output of a task                     tINDEX/  folder of a task
-    runner.err     what a crashed runner said           script   the job's script
-
-After `forget` the folder moves from `attempts/` to `kept/` with claim, journal and logs.
+One small runner process per attempt (`fenglin.runner`) is the parent of the tasks and outlives
+the hub; this side only makes attempt folders, starts runners, and reads what they wrote.
 """
 
 from __future__ import annotations

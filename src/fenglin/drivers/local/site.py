@@ -8,13 +8,17 @@ import stat
 import threading
 from typing import TYPE_CHECKING
 
-from fenglin.drivers.local.attempts import Attempts
 from fenglin.drivers.local.observer import Observer
-from fenglin.drivers.local.records import has_ended, total
-from fenglin.drivers.local.runner.claim import read as read_claim
-from fenglin.drivers.local.runner.journal import JOURNAL, POKE
 from fenglin.errors import DriverError, InputError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk, SiteReport
+from fenglin.runner.host.attempts import Attempts, RefusedError
+from fenglin.runner.host.claim import read as read_claim
+from fenglin.runner.host.journal import JOURNAL, POKE
+from fenglin.runner.host.order import encode
+from fenglin.runner.host.sights import has_ended
+from fenglin.runner.orders import order_lines
+from fenglin.runner.records import total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +46,7 @@ class LocalDriver:
         self._settings = settings
         self._where = f"site {context.site}"
         try:
-            self._attempts = Attempts(context.directory, settings, self._where)
+            self._attempts = Attempts(context.directory, settings.pass_env, crash_point)
             self._poke_file = _open_poke(context.directory.absolute() / POKE)
         except OSError as error:
             raise InputError(
@@ -69,7 +73,7 @@ class LocalDriver:
             DriverError: refused, or unclear when the runner had been started.
         """
         self._listen()
-        await asyncio.to_thread(self._attempts.start, order)
+        await asyncio.to_thread(self._start, order)
 
     async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:
         """Return one observation per key, since that key's cursor."""
@@ -85,7 +89,7 @@ class LocalDriver:
         Raises:
             DriverError: the stop could not be written down.
         """
-        await asyncio.to_thread(self._attempts.stop, key, grace_ms)
+        await asyncio.to_thread(self._stop, key, grace_ms)
 
     async def usage(self, key: str) -> Usage:
         """Return the total of the ends in the journal.
@@ -155,16 +159,46 @@ class LocalDriver:
                 poked, self._poked = self._poked, set()
             return self._observer.observe(cursors, poked), self._observer.unread
 
+    def _start(self, order: StartOrder) -> None:
+        """Write the order and start its runner (in a worker thread)."""
+        settings = self._settings
+        try:
+            data = encode(order_lines(order, settings.log_cap_bytes, settings.nice))
+            self._attempts.start(order.key, order.epoch, data)
+        except UnicodeEncodeError as error:
+            raise DriverError(
+                "the job holds text that is no valid Unicode", where=self._where
+            ) from error
+        except RefusedError as error:
+            raise self._told(error) from error
+
+    def _stop(self, key: str, grace_ms: int) -> None:
+        """Write the stop down (in a worker thread)."""
+        try:
+            self._attempts.stop(key, grace_ms)
+        except RefusedError as error:
+            raise self._told(error) from error
+
     def _forget(self, key: str) -> None:
         """Forget between two passes (in a worker thread)."""
-        with self._pass:
-            self._attempts.forget(key)
-            self._observer.forget(key)
+        try:
+            with self._pass:
+                self._attempts.forget(key)
+                self._observer.forget(key)
+        except RefusedError as error:
+            raise self._told(error) from error
+
+    def _told(self, error: RefusedError) -> DriverError:
+        return DriverError(
+            error.what, where=self._where, hint=error.hint, effect_unknown=error.unknown
+        )
 
     def _folder(self, key: str) -> Path | None:
         """Return the attempt's folder; None when there is none."""
         try:
             return self._attempts.folder(key)
+        except RefusedError as error:
+            raise self._told(error) from error
         except OSError as error:
             raise self._unreadable(error) from error
 

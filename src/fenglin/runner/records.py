@@ -1,12 +1,12 @@
-"""Reading the runner's journal; the format is described in `runner/journal.py`."""
+"""Reading the runner's journal; the format is described in `host/journal.py`."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from fenglin.drivers.local.runner.journal import NONE
 from fenglin.model.allocation import TaskEnd, Usage
 from fenglin.model.reason import Reason
+from fenglin.runner.host.journal import NONE
 
 _REASONS: dict[bytes, Reason | None] = {reason.value.encode(): reason for reason in Reason}
 _REASONS[NONE.encode()] = None
@@ -93,27 +93,6 @@ def total(data: bytes) -> Usage:
         cpu_ms=sum(end.cpu_ms for end in ends),
         peak_memory_bytes=max((end.peak_memory_bytes for end in ends), default=0),
     )
-
-
-def unended(data: bytes) -> dict[int, int]:
-    """Return task index → Unix time of its start, for tasks that started and have no end."""
-    running: dict[int, int] = {}
-    for line in data[: data.rfind(b"\n") + 1].split(b"\n"):
-        words = line.split(b" ")
-        if words[-1] != b".":
-            continue
-        if words[0] == b"S" and len(words) == 5:
-            running[int(words[1])] = int(words[3])
-        elif words[0] == b"E" and len(words) == 9:
-            running.pop(int(words[1]), None)
-    return running
-
-
-def has_ended(data: bytes, task: int) -> bool:
-    """Return whether the task has an end, or the attempt has, without parsing every line."""
-    if data.startswith((b"E %d " % task, b"D ")):
-        return True
-    return b"\nE %d " % task in data or b"\nD " in data
 
 
 def _end(words: list[bytes]) -> TaskEnd:

@@ -1,7 +1,9 @@
+# ruff: noqa: TID252
 """Attempt folders: made once, started at most once, stopped for good, kept after the end.
 
-Everything here is synchronous and called from worker threads; the folders are the only state
-but for the pids of runners that this hub started.
+Everything here is synchronous; the folders are the only state but for the pids of runners that
+this process started. The local driver calls it from worker threads, the agent on a host of an
+SSH site from its loop.
 """
 
 from __future__ import annotations
@@ -11,167 +13,205 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fenglin.drivers.local.runner import claim as claims
-from fenglin.drivers.local.runner import proc
-from fenglin.drivers.local.runner.journal import JOURNAL
-from fenglin.drivers.local.runner.loop import CONTROL, STOP
-from fenglin.drivers.local.runner.order import ORDER, encode
-from fenglin.drivers.local.runner.workspace import remove_tree
-from fenglin.errors import DriverError
-from fenglin.ports.crashpoint import crash_point
-from fenglin.quantities.sizes import format_milli
+from . import claim as claims
+from . import proc
+from .journal import JOURNAL
+from .loop import CONTROL, STOP
+from .order import ORDER
+from .workspace import remove_tree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from fenglin.drivers.local.settings import LocalSettings
-    from fenglin.ports.driver import StartOrder
+    from collections.abc import Callable, Collection
 
 EPOCH = "epoch"
 RUNNER_ERRORS = "runner.err"
 TAIL_BYTES = 64
-LAUNCH = str(Path(__file__).with_name("launch.py"))
-# What a payload needs to be itself; everything else of the hub's environment stays with it.
+LAUNCH = str(Path(__file__).resolve().parent.with_name("launch.py"))
+# What a payload needs to be itself; everything else of our environment stays with us.
 PASSED = ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 
-class Attempts:
-    """The folders of one site."""
+class RefusedError(Exception):
+    """A call cannot be done.
 
-    def __init__(self, directory: Path, settings: LocalSettings, where: str) -> None:
-        """Make the two folders, private to the hub's user.
+    Attributes:
+        what: What is wrong.
+        hint: What to do about it; may be empty.
+        unknown: Whether the effect may have happened nevertheless.
+    """
+
+    def __init__(self, what: str, hint: str = "", *, unknown: bool = False) -> None:
+        """Keep the parts apart for whoever tells the operator."""
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+        self.unknown = unknown
+
+
+class Attempts:
+    """The folders of one site, or of one host of it.
+
+    Attributes:
+        boot: Id of this boot.
+        spawned: Key → pid of the runner that this process started; 0 once it has ended.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        pass_env: Collection[str] = (),
+        reached: Callable[[str], None] = lambda _point: None,
+    ) -> None:
+        """Make the two folders, private to this user.
+
+        Args:
+            directory: Of the site.
+            pass_env: Variables that tasks see besides the usual few.
+            reached: Told of the named points at which a test may kill us.
 
         Raises:
             OSError: they cannot be made.
         """
-        self._root = directory.absolute()
-        self._active = self._root / "attempts"
-        self._kept = self._root / "kept"
-        self._where = where
-        self._log_cap_bytes = settings.log_cap_bytes
-        self._nice = settings.nice
-        names = {*PASSED, *settings.pass_env}
+        self.root = Path(directory).absolute()
+        self.active = self.root / "attempts"
+        self._kept = self.root / "kept"
+        self._reached = reached
+        names = {*PASSED, *pass_env}
         self._env = {k: v for k, v in os.environ.items() if k in names or k.startswith("LC_")}
         self.boot = proc.boot_id()
         self.spawned: dict[str, int] = {}
-        for folder in (self._root, self._active, self._kept):
+        for folder in (self.root, self.active, self._kept):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def folder(self, key: str) -> Path | None:
         """Return where the attempt is; None when it is nowhere.
 
         Raises:
-            DriverError: the key is none of ours.
+            RefusedError: the key is none of ours.
             OSError: the site's folder itself cannot be read, so absence proves nothing.
         """
-        name = self._checked(key)
-        for base in (self._active, self._kept):
+        name = _checked(key)
+        for base in (self.active, self._kept):
             path = base / name
             try:
                 path.stat()
             except FileNotFoundError:
                 continue
             return path
-        self._active.stat()
+        self.active.stat()
         return None
 
     def keys(self) -> frozenset[str]:
         """Return the keys of all attempts that are not forgotten."""
-        return frozenset(path.name for path in self._active.iterdir())
+        return frozenset(path.name for path in self.active.iterdir())
 
-    def start(self, order: StartOrder) -> None:
+    def start(self, key: str, epoch: int, order: bytes, *, go: bool = True) -> None:
         """Make the folder, write the order, start a runner; find what is there already.
 
+        Args:
+            key: Attempt key.
+            epoch: Of the leader that asks.
+            order: Content of the order file; its first line tells the epoch.
+            go: False leaves it at the order: a later start with the same key runs it.
+
         Raises:
-            DriverError: a newer leader has this key, or the machine cannot take it.
+            RefusedError: a newer leader has this key, or the machine cannot take it.
         """
-        name = self._checked(order.key)
+        name = _checked(key)
         if (self._kept / name).exists():
             return
-        path = self._active / name
+        path = self.active / name
         made = False
         try:
             made = _made(path)
             if not made:
-                self._check_epoch(path, order)
+                _check_epoch(path, key, epoch)
             if claims.read(str(path)) is not None:
                 return
             if made or not (path / ORDER).exists():
-                _write(path, ORDER, encode(_lines(order, self._log_cap_bytes, self._nice)))
-            # The runner starts while we sync: after a loss of power neither would be there.
-            if self.unclaimed_pid(order.key) <= 0:
-                self.spawned[order.key] = self._spawn(path)
-                crash_point("c4")
+                _write(path, ORDER, order)
+            if go:
+                self._run(key, path)
             _sync(path / ORDER)
             _sync(path)
-            _sync(self._active)
-        except UnicodeEncodeError as error:
-            raise DriverError(
-                "the job holds text that is no valid Unicode", where=self._where
-            ) from error
+            _sync(self.active)
         except OSError as error:
-            spawned = order.key in self.spawned
+            spawned = key in self.spawned
             if made and not spawned:
                 remove_tree(str(path))
-            raise _translated(error, self._where, effect_unknown=spawned) from error
+            raise refused(error, unknown=spawned) from error
+
+    def _run(self, key: str, path: Path) -> None:
+        """Start a runner unless one is on its way.
+
+        It starts while the caller syncs: after a loss of power neither would be there.
+        """
+        if self.unclaimed_pid(key) <= 0:
+            self.spawned[key] = self._spawn(path)
+            self._reached("c4")
+
+    def go(self, key: str) -> None:
+        """Run an attempt whose order is there; one that runs or has run is left alone.
+
+        Raises:
+            RefusedError: there is no order, or the machine cannot take it.
+        """
+        path = self.active / _checked(key)
+        try:
+            if (self._kept / path.name).exists() or claims.read(str(path)) is not None:
+                return
+            if not (path / ORDER).exists():
+                raise RefusedError(f"there is no order of attempt {key}")
+            self._run(key, path)
+        except OSError as error:
+            raise refused(error, unknown=key in self.spawned) from error
 
     def stop(self, key: str, grace_ms: int) -> None:
         """Leave a stop that any runner, early or late, obeys; then tell the one that runs.
 
         Raises:
-            DriverError: the stop could not be written.
+            RefusedError: the stop could not be written.
         """
-        name = self._checked(key)
+        name = _checked(key)
         if (self._kept / name).exists():
             return
-        path = self._active / name
+        path = self.active / name
         try:
             _made(path)
             _write(path, STOP, str(max(0, grace_ms)).encode())
             _sync(path / STOP)
             _sync(path)
-            crash_point("c8")
+            self._reached("c8")
             if claims.take(str(path), claims.Claim(0, 0, "", "cancelled")):
                 _sync(path)
-                _sync(self._active)
+                _sync(self.active)
                 return
         except OSError as error:
-            raise _translated(error, self._where, effect_unknown=True) from error
-        try:
-            control = os.open(path / CONTROL, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return  # it has ended, or has not come so far and will find the file
-        try:
-            os.write(control, b"stop\n")
-        except OSError:
-            return
-        finally:
-            os.close(control)
+            raise refused(error, unknown=True) from error
+        _tell(path)
 
     def forget(self, key: str) -> None:
         """Move the folder to `kept/` with claim, journal and logs; drop the rest.
 
         Raises:
-            DriverError: it still runs, or the disk refuses.
+            RefusedError: it still runs, or the disk refuses.
         """
-        path = self._active / self._checked(key)
+        path = self.active / _checked(key)
         try:
             claim = claims.read(str(path))
             if claim is None and not path.exists():
                 return
-            if claim is not None and not _closed(path) and self.alive(claim):
-                raise DriverError(
-                    f"attempt {key} still runs", where=self._where, hint="stop it first"
-                )
+            if claim is not None and closing(path) is None and self.alive(claim):
+                raise RefusedError(f"attempt {key} still runs", "stop it first")
             for entry in list(path.iterdir()):
                 if not _worth_keeping(entry):
                     _remove(entry)
             path.rename(self._kept / path.name)
         except OSError as error:
-            raise _translated(error, self._where, effect_unknown=True) from error
+            raise refused(error, unknown=True) from error
         self.spawned.pop(key, None)
 
     def alive(self, claim: claims.Claim) -> bool:
@@ -196,24 +236,6 @@ class Attempts:
         for key in list(self.spawned):
             self.unclaimed_pid(key)
 
-    def _checked(self, key: str) -> str:
-        """Return the key if it can be a folder's name."""
-        if not _KEY.fullmatch(key):
-            raise DriverError(f"{key[:80]!r} is not an attempt key", where=self._where)
-        return key
-
-    def _check_epoch(self, path: Path, order: StartOrder) -> None:
-        """Refuse an order of a former leader; remember a newer one."""
-        seen = max(_epoch_in(path / ORDER), _epoch_in(path / EPOCH))
-        if order.epoch < seen:
-            raise DriverError(
-                f"epoch {order.epoch} is over, epoch {seen} has attempt {order.key}",
-                where=self._where,
-                hint="another hub has taken over; this one must stop",
-            )
-        if order.epoch > seen:
-            _write(path, EPOCH, f"epoch {order.epoch}\n".encode())
-
     def _spawn(self, path: Path) -> int:
         """Start a runner in a session of its own."""
         arguments = [sys.executable, "-I", "-S", "-E", LAUNCH, str(path)]
@@ -228,14 +250,52 @@ class Attempts:
         )
 
 
-def _closed(path: Path) -> bool:
-    """Return whether the journal's last line is written; its runner may live a moment longer."""
+def closing(path: Path) -> str | None:
+    """Return the reason in the journal's last line (`-` for none), None while it is not written.
+
+    Its runner may live a moment longer.
+    """
     try:
         with (path / JOURNAL).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            return b"\nD " in b"\n" + file.read()
+            line = file.read().rpartition(b" .\n")[0].rpartition(b"\n")[2]
     except FileNotFoundError:
-        return False
+        return None
+    words = line.split(b" ")
+    return words[1].decode("ascii", "replace") if words[0] == b"D" and len(words) == 3 else None
+
+
+def _checked(key: str) -> str:
+    """Return the key if it can be a folder's name."""
+    if not _KEY.fullmatch(key):
+        raise RefusedError(f"{key[:80]!r} is not an attempt key")
+    return key
+
+
+def _check_epoch(path: Path, key: str, epoch: int) -> None:
+    """Refuse an order of a former leader; remember a newer one."""
+    seen = max(_epoch_in(path / ORDER), _epoch_in(path / EPOCH))
+    if epoch < seen:
+        raise RefusedError(
+            f"epoch {epoch} is over, epoch {seen} has attempt {key}",
+            "another hub has taken over; this one must stop",
+        )
+    if epoch > seen:
+        _write(path, EPOCH, f"epoch {epoch}\n".encode())
+
+
+def _tell(path: Path) -> None:
+    """Make the runner look for what was written for it."""
+    try:
+        control = os.open(path / CONTROL, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return  # it has ended, or has not come so far and will find the file
+    try:
+        os.write(control, b"look\n")
+    except OSError:
+        return
+    finally:
+        os.close(control)
 
 
 def _worth_keeping(entry: Path) -> bool:
@@ -251,37 +311,6 @@ def _remove(entry: Path) -> None:
         remove_tree(str(entry))
     else:
         entry.unlink()
-
-
-def _lines(order: StartOrder, log_cap_bytes: int, nice: int) -> Iterator[tuple[str, str]]:
-    """Yield the order file; the epoch stands first."""
-    yield "epoch", str(order.epoch)
-    for name in ("key", "hub", "job", "job_name", "site", "flavor", "tasks", "task_count"):
-        yield name, str(getattr(order, name))
-    for index, number in order.tries:
-        yield "try", f"{index} {number}"
-    for share in order.shares:
-        yield "share", f"{share.slots} {share.node}"
-    yield "nodes", str(order.nodes)
-    yield "nice", str(nice)
-    yield "cpus", format_milli(order.resources.cpu_milli)
-    yield "memory_bytes", str(order.resources.memory_bytes)
-    yield "disk_bytes", str(order.resources.disk_bytes)
-    for argument in order.command:
-        yield "command", argument
-    yield "script", order.script
-    for name, value in order.env:
-        yield "env", f"{name}={value}"
-    yield "workdir", order.workdir
-    for item in order.inputs:
-        flag = "x" if item.executable else "-"
-        yield "input", f"{flag} {len(item.target)} {item.target}{item.source}"
-    for glob in order.artifacts:
-        yield "artifact", glob
-    yield "artifacts_dir", order.artifacts_dir
-    yield "timeout_ms", str(order.timeout_ms)
-    yield "grace_ms", str(order.grace_ms)
-    yield "log_cap_bytes", str(min(order.log_cap_bytes, log_cap_bytes))
 
 
 def _made(path: Path) -> bool:
@@ -328,16 +357,14 @@ def _epoch_in(path: Path) -> int:
         return -1
 
 
-def _translated(error: OSError, where: str, *, effect_unknown: bool) -> DriverError:
+def refused(error: OSError, *, unknown: bool = False) -> RefusedError:
     """Return what the operator is told."""
     hint = "see the system's log"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = (
-            "the disk of the hub's data directory is full: free some space, work goes on by itself"
-        )
+        hint = "the disk of the site's folder is full: free some space, work goes on by itself"
     elif error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
         hint = "this machine is short of processes, memory or descriptors (ulimit -u, -n)"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        hint = "the hub's user must be able to write its data directory"
+        hint = "the user who runs it must be able to write the site's folder"
     what = f"{error.strerror or error}: {error.filename or 'attempt folder'}"
-    return DriverError(what, where=where, hint=hint, effect_unknown=effect_unknown)
+    return RefusedError(what, hint, unknown=unknown)
