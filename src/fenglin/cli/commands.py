@@ -19,6 +19,9 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "submit": Entry("fenglin.cli.submit", "Submit jobs from files, or show what they would cost."),
+    "convert": Entry(
+        "fenglin.cli.convert", "Show a file of another scheduler as a native job file."
+    ),
     "job": Entry(
         "fenglin.cli.job", "List, show, explain, wait for and cancel jobs; logs, artifacts."
     ),

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fenglin.errors import InputError, InputProblems, Problem
+from fenglin.intake.dialects.notes import Note, refuse_losses
+from fenglin.intake.dialects.registry import NATIVE, read_jobs
 from fenglin.intake.limits import MAX_DOCUMENT_BYTES
-from fenglin.intake.native import JobDocument, check_documents, read_file_text
+from fenglin.intake.native import JobDocument, check_documents
 from fenglin.intake.references import local_files, references, with_ids, with_upload
 
 if TYPE_CHECKING:
@@ -32,11 +34,15 @@ class Source:
         name: For messages.
         folder: Where its relative paths begin.
         documents: Its jobs, in order.
+        dialect: In which it is written.
+        notes: What of each job is lost, approximated or ignored.
     """
 
     name: str
     folder: Path
     documents: tuple[JobDocument, ...]
+    dialect: str = NATIVE
+    notes: tuple[tuple[Note, ...], ...] = ()
 
     def check(self, now_ms: int) -> None:
         """Check everything that can be checked without a hub.
@@ -98,27 +104,48 @@ class Source:
 _LOOKED = "paths count from the folder of the job file"
 
 
-def read_source(file: str) -> Source:
+def read_source(
+    file: str, now_ms: int, *, dialect: str = "", options: str = "", strict: bool = False
+) -> Source:
     """Read one job file; `-` is standard input, whose paths count from the present folder.
+
+    Args:
+        file: Its path.
+        now_ms: Unix time against which relative times are reckoned.
+        dialect: In which it is written; empty to tell it by the content.
+        options: Options for sbatch that win over those of a script.
+        strict: Whether losses and approximations are refused.
 
     Raises:
         InputError: it cannot be read.
-        InputProblems: it cannot be understood.
+        InputProblems: it cannot be understood, or would lose something though `strict`.
     """
     if file == "-":
         text = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
-        return Source(STANDARD_INPUT, Path(), tuple(read_file_text(text, STANDARD_INPUT)))
-    path = Path(file)
-    try:
-        with path.open("rb") as opened:
-            text = opened.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"the job file cannot be read: {error.strerror}",
-            where=file,
-            hint="nothing was submitted",
-        ) from error
-    return Source(file, path.parent, tuple(read_file_text(text, file)))
+        name, folder = STANDARD_INPUT, Path()
+    else:
+        name, folder = file, Path(file).parent
+        try:
+            with Path(file).open("rb") as opened:
+                text = opened.read(MAX_DOCUMENT_BYTES + 1)
+        except OSError as error:
+            raise InputError(
+                f"the job file cannot be read: {error.strerror}",
+                where=file,
+                hint="nothing was submitted",
+            ) from error
+    reading = read_jobs(text, name, now_ms, dialect=dialect, options=options)
+    source = Source(
+        name,
+        folder,
+        tuple(job.document for job in reading.jobs),
+        reading.dialect,
+        tuple(job.notes for job in reading.jobs),
+    )
+    source.check(now_ms)
+    if strict:
+        refuse_losses(reading.jobs)
+    return source
 
 
 def _unreadable(path: Path) -> str:

@@ -28,6 +28,27 @@ SortOption = Annotated[
     str,
     typer.Option("--sort", metavar="FIELD", help="Order; -FIELD for falling.", show_default=False),
 ]
+DialectOption = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        metavar="DIALECT",
+        help="native, sbatch, kubernetes, skypilot, dstack or tes; told by the content.",
+        show_default=False,
+    ),
+]
+SbatchOption = Annotated[
+    str,
+    typer.Option(
+        "--sbatch",
+        metavar="OPTIONS",
+        help="Options as on sbatch's command line; they win over a script's.",
+        show_default=False,
+    ),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Refuse what would be lost or approximated.")
+]
 Function = TypeVar("Function", bound="Callable[..., Any]")
 HELP = {"help_option_names": ["-h", "--help"]}
 

@@ -10,7 +10,15 @@ import typer
 from fenglin.cli.failure import show_problems
 from fenglin.cli.humane import now_ms, seconds
 from fenglin.cli.output import Output, flush, write, write_data
-from fenglin.cli.session import HubOption, OutputOption, hub_client, single
+from fenglin.cli.session import (
+    DialectOption,
+    HubOption,
+    OutputOption,
+    SbatchOption,
+    StrictOption,
+    hub_client,
+    single,
+)
 from fenglin.errors import FenglinError, InputError, InputProblems
 
 if TYPE_CHECKING:
@@ -21,9 +29,13 @@ if TYPE_CHECKING:
     from fenglin.wire.views import Submitted
 
 
-def submit(
+def submit(  # noqa: PLR0913, PLR0917 - options are arguments
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE…", help="Job files; - is standard input.")
+        list[str],
+        typer.Argument(
+            metavar="FILE…",
+            help="Job files, scripts for sbatch, manifests; - is standard input.",
+        ),
     ],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the jobs have ended.")] = False,
     timeout: Annotated[
@@ -32,6 +44,9 @@ def submit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the priced plan; submit nothing.")
     ] = False,
+    dialect: DialectOption = "",
+    sbatch: SbatchOption = "",
+    strict: StrictOption = False,
     output: OutputOption = Output.TABLE,
     hub: HubOption = "",
 ) -> None:
@@ -39,13 +54,14 @@ def submit(
 
     All files are checked first; when anything is wrong, everything that is wrong is shown and
     nothing is submitted. A file may hold several documents, and a later one may name an earlier
-    one in `after` and in `files`. With --wait the exit code tells the end: 0 all succeeded, 1
-    one failed, 8 one was cancelled, 9 the time was over.
+    one in `after` and in `files`. Files of other schedulers are told by their content; what of
+    them is lost, approximated or ignored goes to standard error. With --wait the exit code tells
+    the end: 0 all succeeded, 1 one failed, 8 one was cancelled, 9 the time was over.
     """
     timeout_s = seconds(timeout)
     if timeout and not wait:
         raise InputError("--timeout is of no use without --wait", hint="add --wait")
-    sources = _checked(files)
+    sources = _checked(files, dialect, sbatch, strict=strict)
     with hub_client(hub) as client:
         if dry_run:
             _show_plans(client, sources, output)
@@ -67,20 +83,21 @@ def submit(
 app = single(submit, "submit")
 
 
-def _checked(files: Sequence[str]) -> list[Source]:
-    """Read and check all files; show what is wrong with any of them.
+def _checked(files: Sequence[str], dialect: str, options: str, *, strict: bool) -> list[Source]:
+    """Read and check all files; show what is wrong with any of them, and what each loses.
 
     Raises:
         typer.Exit: something is wrong.
     """
-    from fenglin.cli.documents import read_source  # noqa: PLC0415 - help needs no parser
+    from fenglin.cli.convert import warn_of_losses  # noqa: PLC0415 - help needs no parser
+    from fenglin.cli.documents import read_source  # noqa: PLC0415 - the same
 
     sources = []
     code = 0
     for file in files:
         try:
-            source = read_source(file)
-            source.check(now_ms())
+            source = read_source(file, now_ms(), dialect=dialect, options=options, strict=strict)
+            warn_of_losses(source)
             sources.append(source)
         except InputProblems as error:
             show_problems(error, sys.stderr)

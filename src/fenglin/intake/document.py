@@ -65,10 +65,10 @@ def _resources(spec: JobSpec) -> dict[str, object]:
     need = spec.resources
     document: dict[str, object] = {
         "cpu": _decimal(need.cpu_milli),
-        "memory": _size(need.memory_bytes),
+        "memory": size_text(need.memory_bytes),
     }
     if need.disk_bytes:
-        document["disk"] = _size(need.disk_bytes)
+        document["disk"] = size_text(need.disk_bytes)
     if spec.accelerator is not None:
         document["accelerators"] = _accelerators(need.accelerator_milli, spec.accelerator)
     if spec.licences:
@@ -84,7 +84,7 @@ def _accelerators(cards_milli: int, need: AcceleratorNeed) -> object:
     if need.model:
         document["model"] = need.model
     if need.memory_bytes:
-        document["memory"] = _size(need.memory_bytes)
+        document["memory"] = size_text(need.memory_bytes)
     for key, gflops in (("fp16", need.fp16_gflops), ("fp64", need.fp64_gflops)):
         if gflops:
             document[key] = _decimal(gflops)
@@ -129,7 +129,7 @@ def _dependency(parent: Dependency) -> object:
 
 def _dataset(need: DataNeed) -> dict[str, object]:
     """Return an entry of `data`."""
-    return {"name": need.name, "size": _size(need.size_bytes), "sites": list(need.sites)}
+    return {"name": need.name, "size": size_text(need.size_bytes), "sites": list(need.sites)}
 
 
 def _decimal(milli: int) -> int | float:
@@ -137,7 +137,7 @@ def _decimal(milli: int) -> int | float:
     return milli // 1_000 if milli % 1_000 == 0 else milli / 1_000
 
 
-def _size(amount_bytes: int) -> int | str:
+def size_text(amount_bytes: int) -> int | str:
     """Return bytes in the largest binary unit that divides them, else as a plain number."""
     for unit, factor in _BINARY:
         if amount_bytes and amount_bytes % factor == 0:

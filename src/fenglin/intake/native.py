@@ -108,7 +108,16 @@ def read_file_text(
             is said by `check_documents`, together for all documents.
         InputError: the format is unknown.
     """
-    text = _decoded(text, source_name)
+    return documents(read_trees(decoded(text, source_name), source_name, format_name), source_name)
+
+
+def read_trees(text: str, source_name: str, format_name: str | None = None) -> list[Tree]:
+    """Return the plain data of each document of a text, with positions.
+
+    Raises:
+        InputProblems: the text cannot be read.
+        InputError: the format is unknown.
+    """
     if format_name is None:
         format_name = _guess(text, source_name)
     trees: list[Tree]
@@ -122,37 +131,39 @@ def read_file_text(
         raise InputError(f"unknown format {format_name!r}", hint="one of " + ", ".join(FORMATS))
     if any(tree.broken for tree in trees):
         raise InputProblems(source_name, tuple(p for tree in trees for p in tree.problems))
-    return _documents(trees, source_name)
+    return trees
 
 
-def _documents(trees: Sequence[Tree], source: str) -> list[JobDocument]:
-    """Return the documents, each with the names that stand above it."""
+def documents(trees: Sequence[Tree], source: str) -> list[JobDocument]:
+    """Return the documents, each with the names that stand above it.
+
+    Raises:
+        InputProblems: there is none, or one is no mapping.
+    """
     if not trees:
         hint = "write at least name and command or script"
         raise InputProblems(source, (Problem("", "the file holds no job", hint, 1, 1),))
-    documents: list[JobDocument] = []
+    found: list[JobDocument] = []
     names: Counter[str] = Counter()
     for index, tree in enumerate(trees):
         if not isinstance(tree.data, dict):
             report = Report(0)
             check_job(tree.data, report)
             raise InputProblems(source, (*tree.problems, *locate(report, tree.marks)))
-        documents.append(
-            JobDocument(tree.data, source, index, dict(names), tree.marks, tree.problems)
-        )
+        found.append(JobDocument(tree.data, source, index, dict(names), tree.marks, tree.problems))
         name = tree.data.get("name")
         if isinstance(name, str):
             names[name] += 1
-    return documents
+    return found
 
 
-def check_documents(documents: Iterable[JobDocument], now_ms: int) -> None:
+def check_documents(submitted: Iterable[JobDocument], now_ms: int) -> None:
     """Check all documents of a submission and say everything that is wrong with them at once.
 
     Raises:
         InputProblems: anything is.
     """
-    listed = list(documents)
+    listed = list(submitted)
     found = tuple(problem for document in listed for problem in document.problems(now_ms))
     if found:
         raise InputProblems(listed[0].source, found)
@@ -328,8 +339,13 @@ def _in_order(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda p: (p.line == 0, p.line, p.column)))
 
 
-def _decoded(text: str | bytes, source: str) -> str:
-    """Return a text without byte order mark, refused when it is too long or not UTF-8."""
+def decoded(text: str | bytes, source: str) -> str:
+    """Return a text without byte order mark.
+
+    Raises:
+        LimitError: it is longer than 1 MiB.
+        InputProblems: it is not UTF-8.
+    """
     raw = text
     if isinstance(raw, str):
         try:

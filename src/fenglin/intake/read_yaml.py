@@ -34,7 +34,8 @@ _FLOAT = re.compile(
 )
 _STR_TAG = "tag:yaml.org,2002:str"
 # Below these, a plain number stays as it is written: `VERSION: 1.10` means the text 1.10.
-_TEXT_MAPS = ("env", "labels", "require")
+# No native job has `envs`; tasks of SkyPilot do.
+_TEXT_MAPS = ("env", "envs", "labels", "require")
 _MAX_PROBLEMS = 64
 
 

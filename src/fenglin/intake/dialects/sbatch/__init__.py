@@ -1,0 +1,1 @@
+"""Scripts for `sbatch`: `#SBATCH` lines in, native documents and notes out."""
