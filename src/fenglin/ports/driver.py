@@ -100,6 +100,32 @@ class StartOrder(Struct, frozen=True):
         return max(1, sum(share.slots for share in self.shares) // self.nodes)
 
 
+class Capability(StrEnum):
+    """What a driver may be able to do and may leave out; it declares what it can.
+
+    The conformance suite tests what is declared and skips the rest; `fenglin driver list`
+    shows it.
+
+    ARRAYS: an order may hold many tasks.
+    GANGS: an order may want several nodes per task; they start all or none.
+    INPUTS: `StartOrder.inputs` stand in the working directory before a task starts.
+    ARTIFACTS: what matches `StartOrder.artifacts` is kept in `artifacts_dir` after success.
+    FOLLOW: output can be read while its task runs, not only after.
+    FENCE: `start` under an epoch lower than one seen for the key is refused.
+    MEMORY_LIMIT: a task that takes more memory than it asked for is ended, MEMORY_EXCEEDED.
+    METERS: ends and usage tell CPU time and peak memory.
+    """
+
+    ARRAYS = "arrays"
+    GANGS = "gangs"
+    INPUTS = "inputs"
+    ARTIFACTS = "artifacts"
+    FOLLOW = "follow"
+    FENCE = "fence"
+    MEMORY_LIMIT = "memory_limit"
+    METERS = "meters"
+
+
 class Presence(StrEnum):
     """What a site knows of a key.
 
@@ -167,9 +193,15 @@ class LogChunk(Struct, frozen=True):
 
 @runtime_checkable
 class Driver(Protocol):
-    """One site, reached. Built by a `DriverFactory`; used by one hub at a time."""
+    """One site, reached. Built by a `DriverFactory`; used by one hub at a time.
+
+    Attributes:
+        kind: Name of the kind of site, as the entry point has it.
+        capabilities: What it can do beyond the methods below.
+    """
 
     kind: str
+    capabilities: frozenset[Capability]
 
     async def inventory(self) -> SiteReport:
         """Return what the site holds now. Idempotent; answers within 10 s."""

@@ -13,7 +13,7 @@ from fenglin.errors import DriverError, InputError
 from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
 from fenglin.model.site import Flavor, Node
-from fenglin.ports.driver import LogChunk, Observation, Presence, SiteReport
+from fenglin.ports.driver import Capability, LogChunk, Observation, Presence, SiteReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,7 @@ class MockDriver:
     """
 
     kind = "mock"
+    capabilities = frozenset({Capability.ARRAYS, Capability.FENCE})
 
     def __init__(
         self,
