@@ -12,8 +12,8 @@ What is compared is the sum over started tasks of
 the score being the policy's for the flavor, from 0 (best) to 1; what is of lower priority than
 the job that waits counts a thousandth. So a started task may be moved to another node, or another
 flavor if that is worth it, and a task may give way to others of its own queue and priority, or to
-a higher one. The first job of each queue and priority never gives way, so nobody starves, nor does
-who is ahead of a reservation, so that none is delayed; gangs,
+a higher one. The first job of each queue and priority never gives way, so nobody starves, nor
+does who is ahead of another's reservation, so that none is delayed; gangs,
 licensed tasks, parts of cards and what fills the time before a reservation stay where they are.
 Nodes on which somebody else holds a reservation are left alone, as are plans under conservative
 backfilling, where every start has its place.
@@ -33,7 +33,7 @@ from fenglin.planner.draft import NEVER, Draft, Grant, Piece
 from fenglin.planner.policy import Backfill
 from fenglin.planner.rank import Scored, score
 from fenglin.planner.repack import OUT, Item, Packed, repack
-from fenglin.planner.runtime import FOREVER, runtime_of
+from fenglin.planner.runtime import FOREVER, Runtime, runtime_of
 from fenglin.planner.tail import Held
 from fenglin.quantities.resources import DIMENSIONS
 from fenglin.snapshot.cards import FULL_MILLI, assign
@@ -120,18 +120,31 @@ class _Improvement:
         self.changed: set[int] = set()
         self.gained: set[int] = set()
         self.first: set[int] = set()
+        self.waiting: list[int] = []
         self.holders: dict[int, list[tuple[Grant, Piece]]] = {}
         self._priority: list[int] = draft.snapshot.job_priority.tolist()
         self._closed: set[tuple[int, int, int]] = set()
-        self._scored: dict[tuple[int, int], Scored] = {}
+        self._scored: dict[int, dict[int, Scored]] = {}
+        self._alike: dict[tuple[int, Runtime, int, tuple[int, ...]], list[Scored]] = {}
 
     def run(self) -> None:
         """Try the jobs that wait, in order, until the budget is spent."""
         self.draft.lane.settle()
-        if not any(self._may_gain(row) for row in self.order):
+        simple = [_simple(shape) for shape in self.draft.snapshot.shapes]
+        shape_of = self.draft.job_shape
+        self.waiting = [r for r in self.order if simple[shape_of[r]] and self._may_gain(r)]
+        if not self.waiting:
             return
         self._gather()
-        for row in self.order:
+        # What got in gave its reservation up, which may free others to move: look again.
+        before = -1
+        while self.steps > 0 and len(self.gained) > before:
+            before = len(self.gained)
+            self._closed.clear()
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        for row in self.waiting:
             if self.steps <= 0:
                 return
             while self.steps > 0 and self._may_gain(row):
@@ -165,10 +178,11 @@ class _Improvement:
         return draft.job_shape[row], draft.job_queue[row], self._priority[row]
 
     def _may_gain(self, row: int) -> bool:
+        """Return whether a job with simple tasks might start another."""
         draft = self.draft
-        if self._kind(row) in self._closed or draft.refused.get(row) in _NOT_FOR_ROOM:
+        if draft.wanted(row) <= 0 or draft.refused.get(row) in _NOT_FOR_ROOM:
             return False
-        return _simple(draft.shape_of(row)) and draft.wanted(row) > 0
+        return self._kind(row) not in self._closed
 
     def _booked(self) -> I64:
         """Return [N]: how many reservations stand on each node."""
@@ -193,9 +207,9 @@ class _Improvement:
             if head not in heads:
                 heads.add(head)
                 self.first.add(row)
-        # Who gave way ahead of a reservation would come before it in the next cycle, and delay it.
-        reserved = [at for at, row in enumerate(self.order) if row in draft.book.busy]
-        self.first.update(self.order[: max(reserved, default=-1) + 1])
+        self._place = {row: at for at, row in enumerate(self.order)}
+        numbers = [booking.job for booking in draft.book.reservations]
+        self._reserved: list[int] = np.searchsorted(draft.snapshot.job_number, numbers).tolist()
         nodes: list[int] = []
         needs: list[tuple[int, ...]] = []
         slots_of: list[int] = []
@@ -289,7 +303,7 @@ class _Improvement:
             return [row] if quota > 0 else []
         _, queue, priority = self._kind(row)
         found = [row] * min(draft.wanted(row), MOST_WAITING)
-        for other in self.order:
+        for other in self.waiting:
             if len(found) >= MOST_WAITING:
                 break
             alike = self._kind(other)[1:] == (queue, priority)
@@ -299,45 +313,38 @@ class _Improvement:
 
     def _dearest(self, row: int) -> int:
         """Return the most money to hold for one task of a job, on any flavor."""
-        views = self.draft.flavors
-        return max(self._option(row, view.row).figures.hold_micro for view in views)
+        return max((o.figures.hold_micro for o in self._options_of(row).values()), default=0)
 
     def _value(self, grant: Grant) -> float:
         return dominant_share(grant.need, self.draft.pool_total, 1_000)
 
-    def _option(self, row: int, flavor_row: int) -> Scored:
-        """Return a flavor as an option of a job, scored among all that could hold it."""
-        draft = self.draft
-        found = self._scored.get((row, flavor_row))
+    def _options_of(self, row: int) -> dict[int, Scored]:
+        """Return by flavor row the options of a job on which it could ever start."""
+        found = self._scored.get(row)
         if found is None:
-            grant = draft.grants.get(row)
-            known = [o for o in grant.options if o.figures.view.row == flavor_row] if grant else []
-            found = known[0] if known else self._score(row, flavor_row)
-            self._scored[row, flavor_row] = found
+            found = self._scored[row] = {o.figures.view.row: o for o in self._options(row)}
         return found
 
-    def _score(self, row: int, flavor_row: int) -> Scored:
+    def _options(self, row: int) -> list[Scored]:
+        """Return all that could hold the job; as when it was served where there was room then."""
         draft = self.draft
         shape_row, pending = draft.job_shape[row], draft.pending(row)
         runtime = runtime_of(draft.snapshot, row, draft.policy)
-        present = draft.present(row)
-        rows = np.flatnonzero(draft.possible[shape_row]).tolist()
-        figures = [
-            draft.figures(draft.flavors[at], shape_row, runtime, pending, 1, present)
-            for at in (rows if flavor_row in rows else [flavor_row])
-        ]
-        scored = score(figures, draft.policy)
-        return next(one for one in scored if one.figures.view.row == flavor_row)
+        key = (shape_row, runtime, pending, draft.present(row))
+        if key not in self._alike:
+            figures = [
+                draft.figures(draft.flavors[at], shape_row, runtime, pending, 1, key[3])
+                for at in np.flatnonzero(draft.possible[shape_row]).tolist()
+            ]
+            self._alike[key] = score(figures, draft.policy)
+        grant = draft.grants.get(row)
+        return self._alike[key] + (grant.options if grant else [])
 
-    def _worth(self, row: int, need: Sequence[int], node: int) -> float:
-        """Return what a task is worth on a node; 0 where it may not go."""
-        draft = self.draft
-        flavor_row = int(draft.snapshot.node_flavor[node])
-        if not draft.possible[draft.job_shape[row], flavor_row]:
-            return 0.0
-        weights = sum(abs(weight) for _, weight in draft.policy.weights) or 1.0
-        part = min(1.0, max(0.0, self._option(row, flavor_row).score / weights))
-        return dominant_share(need, draft.pool_total, 1_000) * (1.0 - part / 2)
+    def _worth(self, option: Scored, need: Sequence[int]) -> float:
+        """Return what a task is worth on an option."""
+        weights = sum(abs(weight) for _, weight in self.draft.policy.weights) or 1.0
+        part = min(1.0, max(0.0, option.score / weights))
+        return dominant_share(need, self.draft.pool_total, 1_000) * (1.0 - part / 2)
 
     def _unit_item(self, look: _Look, unit: _Unit) -> Item:
         draft, row = self.draft, unit.grant.row
@@ -346,16 +353,26 @@ class _Improvement:
         lower = own < priority
         gives_way = lower or (own == priority and draft.job_queue[row] == queue)
         part = LOWER_PART if lower else 1.0
+        gives_way = gives_way and row not in self.first and not self._ahead(row, look.row)
         here = unit.piece.option.figures
-        money = draft.account_left[draft.job_account[row]]
         values = []
         for node in look.nodes:
-            value = self._worth(row, unit.grant.need, node) * part
-            there = int(draft.snapshot.node_flavor[node])
-            more = self._option(row, there).figures.hold_micro - here.hold_micro
-            other = there != here.view.row
-            values.append(0.0 if other and more * MOST_UNITS > money else value)
-        return Item(unit.grant.need, tuple(values), not gives_way or row in self.first)
+            option = self._options_of(row).get(int(draft.snapshot.node_flavor[node]))
+            if option is not None and option.figures.view.row != here.view.row:
+                more = (option.figures.hold_micro - here.hold_micro) * MOST_UNITS
+                if more > draft.account_left[draft.job_account[row]]:
+                    option = None
+            values.append(self._worth(option, unit.grant.need) * part if option else 0.0)
+        return Item(unit.grant.need, tuple(values), not gives_way)
+
+    def _ahead(self, row: int, served: int) -> bool:
+        """Return whether a reservation stands behind a job.
+
+        If the job gave way, it would come before the reservation in the next cycle, and delay it.
+        The reservation of the job that is served is given up for its start.
+        """
+        standing = (r for r in self._reserved if r != served and r not in self.gained)
+        return any(self._place.get(other, -1) > self._place[row] for other in standing)
 
     def _waiting_item(self, look: _Look, row: int, *, must: bool) -> Item:
         draft = self.draft
@@ -363,9 +380,10 @@ class _Improvement:
         money = draft.account_left[draft.job_account[row]]
         values = []
         for node in look.nodes:
-            flavor_row = int(draft.snapshot.node_flavor[node])
-            fits = self._option(row, flavor_row).figures.hold_micro * len(look.waiting) <= money
-            values.append(self._worth(row, need, node) if fits else 0.0)
+            option = self._options_of(row).get(int(draft.snapshot.node_flavor[node]))
+            if option is not None and option.figures.hold_micro * len(look.waiting) > money:
+                option = None
+            values.append(self._worth(option, need) if option else 0.0)
         return Item(need, tuple(values), must)
 
     def _carry_out(self, look: _Look, packed: Packed) -> None:
@@ -414,8 +432,7 @@ class _Improvement:
     def _on(self, grant: Grant, node: int) -> None:
         """Start one task on a node."""
         draft = self.draft
-        flavor_row = int(draft.snapshot.node_flavor[node])
-        option = self._option(grant.row, flavor_row)
+        option = self._options_of(grant.row)[int(draft.snapshot.node_flavor[node])]
         piece = Piece(option, [(node, 1)])
         milli = grant.need[_CARDS]
         if milli:
