@@ -31,6 +31,7 @@ done 2>/dev/null
 set +C
 read -r now _ </proc/uptime
 echo "$$ $now" >>"$task.run.$n"
+[ "$n" -gt 1 ] || TRUTH_SLEEP_S="${{TRUTH_FIRST_S:-$TRUTH_SLEEP_S}}"
 [ "$TRUTH_SLEEP_S" = 0 ] || sleep "$TRUTH_SLEEP_S"
 read -r now _ </proc/uptime
 echo "$now" >>"$task.run.$n"
@@ -66,18 +67,27 @@ class TruthDir:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def job(
-        self, name: str, *, sleep_s: float = 0, tasks: int = 1, **more: object
+        self,
+        name: str,
+        *,
+        sleep_s: float = 0,
+        first_s: float | None = None,
+        tasks: int = 1,
+        **more: object,
     ) -> dict[str, object]:
         """Return a native job document whose tasks testify here.
 
         Args:
             name: Of the job.
             sleep_s: How long each task takes, at least.
+            first_s: How long its first run takes instead, for one that will be interrupted.
             tasks: Size of the array.
             more: Further keys of the job file; a `script` runs after the payload's end.
         """
         script = f"{PAYLOAD}{more.pop('script', '')}"
         env = {"TRUTH_DIR": str(self.folder), "TRUTH_SLEEP_S": f"{sleep_s:g}"}
+        if first_s is not None:
+            env["TRUTH_FIRST_S"] = f"{first_s:g}"
         return {
             "name": name,
             "tasks": tasks,
