@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fenglin.drivers.local.observer import Observer
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.crashpoint import crash_point
-from fenglin.ports.driver import LogChunk, SiteReport
+from fenglin.ports.driver import Capability, LogChunk, SiteReport
 from fenglin.runner.host.attempts import Attempts, RefusedError
 from fenglin.runner.host.claim import read as read_claim
 from fenglin.runner.host.journal import JOURNAL, POKE
@@ -35,6 +35,18 @@ class LocalDriver:
     """A site on this machine. See the package for the layout of its folders."""
 
     kind = "local"
+    capabilities = frozenset(
+        {
+            Capability.ARRAYS,
+            Capability.ARTIFACTS,
+            Capability.FENCE,
+            Capability.FOLLOW,
+            Capability.GANGS,
+            Capability.INPUTS,
+            Capability.MEMORY_LIMIT,
+            Capability.METERS,
+        }
+    )
 
     def __init__(self, context: DriverContext, settings: LocalSettings) -> None:
         """Make the folders and the FIFO that runners poke.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import Capability, StagedInput
 from fenglin.testing.conformance.site import SiteHand
+
+OUTSIDE = ("../out", "/fenglin-out", "a/../../out", "", "..", "a\0b")
 
 
 class FileCases:
@@ -35,22 +35,20 @@ class FileCases:
         assert site.text(key) == "ran\nx"
         assert tool.read_text() == "#!/bin/sh\necho ran\n"
 
-    @pytest.mark.parametrize("target", ["../out", "/fenglin-out", "a/../../out", "", "..", "a\0b"])
-    def test_inputs_never_leave_the_folder(
-        self, site: SiteHand, tmp_path: Path, target: str
-    ) -> None:
+    def test_inputs_never_leave_the_folder(self, site: SiteHand, tmp_path: Path) -> None:
         """Attack 58: the task fails for that reason and nothing is written elsewhere."""
         site.need(Capability.INPUTS)
         site.need_processes()
         source = tmp_path / "source"
         source.write_text("x")
         before = sorted(tmp_path.iterdir())
-        order = site.order(inputs=(StagedInput(target, str(source)),))
-        site.start(order)
-        ends, last = site.finish(order.key)
-        reasons = {end.reason for end in ends} or {last.reason}
-        assert reasons == {Reason.STAGING_FAILED}
-        assert site.harness.runs(order.key) == []
+        orders = [site.order(inputs=(StagedInput(to, str(source)),)) for to in OUTSIDE]
+        for order in orders:
+            site.start(order)
+        for order in orders:
+            ends, last = site.finish(order.key)
+            assert ({end.reason for end in ends} or {last.reason}) == {Reason.STAGING_FAILED}
+            assert site.harness.runs(order.key) == []
         assert sorted(tmp_path.iterdir()) == before
         assert not Path("/fenglin-out").exists()
 

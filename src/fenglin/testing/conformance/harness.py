@@ -175,6 +175,22 @@ class Harness:
         with contextlib.suppress(TimeoutError, DriverError):
             await asyncio.wait_for(driver.start(order), LOST_AFTER_S)
 
+    async def lose_request(self, driver: Driver, order: StartOrder) -> None:
+        """Have `start` fail as unclear and have no effect."""
+        self._cannot(f"have the {driver.kind} driver lose its request for {order.key}")
+
+    async def refuse_start(self) -> None:
+        """Make the site refuse the next start for certain: no such partition, quota, disk full."""
+        self._cannot("make the site refuse a start")
+
+    async def hang(self) -> None:
+        """Make every call wait for an answer that does not come, until `mend`."""
+        self._cannot("make the site hang")
+
+    async def blind(self, key: str) -> None:
+        """Make the site unable to tell of one attempt, until `mend`."""
+        self._cannot(f"hide {key} alone")
+
     async def objects(self, key: str) -> int:
         """Return how many outside objects carry the key, asked of the site itself."""
         self._cannot(f"count the site's objects of {key}")
@@ -184,7 +200,7 @@ class Harness:
         self._cannot("make the site unreachable")
 
     async def mend(self) -> None:
-        """Undo `cut`."""
+        """Undo `cut`, `hang` and `blind`."""
 
     async def lose_agent(self, key: str) -> None:
         """Kill what runs the attempt's tasks at the site, as a crash of its node would."""

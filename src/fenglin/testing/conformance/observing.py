@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 import pytest
 
 from fenglin.errors import DriverError
@@ -9,6 +12,11 @@ from fenglin.model.reason import SITE_FAULTS
 from fenglin.ports.driver import Presence
 from fenglin.testing.conformance.harness import Payload
 from fenglin.testing.conformance.site import SiteHand
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+GIVEN_UP_AFTER_S = 0.05
 
 
 class ObservingCases:
@@ -112,6 +120,44 @@ class ObservingCases:
         ends, _ = site.finish(key)
         assert [(end.index, end.exit_code, end.reason) for end in ends] == [(0, 0, None)]
         assert site.look(never).presence is Presence.ABSENT
+
+    def test_one_attempt_that_cannot_be_seen(self, site: SiteHand) -> None:
+        """It is unknown, the others are not, and its end is told once when it can be."""
+        hidden, plain = site.order(), site.order()
+        for order in (hidden, plain):
+            site.start(order)
+        site.call(site.harness.blind(hidden.key))
+        try:
+            assert site.look(hidden.key).presence is Presence.UNKNOWN
+            assert [end.index for end in site.finish(plain.key)[0]] == [0]
+        finally:
+            site.call(site.harness.mend())
+        assert [end.index for end in site.finish(hidden.key)[0]] == [0]
+
+    def test_a_call_that_hangs_can_be_given_up(self, site: SiteHand) -> None:
+        """D4: the hub's deadline cancels it, and leaves nothing behind that blocks the next."""
+        order = site.order()
+        site.call(site.harness.hang())
+
+        async def give_up() -> None:
+            calls: tuple[Callable[[], Awaitable[object]], ...] = (
+                site.driver.inventory,
+                site.driver.keys,
+                lambda: site.driver.start(order),
+                lambda: site.driver.observe({order.key: ""}),
+                lambda: site.driver.stop(site.key(), 0),
+            )
+            for call in calls:
+                with pytest.raises((TimeoutError, DriverError)):
+                    await asyncio.wait_for(call(), GIVEN_UP_AFTER_S)
+
+        try:
+            site.call(give_up())
+        finally:
+            site.call(site.harness.mend())
+        site.start(order)
+        assert [end.index for end in site.finish(order.key)[0]] == [0]
+        assert site.harness.runs(order.key) == [0]
 
     def test_a_crash_at_the_site_is_the_sites_fault(self, site: SiteHand) -> None:
         """What ran is told as ended by the site, once, and after any restart the same."""

@@ -13,37 +13,43 @@ from fenglin.quantities.resources import Resources
 from fenglin.testing.conformance.harness import Payload
 from fenglin.testing.conformance.site import SiteHand
 
-ENDINGS = [
-    (("sh", "-c", "exit 3"), 3, Reason.EXIT_CODE),
-    (("sh", "-c", "exit 127"), 127, Reason.EXIT_CODE),
-    (("sh", "-c", "exit 255"), 255, Reason.EXIT_CODE),
-    (("sh", "-c", "kill -KILL $$"), 137, Reason.SIGNAL),
-    (("sh", "-c", "kill -USR1 $$"), 138, Reason.SIGNAL),
-    (("fenglin-has-no-such-command",), 127, Reason.COMMAND_NOT_FOUND),
-    (("/fenglin/has/no/such/command",), 127, Reason.COMMAND_NOT_FOUND),
-]
+ENDINGS = {
+    ("sh", "-c", "exit 127"): (127, Reason.EXIT_CODE),
+    ("sh", "-c", "exit 137"): (137, Reason.EXIT_CODE),
+    ("sh", "-c", "kill -KILL $$"): (137, Reason.SIGNAL),
+    ("sh", "-c", "kill -USR1 $$"): (138, Reason.SIGNAL),
+    ("fenglin-has-no-such-command",): (127, Reason.COMMAND_NOT_FOUND),
+    ("/fenglin/has/no/such/command",): (127, Reason.COMMAND_NOT_FOUND),
+}
 
 
 class RunningCases:
     """Exit codes, environment, working directory, time limits."""
 
-    @pytest.mark.parametrize("code", [0, 1, 42, 255])
-    def test_exit_code(self, site: SiteHand, code: int) -> None:
+    def test_exit_codes(self, site: SiteHand) -> None:
         """A status other than 0 is told as it is, and is the payload's own doing."""
-        ends, last = site.run(site.order(Payload(exit_code=code)))
-        reason = Reason.EXIT_CODE if code else None
-        assert [(end.exit_code, end.reason) for end in ends] == [(code, reason)]
-        assert last.reason is None
+        orders = {code: site.order(Payload(exit_code=code)) for code in (0, 1, 42, 255)}
+        for order in orders.values():
+            site.start(order)
+        for code, order in orders.items():
+            ends, last = site.finish(order.key)
+            reason = Reason.EXIT_CODE if code else None
+            assert [(end.exit_code, end.reason) for end in ends] == [(code, reason)]
+            assert last.reason is None
 
-    @pytest.mark.parametrize(("command", "code", "reason"), ENDINGS)
-    def test_how_it_ended(
-        self, site: SiteHand, command: tuple[str, ...], code: int, reason: Reason
-    ) -> None:
+    def test_how_tasks_end(self, site: SiteHand) -> None:
         """Status, signal and a missing program are told apart."""
         site.need_processes()
-        ends, last = site.run(site.order(command=command))
-        assert [(end.exit_code, end.reason) for end in ends] == [(code, reason)]
-        assert last.reason is None
+        orders = {command: site.order(command=command) for command in ENDINGS}
+        for order in orders.values():
+            site.start(order)
+        seen = {command: site.finish(order.key) for command, order in orders.items()}
+        told = {
+            command: [(end.exit_code, end.reason) for end in ends]
+            for command, (ends, _) in seen.items()
+        }
+        assert told == {command: [ending] for command, ending in ENDINGS.items()}
+        assert {last.reason for _, last in seen.values()} == {None}
 
     def test_the_environment_of_a_task(self, site: SiteHand) -> None:
         """What the job asks for, and what every site tells a task."""

@@ -93,7 +93,7 @@ class SiteHand:
         nodes = fields.get("nodes", 1)
         assert isinstance(slots, int)
         assert isinstance(nodes, int)
-        key = str(fields.get("key") or self.key())
+        key = str(fields["key"]) if "key" in fields else self.key()
         work: Mapping[str, object] = {}
         if not {"command", "script"} & fields.keys():
             work = self.harness.payload(payload)

@@ -40,11 +40,14 @@ class StartingCases:
 
     def test_the_site_has_one_object_per_key(self, site: SiteHand) -> None:
         """Asked of the site itself, not of the driver."""
-        order = site.order(Payload(sleep_s=2 * site.harness.tick_s))
+        order = site.order(Payload(sleep_s=500 * site.harness.tick_s))
         site.start(order)
         site.restart()
         site.start(order)
-        assert site.call(site.harness.objects(order.key)) == 1
+        site.running(order.key)
+        # One that came second may need a moment to see that it is, and to go.
+        site.wait(lambda: site.call(site.harness.objects(order.key)) == 1, "one object alone")
+        site.stop(order.key)
         site.finish(order.key)
 
     def test_start_whose_answer_is_lost(self, site: SiteHand) -> None:
@@ -56,7 +59,29 @@ class StartingCases:
         site.finish(order.key)
         assert site.harness.runs(order.key) == [0]
 
-    @pytest.mark.parametrize("after", [0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
+    def test_start_that_never_arrived(self, site: SiteHand) -> None:
+        """To the hub it looks as a lost answer; looked up it is absent, asked again it runs."""
+        order = site.order()
+        with pytest.raises(DriverError) as caught:
+            site.call(site.harness.lose_request(site.driver, order))
+        assert caught.value.effect_unknown
+        assert site.look(order.key).presence is Presence.ABSENT
+        assert order.key not in site.listing()
+        site.run(order)
+        assert site.harness.runs(order.key) == [0]
+
+    def test_start_that_is_refused(self, site: SiteHand) -> None:
+        """For certain: the error says why, nothing is there, the hub goes elsewhere at once."""
+        order = site.order()
+        site.call(site.harness.refuse_start())
+        with pytest.raises(DriverError) as caught:
+            site.start(order)
+        assert not caught.value.effect_unknown
+        assert caught.value.what
+        assert site.look(order.key).presence is Presence.ABSENT
+        assert site.harness.runs(order.key) == []
+
+    @pytest.mark.parametrize("after", [0.0, 0.003, 0.03])
     def test_start_given_up_half_way(self, site: SiteHand, after: float) -> None:
         """A deadline may strike at any point of the call; another start completes it."""
         order = site.order()
