@@ -109,9 +109,11 @@ def test_arrays_and_retries(spec, tasks, concurrency, retries):
 
 def test_the_shell_quotes_what_an_indexed_job_runs():
     container = {"command": ["sh", "-c", "echo '$(JOB_COMPLETION_INDEX)' $HOME; x"]}
+    container["command"].append("$$(JOB_COMPLETION_INDEX)")
     data = kubernetes(container, completions=2, completionMode="Indexed")
     line = job(data).document.spec(NOW_MS).script.splitlines()[-1]
-    assert line == ("exec sh -c 'echo '\"'\"''\"$JOB_COMPLETION_INDEX\"''\"'\"' $HOME; x'")
+    index = """'"'"''"$JOB_COMPLETION_INDEX"''"'"'"""
+    assert line == f"exec sh -c 'echo {index} $HOME; x' '$(JOB_COMPLETION_INDEX)'"
 
 
 @pytest.mark.parametrize(

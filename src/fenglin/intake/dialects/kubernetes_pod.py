@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fenglin.intake.dialects.branch import Branch
 
 INDEX = "JOB_COMPLETION_INDEX"
+# Stands in a word where the index goes; no command may hold a NUL of its own.
+_SLOT = "\0"
 _QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{0,9})?)(m|k|[MGTPE]i?|Ki|e\d{1,2}|E\d{1,2})?", re.ASCII)
 _UNITS = {
     "": Decimal(1), "m": Decimal(1) / 1_000, "k": Decimal(10**3), "M": Decimal(10**6),
@@ -171,8 +173,9 @@ def _env(container: Branch) -> dict[str, str]:
 
 def _program(container: Branch, env: Mapping[str, str], *, indexed: bool) -> None:
     """Set the command, or for an indexed job a script that knows the index."""
-    command = [_replaced(word, env) for word in container.words("command")]
-    arguments = [_replaced(word, env) for word in container.words("args")]
+    known = {**env, INDEX: _SLOT} if indexed else env
+    command = [_replaced(word, known) for word in container.words("command")]
+    arguments = [_replaced(word, known) for word in container.words("args")]
     if not command:
         what = "the image's own entrypoint, which is not known here"
         hint = "say command, the program and its arguments"
@@ -199,8 +202,8 @@ def _replaced(text: str, env: Mapping[str, str]) -> str:
 
 
 def _with_index(word: str) -> str:
-    """Return a word for the shell, `$(JOB_COMPLETION_INDEX)` in it expanded there."""
-    parts = word.split(f"$({INDEX})")
+    """Return a word for the shell, which puts the index where the slot is."""
+    parts = word.split(_SLOT)
     return f'"${INDEX}"'.join(quote(part) if part or len(parts) == 1 else "" for part in parts)
 
 

@@ -68,7 +68,7 @@ class Draft:
 
     Attributes:
         data: The document so far.
-        notes: Notes so far, at most `MAX_NOTES`.
+        notes: Notes so far, at most `MAX_NOTES` and one that says so.
         problems: What keeps the file from being taken.
         now_ms: Unix time against which relative times are reckoned.
     """
@@ -107,6 +107,9 @@ class Draft:
     def _note(self, place: Place, field: str, level: Level, text: str) -> None:
         if len(self.notes) < MAX_NOTES:
             self.notes.append(Note(place.line, field, level, text))
+        elif len(self.notes) == MAX_NOTES:
+            text = f"more than {MAX_NOTES} notes; the rest is not told"
+            self.notes.append(Note(0, "", Level.LOST, text))
 
     def problem(self, place: Place, field: str, what: str, hint: str = "") -> None:
         """Note what keeps the file from being taken."""

@@ -74,6 +74,8 @@ def _last(given: Iterable[Given], draft: Draft) -> dict[str, Given]:
             if earlier and not overridden and earlier[:2] != option[:2]:
                 where = f"line {option.place.line}"
                 text = f"{option.field} in {where} counts, as the last one does in sbatch"
+                if name in MEMORY and name != option.name:
+                    text = f"{option.field} in {where} counts; sbatch may refuse the two together"
                 draft.ignored(earlier.place, earlier.field, text)
         found[option.name] = option
     return found

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 MAGIC = "#SBATCH"
 MAX_WORDS = 1_000
-_ALMOST = re.compile(r"\s*#\s*SBATCH\b", re.IGNORECASE)
+# `# SBATCH -n 1` was perhaps meant as a directive; `# sbatch -n 1 job.sh` tells how to submit.
+_ALMOST = re.compile(r"\s*#(?:\s*SBATCH|[Ss]batch)\s+-")
 _PIECE = re.compile(
-    r"""(?P<blank>\s+)|(?P<comment>\#)|(?P<escaped>\\.?)|(?P<single>'[^']*')"""
+    r"""(?P<blank>\s+)|(?P<comment>\#)|(?P<escaped>\\\S?)|(?P<single>'(?:[^'\\]|\\.)*+')"""
     r"""|(?P<double>"(?:[^"\\]|\\.)*+")|(?P<bare>[^\s"'\\#]+)"""
 )
 _ESCAPE = re.compile(r"\\(.)")
@@ -72,8 +73,9 @@ def _words(line: str, number: int, draft: Draft) -> list[Word]:
 def split(line: str, number: int, begin: int = 0) -> list[Word] | None:
     """Return the words of a line from a column on; None when a quote is not closed.
 
-    Quotes join and vanish, a backslash takes the next character as it is, and `#` outside of
-    quotes begins a comment.
+    As measured with sbatch 22.05: quotes join and vanish, `#` outside of quotes begins a comment
+    even within a word, and a backslash takes the next character as it is, within either quotes
+    too; but outside of quotes a blank ends the word nevertheless.
     """
     words: list[Word] = []
     text, at, column = "", 0, begin
@@ -96,9 +98,7 @@ def split(line: str, number: int, begin: int = 0) -> list[Word] | None:
 def _unquoted(piece: re.Match[str]) -> str:
     """Return what a piece of a word stands for."""
     kind, text = piece.lastgroup, piece[0]
-    if kind == "single":
-        return text[1:-1]
-    if kind == "double":
+    if kind in ("single", "double"):
         return _ESCAPE.sub(r"\1", text[1:-1])
     return text[1:] if kind == "escaped" else text
 

@@ -41,6 +41,7 @@ LOST = {
     "ntasks-per-core": _WITHIN,
     "ntasks-per-gpu": "say --ntasks",
     "ntasks-per-socket": _WITHIN,
+    "ntasks-per-tres": "say --ntasks",
     "overcommit": "cores are not given twice",
     "power": "power is managed by the site",
     "prefer": "a wish, not a need; say what is needed with require",

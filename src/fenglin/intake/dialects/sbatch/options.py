@@ -28,7 +28,8 @@ hold H - ; ignore-pbs - - ; input i = ; job-name J = ; kill-on-invalid-dep - = ;
 mail-type - = ; mail-user - = ; mcs-label - = ; mem - = ; mem-bind - = ; mem-per-cpu - = ;
 mem-per-gpu - = ; mincpus - = ; network - = ; nice - ? ; no-kill k ? ; no-requeue - - ;
 nodefile F = ; nodelist w = ; nodes N = ; ntasks n = ; ntasks-per-core - = ; ntasks-per-gpu - = ;
-ntasks-per-node - = ; ntasks-per-socket - = ; oom-kill-step - ? ; open-mode - = ; output o = ;
+ntasks-per-node - = ; ntasks-per-socket - = ; ntasks-per-tres - = ;
+oom-kill-step - ? ; open-mode - = ; output o = ;
 overcommit O - ; oversubscribe s - ; parsable - - ; partition p = ; power - = ; prefer - = ;
 priority - = ; profile - = ; propagate - ? ; qos q = ; quiet Q - ; reboot - - ; requeue - - ;
 reservation - = ; resv-ports - ? ; segment - = ; share - - ; signal - = ;
@@ -43,6 +44,12 @@ for _name, _letter, _takes in (entry.split() for entry in _TABLE.split(";")):
     TAKES[_name] = _takes
     if _letter != "-":
         SHORT[_letter] = _name
+_TEXTS_LIST = """
+account comment constraint error job-name licenses mail-type mail-user output partition qos
+reservation wckey
+"""
+# Options of which sbatch takes an empty value; templates leave such behind.
+_TEXTS = frozenset(_TEXTS_LIST.split())
 # Older spellings of the same.
 SYNONYMS = {"tasks-per-node": "ntasks-per-node", "share": "oversubscribe", "workdir": "chdir"}
 
@@ -103,6 +110,8 @@ def _long(word: Word, left: list[Word], found: list[Given], draft: Draft) -> Non
         draft.problem(word.place, f"--{full}", "the option takes no value", f"write --{full}")
     elif not equals and takes == "=":
         _valued(full, word, left, found, draft)
+    elif takes == "=" and not value and full in _TEXTS:
+        draft.ignored(word.place, f"--{full}", "it has no value")
     elif takes == "=" and not value:
         draft.problem(word.place, f"--{full}", "the value is empty", "remove it, or say a value")
     else:

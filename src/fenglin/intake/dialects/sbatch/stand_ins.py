@@ -15,6 +15,7 @@ while [ $# -gt 0 ]; do
     --nodes|--cpus-per-task|--mem|--mem-per-cpu|--gres|--gpus|--gpus-per-task) shift ;;
     --gpus-per-node|--threads-per-core|--hint|--jobid|--cpu-bind|--gpu-bind|--signal) shift ;;
     --ntasks-per-node|--partition|--account|--time|--job-name|--output|--error|--input) shift ;;
+    --container-image|--container-mounts|--container-name|--container-workdir) shift ;;
     --chdir|--export|--mpi|--distribution|--constraint|--qos|--relative|--exclude) shift ;;
     -*) ;;
     *) break ;;
