@@ -19,12 +19,16 @@ class Fault(StrEnum):
     CALL_LOST: `start` fails as unclear and nothing happened.
     HANG: the call waits until `release()`.
     UNKNOWN: `observe` says UNKNOWN of the key.
-    ABSENT: `observe` says ABSENT of a key that is there, as a site that lists before it wrote.
-    REPEATED: `observe` ignores the cursor and tells everything again, against the contract.
     UNREACHABLE: any call fails as unclear, without effect.
-    STOP_LOST: `stop` succeeds without effect.
     RUNNER_LOST: the attempt ends at that observation; tasks that ran are lost.
     FORGOTTEN: the site loses the attempt altogether; its generation changes.
+    NODE_DOWN: `inventory` tells nodes as down; the rule's `key` is the beginning of their names.
+
+    Three are breaches of the contract, which a hub must survive all the same:
+
+    ABSENT: `observe` says ABSENT of a key that is there, as a site that lists before it wrote.
+    REPEATED: `observe` ignores the cursor and tells everything again.
+    STOP_LOST: `stop` succeeds without effect.
     """
 
     START_REFUSED = "start_refused"
@@ -38,6 +42,7 @@ class Fault(StrEnum):
     STOP_LOST = "stop_lost"
     RUNNER_LOST = "runner_lost"
     FORGOTTEN = "forgotten"
+    NODE_DOWN = "node_down"
 
 
 class Rule(Struct):
@@ -45,7 +50,8 @@ class Rule(Struct):
 
     Attributes:
         fault: What goes wrong.
-        key: Only attempts whose key begins so; empty for all. `inventory` and `keys` have none.
+        key: Only attempts whose key begins so; empty for all. `inventory`, `observe` as a whole
+            and `keys` are called without a key.
         times: How often; negative for always. Counted down as it strikes.
     """
 
@@ -69,11 +75,13 @@ class Outcome(Struct, frozen=True):
         wall_ms: Its runtime.
         exit_code: Its exit status.
         reason: Why it failed; by default EXIT_CODE for a non-zero status.
+        output: What it wrote, to be read once it has ended; None for `task INDEX`.
     """
 
     wall_ms: int
     exit_code: int = 0
     reason: Reason | None = None
+    output: bytes | None = None
 
 
 # (order, task index) → how that task goes.

@@ -49,7 +49,7 @@ class MockDriver:
         self._report = report
         self._rules = list(rules)
         self._attempts: dict[str, Timeline | None] = {}
-        self._kept: dict[str, Usage] = {}
+        self._kept: dict[str, Timeline | None] = {}
         self._epochs: dict[str, int] = {}
         self._losses = 0
         self._released = asyncio.Event()
@@ -61,10 +61,22 @@ class MockDriver:
         """Add faults after those already there."""
         self._rules.extend(rules)
 
+    def heal(self) -> None:
+        """Drop all faults, those that have not struck yet too, and let go what hangs."""
+        self._rules.clear()
+        self.release()
+
     def release(self) -> None:
         """Let every call go on that hangs now."""
         self._released.set()
         self._released = asyncio.Event()
+
+    def began(self, key: str) -> list[int]:
+        """Return the index of each run of each task of an attempt up to now, sorted."""
+        timeline = self._timeline(key)
+        if timeline is None:
+            return []
+        return sorted(timeline.begun(self._context.now_ms()) * self.runs[key])
 
     def next_ms(self) -> int | None:
         """Return the Unix time of the next start or end on the site; None when there is none."""
@@ -73,9 +85,19 @@ class MockDriver:
         return min((at_ms for at_ms in lines if at_ms is not None), default=None)
 
     async def inventory(self) -> SiteReport:
-        """Return what was declared; the generation counts the losses of memory."""
+        """Return what was declared; the generation counts the losses of memory.
+
+        Raises:
+            DriverError: a fault strikes.
+        """
         await self._enter("inventory", "")
-        return msgspec.structs.replace(self._report, generation=str(self._losses))
+        nodes = tuple(
+            msgspec.structs.replace(node, up=False)
+            if self._strikes(node.name, Fault.NODE_DOWN)
+            else node
+            for node in self._report.nodes
+        )
+        return msgspec.structs.replace(self._report, nodes=nodes, generation=str(self._losses))
 
     async def start(self, order: StartOrder) -> None:
         """Begin the attempt unless it is there.
@@ -118,6 +140,8 @@ class MockDriver:
         await self._enter("stop", key)
         if self._strikes(key, Fault.STOP_LOST):
             return
+        if key in self._kept:
+            return
         timeline = self._attempts.setdefault(key, None)
         if timeline is not None:
             timeline.close(self._context.now_ms(), Reason.CANCELLED)
@@ -130,25 +154,25 @@ class MockDriver:
             DriverError: the site has no record of the key, or a fault strikes.
         """
         await self._enter("usage", key)
-        if key in self._kept:
-            return self._kept[key]
-        if key not in self._attempts:
+        if key not in self._attempts and key not in self._kept:
             raise self._error(f"no record of attempt {key}")
-        return self._total(key)
+        timeline = self._timeline(key)
+        ends = timeline.ends(self._context.now_ms()) if timeline is not None else ()
+        wall_ms = sum(end.wall_ms for end in ends)
+        return Usage(tasks=len(ends), wall_ms=wall_ms, billed_ms=wall_ms)
 
     async def read_log(self, key: str, task: int, offset: int, limit: int) -> LogChunk:
-        """Return the output of a task: its index, once it has ended.
+        """Return the output of a task once it has ended.
 
         Raises:
             DriverError: a fault strikes.
         """
         await self._enter("read_log", key)
-        timeline = self._attempts.get(key)
-        ends = timeline.ends(self._context.now_ms()) if timeline is not None else ()
-        ended = any(end.index == task for end in ends)
-        data = f"task {task}\n".encode()[offset : offset + limit] if ended else b""
+        timeline = self._timeline(key)
+        output = timeline.output(task, self._context.now_ms()) if timeline is not None else None
+        data = (output or b"")[offset : offset + limit]
         after = offset + len(data)
-        return LogChunk(data, after, complete=ended and after >= len(f"task {task}\n"))
+        return LogChunk(data, after, complete=output is not None and after >= len(output))
 
     async def keys(self) -> frozenset[str]:
         """Return all keys that are not forgotten.
@@ -160,7 +184,7 @@ class MockDriver:
         return frozenset(self._attempts)
 
     async def forget(self, key: str) -> None:
-        """Drop an ended attempt but its usage.
+        """Drop an ended attempt but its usage and its output.
 
         Raises:
             DriverError: it still runs, or a fault strikes.
@@ -171,8 +195,7 @@ class MockDriver:
         timeline = self._attempts[key]
         if timeline is not None and not timeline.done(self._context.now_ms()):
             raise self._error(f"attempt {key} still runs")
-        self._kept[key] = self._total(key)
-        del self._attempts[key]
+        self._kept[key] = self._attempts.pop(key)
 
     async def close(self) -> None:
         """Note the call; attempts go on."""
@@ -200,6 +223,8 @@ class MockDriver:
             self._losses += 1
         if key not in self._attempts or self._strikes(key, Fault.ABSENT):
             return Observation(key, Presence.ABSENT)
+        if cursor and not (cursor.isascii() and cursor.isdecimal()):
+            return Observation(key, Presence.UNKNOWN, cursor=cursor)
         timeline = self._attempts[key]
         if timeline is None:
             return Observation(key, Presence.ENDED, reason=Reason.CANCELLED)
@@ -218,12 +243,9 @@ class MockDriver:
             timeline.reason,
         )
 
-    def _total(self, key: str) -> Usage:
-        """Return the sum over the ends so far."""
-        timeline = self._attempts[key]
-        ends = timeline.ends(self._context.now_ms()) if timeline is not None else ()
-        wall_ms = sum(end.wall_ms for end in ends)
-        return Usage(tasks=len(ends), wall_ms=wall_ms, billed_ms=wall_ms)
+    def _timeline(self, key: str) -> Timeline | None:
+        """Return what is known of an attempt, forgotten or not; None when it never began."""
+        return self._attempts.get(key) or self._kept.get(key)
 
     def _error(self, what: str, *, effect_unknown: bool = False) -> DriverError:
         """Return what the site says when a fault strikes."""

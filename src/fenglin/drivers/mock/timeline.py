@@ -24,6 +24,7 @@ class Timeline:
         """Lay out every task from `begin_ms` (Unix time) on."""
         self.order = order
         self._ends: list[TaskEnd] = []
+        self._outputs: dict[int, bytes] = {}
         self._closed_ms: int | None = None
         self._reason: Reason | None = None
         free = [begin_ms] * order.slots
@@ -31,6 +32,8 @@ class Timeline:
             outcome = behaviour(order, index)
             start_ms = heapq.heappop(free)
             heapq.heappush(free, start_ms + outcome.wall_ms)
+            said = outcome.output
+            self._outputs[index] = f"task {index}\n".encode() if said is None else said
             failed = Reason.EXIT_CODE if outcome.exit_code else None
             self._ends.append(
                 TaskEnd(
@@ -57,6 +60,16 @@ class Timeline:
     def ends(self, now_ms: int) -> tuple[TaskEnd, ...]:
         """Return the ends up to now, in the order in which they happened."""
         return tuple(end for end in self._ends if _end_ms(end)[0] <= now_ms)
+
+    def output(self, index: int, now_ms: int) -> bytes | None:
+        """Return what a task wrote; None while it has not ended."""
+        if any(end.index == index for end in self.ends(now_ms)):
+            return self._outputs[index]
+        return b"" if self.done(now_ms) else None
+
+    def begun(self, now_ms: int) -> list[int]:
+        """Return the tasks that have started up to now."""
+        return [end.index for end in self._ends if end.started_ms <= now_ms]
 
     def starts_ms(self, now_ms: int) -> list[int]:
         """Return the times of the starts up to now, sorted."""
