@@ -33,6 +33,9 @@ def test_a_cycle_is_saved_shown_and_planned_again_without_the_hub(fenglin, tmp_p
     shown = fenglin("plan", "show", "--file", str(file), "-o", "json").json
     assert shown["index"] == newest["index"]
     assert shown["sites"] == 3
+    assert shown["filled_slots"] <= shown["bound_slots"]
+    tight = fenglin("plan", "show", "--file", str(file), "--bound", "-o", "json").json
+    assert shown["filled_slots"] <= tight["bound_slots"] <= shown["bound_slots"]
     assert "byte for byte" in fenglin("plan", "replay", "--file", str(file)).out
     data = bytearray(file.read_bytes())
     file.write_bytes(data[:-3])

@@ -70,13 +70,16 @@ def _cells(plan: PlanView) -> Sequence[str]:
 def show_plan(
     index: IndexArgument = "now",
     file: FileOption = None,
+    bound: Annotated[
+        bool, typer.Option("--bound", help="Work the bound out by linear programming too.")
+    ] = False,
     output: OutputOption = Output.TABLE,
     hub: HubOption = "",
 ) -> None:
-    """Show what a cycle saw and decided."""
+    """Show what a cycle saw and decided, and how far from a bound its plan is."""
     from fenglin.simulator.replay import figures_of  # noqa: PLC0415 - NumPy is slow to load
 
-    figures = figures_of(_record(index, file, hub))
+    figures = figures_of(_record(index, file, hub), linear=bound)
     if output is Output.TABLE:
         write_fields(_shown(figures))
     else:
@@ -180,5 +183,7 @@ def _shown(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "planned", moment(value)
         elif isinstance(value, dict):
             yield name, ", ".join(f"{key} {count}" for key, count in value.items())
+        elif isinstance(value, float):
+            yield name, f"{value:.1%}"
         else:
             yield name, str(value)

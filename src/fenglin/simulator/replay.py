@@ -12,6 +12,7 @@ from fenglin.planner.planning import plan
 from fenglin.planner.policy import equip
 from fenglin.planner.receipt import Explainer
 from fenglin.planner.record import CycleRecord, plan_bytes, read_record
+from fenglin.planner.relax import bounds
 from fenglin.planner.terms import BUILT_IN
 
 if TYPE_CHECKING:
@@ -74,14 +75,22 @@ def equipped(policy: Policy) -> Policy:
     return equip(policy, {name: load_term(name) for name in foreign}) if foreign else policy
 
 
-def figures_of(data: bytes) -> dict[str, Any]:
+def figures_of(data: bytes, *, linear: bool = False) -> dict[str, Any]:
     """Return what a kept cycle was about, by name.
+
+    Args:
+        data: As `planner.record` wrote it.
+        linear: Whether the bound by linear programming is worked out too.
 
     Raises:
         DamageError: the bytes are no such record.
+        UnavailableError: HiGHS is wanted and not installed.
     """
     record = read_record(data)
     snapshot, made = record.snapshot, record.plan
+    bound = made.bound_slots
+    if linear:
+        bound = bounds(snapshot, equipped(record.policy)).slots
     why: dict[str, int] = {}
     for reason in made.reasons:
         if reason is not None:
@@ -98,7 +107,8 @@ def figures_of(data: bytes) -> dict[str, Any]:
         "started_jobs": len({start.job for start in made.starts}),
         "started_tasks": sum(start.tasks for start in made.starts),
         "filled_slots": made.filled_slots,
-        "bound_slots": made.bound_slots,
+        "bound_slots": bound,
+        "gap": 1 - made.filled_slots / bound if bound else 0.0,
         "reservations": len(made.reservations),
         "evictions": len(made.evictions),
         "waiting": dict(sorted(why.items())),
