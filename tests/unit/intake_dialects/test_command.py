@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from fenglin.cli import main
+from fenglin.intake.dialects.registry import TITLES
 
 SCRIPT = "#!/bin/sh\n#SBATCH --job-name=a\n#SBATCH --mem=1G\n#SBATCH --qos=low\ntrue\n"
 
@@ -73,6 +74,11 @@ def test_options_win_and_a_dialect_can_be_forced(fenglin, script):
     code, _, err = fenglin("convert", script, "--as", "native")
     assert (code, "a.sh" in err) == (2, True)
     assert fenglin("convert", script, "--as", "pbs")[0] == 2
+
+
+def test_the_help_names_every_dialect(fenglin):
+    out = fenglin("convert", "--help")[1]
+    assert all(name in out for name in TITLES)
 
 
 def test_several_jobs(fenglin, tmp_path):

@@ -65,6 +65,18 @@ def test_refusals(data, said):
     assert said in problems(data)
 
 
+def test_a_group_of_tasks_at_the_same_time_is_refused():
+    text = "name: group\nexecution: parallel\n---\nrun: a\n---\nrun: b\n"
+    with pytest.raises(InputProblems) as caught:
+        read_jobs(text, "g.yaml", NOW_MS)
+    assert caught.value.problems[0].path == "execution"
+
+
+def test_what_is_missing_is_said_once():
+    for data in (kubernetes({"command": None}), {"setup": "a"}, {"executors": []}):
+        assert len(job(data).document.problems(NOW_MS)) == 1
+
+
 def test_a_document_of_another_dialect_is_refused_among_tasks():
     text = "type: task\ncommands: [a]\n---\nname: b\ncommand: [c]\n"
     with pytest.raises(InputProblems) as caught:
@@ -152,3 +164,12 @@ def test_a_native_file_is_not_taken_for_another():
         {"name": "a", "tasks": 3},
     ):
         assert read_jobs(json.dumps(data), "job", NOW_MS).dialect == "native"
+
+
+def test_the_tasks_of_a_pipeline_wait_for_one_another():
+    text = "name: pipe\n---\nname: prepare\nrun: a\n---\nrun: b\n---\nrun: c\n"
+    jobs = read_jobs(text, "dir/p.yaml", NOW_MS).jobs
+    documents = [one.document.data for one in jobs]
+    assert [data["name"] for data in documents] == ["prepare", "p-3", "p-4"]
+    assert [data.get("after") for data in documents] == [None, ["prepare"], ["p-3"]]
+    assert all(one.document.problems(NOW_MS) == () for one in jobs)

@@ -92,7 +92,7 @@ def _commands(root: Branch, name: str, cards: int) -> None:
     commands = root.words("commands")
     if not any(command.strip() for command in commands):
         hint = "say commands, a list of shell commands"
-        root.draft.problem(root.place(), "commands", "it runs nothing known", hint)
+        root.draft.nothing_to_run(root.place(), "commands", "it runs nothing known", hint)
         return
     text = " ".join(commands)
     if "_IPS" in text or "NODE_IP" in text:

@@ -93,7 +93,7 @@ def carry_pod(pod: Branch, *, indexed: bool) -> None:
     containers = pod.branches("containers")
     if not containers:
         hint = "say spec.template.spec.containers, with one container"
-        pod.draft.problem(pod.place(), pod.name(), "it runs nothing", hint)
+        pod.draft.nothing_to_run(pod.place(), pod.name(), "it runs nothing", hint)
     for other in containers[1:]:
         text = "one program runs; the first container is taken"
         pod.draft.lost(other.place(), other.name(), text)
@@ -179,7 +179,8 @@ def _program(container: Branch, env: Mapping[str, str], *, indexed: bool) -> Non
     if not command:
         what = "the image's own entrypoint, which is not known here"
         hint = "say command, the program and its arguments"
-        container.draft.problem(container.place(), container.name("command"), what, hint)
+        field = container.name("command")
+        container.draft.nothing_to_run(container.place(), field, what, hint)
         return
     words = [*command, *arguments]
     if not indexed:

@@ -116,6 +116,14 @@ class Draft:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(field, what, hint, *place))
 
+    def nothing_to_run(self, place: Place, field: str, what: str, hint: str) -> None:
+        """Note that no program is named, so that the check of the native job need not say it too.
+
+        The command that is put in its place never runs: a file with a problem is not taken.
+        """
+        self.problem(place, field, what, hint)
+        self.data["command"] = ["true"]
+
     def refused(self, place: Place, field: str, error: InputError) -> None:
         """Note what a parser of values said."""
         self.problem(place, field, error.what, error.hint)

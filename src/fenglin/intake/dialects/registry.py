@@ -34,18 +34,25 @@ class Manifest(NamedTuple):
         recognises: Whether a document is of this dialect; all of its keys may be looked at.
         convert: Takes the document, and the name for a job that has none. It leaves the draft
             empty when the document is no job but may stand beside one.
+        head: Takes a first document that tells about the others and is no job itself; returns
+            whether it was one. None where there is no such thing.
+        chained: Whether each job of a file waits for the one before it.
     """
 
     title: str
     recognises: Callable[[Mapping[str, object]], bool]
     convert: Callable[[Branch, str], None]
+    head: Callable[[Branch], bool] | None = None
+    chained: bool = False
 
 
 MANIFESTS = {
     "kubernetes": Manifest("a Kubernetes Job", kubernetes.recognises, kubernetes.convert),
     "tes": Manifest("a task of GA4GH TES", tes.recognises, tes.convert),
     "dstack": Manifest("a dstack task", dstack.recognises, dstack.convert),
-    "skypilot": Manifest("a SkyPilot task", skypilot.recognises, skypilot.convert),
+    "skypilot": Manifest(
+        "a SkyPilot task", skypilot.recognises, skypilot.convert, skypilot.head, chained=True
+    ),
 }
 TITLES = {
     NATIVE: "a native job file",
@@ -119,16 +126,19 @@ def _manifests(
     names: Counter[str] = Counter()
     beside: list[Note] = []
     wrong: list[Problem] = []
-    for tree in trees:
+    stem = _stem(source)
+    for number, tree in enumerate(trees, 1):
         draft = Draft(now_ms)
         draft.problems.extend(tree.problems)
         root = Branch(tree.data, (), tree.marks, draft)
-        if not isinstance(tree.data, dict) or not manifest.recognises(tree.data):
+        if isinstance(tree.data, dict) and manifest.recognises(tree.data):
+            manifest.convert(root, stem if len(trees) == 1 else f"{stem}-{number}")
+        elif number > 1 or manifest.head is None or not manifest.head(root):
             what = f"expected {manifest.title}, found {describe(tree.data)} of another kind"
             draft.problem(root.place(), "", what, "put it into a file of its own")
-        else:
-            manifest.convert(root, _stem(source))
         if draft.data:
+            if manifest.chained and jobs:
+                draft.put(("after",), [jobs[-1].document.data["name"]], root.place())
             jobs.append(draft.finish(source, len(jobs), dict(names)))
             names[str(draft.data.get("name"))] += 1
         else:
@@ -145,5 +155,5 @@ def _manifests(
 def _stem(source: str) -> str:
     """Return what a job without a name is called: as its file, without the suffix."""
     name = source.rpartition("/")[2].partition(".")[0]
-    shown = "".join(char for char in name if char.isprintable())[:128].strip()
+    shown = "".join(char for char in name if char.isprintable())[:120].strip()
     return shown or "job"

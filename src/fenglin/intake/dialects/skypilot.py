@@ -59,6 +59,19 @@ def recognises(data: Mapping[str, object]) -> bool:
     return not _NATIVE & set(data) and ("run" in data or "setup" in data or bool(typical))
 
 
+def head(root: Branch) -> bool:
+    """Take a first document that names the pipeline whose tasks the others are."""
+    if "name" not in root:
+        return False
+    root.take("name")
+    if root.word("execution") == "parallel":
+        what = "a group of tasks that run at the same time"
+        hint = "write them as the nodes of one task, or submit each alone"
+        root.draft.problem(root.place(), "execution", what, hint)
+    root.rest()
+    return True
+
+
 def convert(root: Branch, name: str) -> None:
     """Put a task into the draft."""
     draft = root.draft
@@ -88,7 +101,7 @@ def _script(root: Branch, cards: int) -> None:
     setup, run = root.word("setup"), root.word("run")
     if not (run or "").strip():
         hint = "say run, the commands of the task"
-        root.draft.problem(root.place(), "run", "it runs nothing", hint)
+        root.draft.nothing_to_run(root.place(), "run", "it runs nothing", hint)
         return
     text = f"#!/bin/bash\n{_VARIABLES}"
     if cards:

@@ -49,7 +49,7 @@ def convert(root: Branch, name: str) -> None:
     executors = root.branches("executors")
     if not executors:
         hint = "say executors, each with a command"
-        root.draft.problem(place, "executors", "it runs nothing", hint)
+        root.draft.nothing_to_run(place, "executors", "it runs nothing", hint)
     elif len(executors) == 1 and not {"stdin", "stdout", "stderr"} & set(executors[0]):
         _alone(executors[0])
     else:
