@@ -24,7 +24,7 @@ from bench.figures import Figure, Row
 from fenglin.planner.rounds.columns import Policy, Rates
 from fenglin.planner.rounds.fair import fill_gain, new_fair
 from fenglin.planner.rounds.maxmin import Fair, new_path
-from fenglin.planner.rounds.plan import new_pool, plan_ours
+from fenglin.planner.rounds.plan import Past, new_pool, plan_ours
 from fenglin.simulator.gavel import drive
 from fenglin.simulator.gavel.drive import Jobs
 from fenglin.simulator.gavel.read import published, read_jobs, read_rates
@@ -70,7 +70,8 @@ def round_ms(rates: Rates, kinds: np.ndarray[Any, Any]) -> Callable[[], float]:
     pool = new_pool(rates, workers, kinds.size, np.zeros(1, dtype=np.int64))
     pool.crowd.job[:], pool.crowd.kind[:] = np.arange(kinds.size), kinds
     pool.crowd.present[0] = kinds.size
-    plan = partial(plan_ours, drive.twin(), Policy.FENGLIN, pool, served_s)
+    past = Past(np.zeros(kinds.size), served_s, 2e5)
+    plan = partial(plan_ours, drive.twin(), Policy.FENGLIN, pool, past)
     plan()
 
     def once() -> float:

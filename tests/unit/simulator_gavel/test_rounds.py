@@ -29,7 +29,8 @@ def pool_of(rates, workers, kinds):
 def seated(rates, workers, kinds, policy=Policy.FENGLIN, served=None):
     pool = pool_of(rates, workers, kinds)
     served_s = np.zeros(len(kinds)) if served is None else np.array(served)
-    plan.plan_ours(plan.PLAIN, policy, pool, served_s)
+    past = plan.Past(np.zeros(len(kinds)), served_s, 1e6)
+    plan.plan_ours(plan.PLAIN, policy, pool, past)
     return pool
 
 
@@ -80,10 +81,19 @@ def test_nobody_shares_where_that_takes_away(rates):
     assert (pool.seats.mate == ALONE).all()
 
 
-def test_of_two_equal_jobs_the_younger_runs(rates):
+def test_of_equal_jobs_those_run_that_have_had_least(rates):
     alone = rates._replace(beside=np.zeros_like(rates.beside))
     pool = seated(alone, [1, 1], [0, 0, 0], served=[9e5, 100.0, 5e5])
     assert pool.seats.place.tolist() == [NOWHERE, 0, 1]
+
+
+@pytest.mark.parametrize(("age_s", "runs"), [(600.0, [0, 0, NOWHERE]), (2e4, [NOWHERE] * 2 + [0])])
+def test_a_large_job_passes_small_ones_once_it_has_waited_long(rates, age_s, runs):
+    alone = rates._replace(alone=rates.alone * [[1.0], [0.0]], beside=np.zeros((2, 3, 3)))
+    pool = pool_of(alone, [2, 1], [0, 0, 2])
+    past = plan.Past(np.array([1e6, 1e6, 1e6 - age_s]), np.zeros(3), 1e6)
+    plan.plan_ours(plan.PLAIN, Policy.FENGLIN, pool, past)
+    assert pool.seats.place.tolist() == runs
 
 
 @settings(max_examples=60, deadline=None)

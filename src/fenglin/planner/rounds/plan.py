@@ -32,11 +32,11 @@ from fenglin.planner.rounds.mechanism import Crowd, Shares, new_shares
 from fenglin.planner.rounds.seat import seat
 from fenglin.planner.rounds.share import share
 
-# A job's progress counts for `workers ** SIZE_POWER * (served + FRESH_S) ** -AGE_POWER`: nearly
-# as much per worker for large jobs as for small ones, and a little more while a job is young.
-# Fitted on seeds 10 to 12 of Gavel's generator; figures are published of seeds 0 to 2.
+# A job's progress counts for `workers ** SIZE_POWER` times a power of its stretch so far: nearly
+# as much per worker for large jobs as for small ones, more the longer a job has been kept from
+# the work it has done. Fitted on seeds 10 to 12 of Gavel's generator, not on the published ones.
 SIZE_POWER = 0.9
-AGE_POWER = 0.1
+STRETCH_POWER = 0.1
 FRESH_S = 3600.0
 
 MOST_TYPES = 3
@@ -72,14 +72,30 @@ class Pool(NamedTuple):
     floor: Ints
 
 
-def weigh(workers: int, served_s: float) -> float:
+class Past(NamedTuple):
+    """What is known of the jobs that have come, by number.
+
+    Attributes:
+        arrival_s: When it came.
+        served_s: What it has done so far, in seconds at its highest throughput.
+        now_s: The time.
+    """
+
+    arrival_s: Floats
+    served_s: Floats
+    now_s: float
+
+
+def weigh(workers: int, served_s: float, age_s: float) -> float:
     """Return what the progress of a job counts.
 
     Args:
         workers: How many it takes.
         served_s: What it has done so far, in seconds at its highest throughput.
+        age_s: Time since it came.
     """
-    return float(workers**SIZE_POWER * (served_s + FRESH_S) ** -AGE_POWER)
+    stretch = (age_s + FRESH_S) / (served_s + FRESH_S)
+    return float(workers**SIZE_POWER * stretch**STRETCH_POWER)
 
 
 def fenglin(
@@ -88,7 +104,7 @@ def fenglin(
     seats: Seats,
     rates: Rates,
     workers: Ints,
-    served_s: Floats,
+    past: Past,
     pairs: bool,  # noqa: FBT001 - kernels take no keywords
 ) -> None:
     """Fill the seats by our own policy.
@@ -99,13 +115,15 @@ def fenglin(
         seats: Emptied and filled.
         rates: Throughput tables.
         workers: By type.
-        served_s: By number of job: see `weigh`.
+        past: What is known of the jobs.
         pairs: Whether two jobs may share workers.
     """
     count = crowd.present[0]
     for i in range(count):
-        desk.kind[i] = crowd.kind[i]
-        desk.weight[i] = weigh(rates.workers[crowd.kind[i]], served_s[crowd.job[i]])
+        job, kind = crowd.job[i], crowd.kind[i]
+        desk.kind[i] = kind
+        age_s = past.now_s - past.arrival_s[job]
+        desk.weight[i] = weigh(rates.workers[kind], past.served_s[job], age_s)
     seat(desk, seats, rates, count, workers)
     if pairs:
         share(desk, seats, rates, count)
@@ -131,17 +149,17 @@ def twin() -> Mapping[str, Kernel] | None:
     return compiled(KERNELS)
 
 
-def plan_ours(kernels: Mapping[str, Kernel], policy: Policy, pool: Pool, served_s: Floats) -> None:
+def plan_ours(kernels: Mapping[str, Kernel], policy: Policy, pool: Pool, past: Past) -> None:
     """Fill the seats of the next round by `fenglin` or `fenglin-alone`.
 
     Args:
         kernels: `PLAIN`, or compiled.
         policy: One of ours.
         pool: `crowd` is read; `seats` is filled.
-        served_s: By number of job: see `weigh`.
+        past: What is known of the jobs.
     """
     kernels["fenglin"](
-        pool.crowd, pool.desk, pool.seats, pool.rates, pool.workers, served_s,
+        pool.crowd, pool.desk, pool.seats, pool.rates, pool.workers, past,
         policy is Policy.FENGLIN,
     )  # fmt: skip
 

@@ -204,4 +204,18 @@ def seat(desk: Desk, seats: Seats, rates: Rates, count: int, workers: Ints) -> N
             displace(desk, seats, i, count)
 
 
-KERNELS = (falling, appraise, surplus, demand, search, clear, line_up, take, choose, improve, refuge, displace, seat)
+KERNELS = (
+    falling,
+    appraise,
+    surplus,
+    demand,
+    search,
+    clear,
+    line_up,
+    take,
+    choose,
+    improve,
+    refuge,
+    displace,
+    seat,
+)

@@ -17,7 +17,7 @@ from fenglin.planner.backfill.twins import Kernel, compiled
 from fenglin.planner.rounds.columns import ALONE, NOWHERE, Floats, Ints, Policy, Rates, Seats
 from fenglin.planner.rounds.mechanism import Crowd, Shares, arrive
 from fenglin.planner.rounds.plan import KERNELS as PLAN_KERNELS
-from fenglin.planner.rounds.plan import Pool, make_shares, plan_ours, plan_shares
+from fenglin.planner.rounds.plan import Past, Pool, make_shares, plan_ours, plan_shares
 
 # Entries of `Meters.clock`, in seconds.
 NOW = 0
@@ -197,7 +197,9 @@ def admit(jobs: Jobs, pool: Pool, meters: Meters, half_s: float) -> None:
     tally[ARRIVED] = upto
 
 
-def plan(kernels: Mapping[str, Kernel], rules: Rules, pool: Pool, meters: Meters) -> None:
+def plan(
+    kernels: Mapping[str, Kernel], jobs: Jobs, rules: Rules, pool: Pool, meters: Meters
+) -> None:
     """Fill the seats of the next round."""
     clock = meters.clock
     elapsed_s = float(clock[NOW] - clock[PLANNED])
@@ -206,7 +208,8 @@ def plan(kernels: Mapping[str, Kernel], rules: Rules, pool: Pool, meters: Meters
     if rules.policy in (Policy.FENGLIN, Policy.FENGLIN_ALONE):
         if due:
             clock[PLANNED] = clock[NOW]
-            plan_ours(kernels, rules.policy, pool, meters.served_s)
+            past = Past(jobs.arrival_s, meters.served_s, float(clock[NOW]))
+            plan_ours(kernels, rules.policy, pool, past)
         else:
             kernels["recall"](pool.crowd, pool.seats, meters)
         return
@@ -247,7 +250,7 @@ def drive(
                 return
             clock[NOW] = jobs.arrival_s[tally[ARRIVED]]
             continue
-        plan(kernels, rules, pool, meters)
+        plan(kernels, jobs, rules, pool, meters)
         kernels["work"](rules.round_s, pool.crowd, pool.seats, pool.rates, pool.shares, meters)
         if clock[ENDS] > clock[NOW]:
             tally[ROUNDS] += 1
