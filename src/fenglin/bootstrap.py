@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -41,6 +40,7 @@ from fenglin.errors import (
 from fenglin.intake.hubfile import HubConfig, read_hub_file
 from fenglin.intake.policies import read_policy
 from fenglin.ledger.posting import grant
+from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.staging import FolderStaging
 from fenglin.storage.cycles import FolderCycles
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     from fenglin.planner.policy import Policy
 
-DRIVER_GROUP = "fenglin.drivers"
 DATABASE = "fenglin.db"
 TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
 ADDRESS_FILE = "hub.address"
@@ -221,7 +220,6 @@ def _drivers(
     watchers: dict[str, Watcher],
 ) -> dict[str, Driver]:
     """Build each site's driver by the entry point its `driver` names."""
-    known = {point.name: point for point in entry_points(group=DRIVER_GROUP)}
     loop = asyncio.get_running_loop()
 
     def wake(site: str) -> None:
@@ -230,12 +228,7 @@ def _drivers(
 
     drivers: dict[str, Driver] = {}
     for site in settings.sites:
-        if site.driver not in known:
-            raise InputError(
-                f"there is no driver {site.driver!r}",
-                where=f"site.{site.name}.driver",
-                hint=f"installed: {', '.join(sorted(known))}",
-            )
+        factory = load_factory(site.driver, f"site.{site.name}.driver")
         directory = folder / "sites" / site.name
         directory.mkdir(parents=True, exist_ok=True)
         context = DriverContext(
@@ -245,13 +238,8 @@ def _drivers(
             wake=partial(wake, site.name),
             now_ms=clock.now_ms,
         )
-        options = {
-            **settings.settings.get(site.name, {}),
-            "flavors": site.flavors,
-            "nodes": site.nodes,
-            "licences": site.licences,
-        }
-        drivers[site.name] = known[site.driver].load()(context, options)
+        own = settings.settings.get(site.name, {})
+        drivers[site.name] = factory(context, site_settings(site, own))
     return drivers
 
 

@@ -1,15 +1,26 @@
 """The driver contract: what a site must be able to do, and nothing more.
 
-Every optional ability is a one-method Protocol of its own below, asked for by `capability`,
-so that a third party's driver stays small. All calls are idempotent by attempt key; all may
-raise `DriverError`, whose `effect_unknown` says whether the key must be looked up before a
-retry; none blocks the event loop.
+What holds for every call:
+
+- It is idempotent by attempt key: made twice, also at the same time and by another process of
+  the same hub, it has the effect of one.
+- It may raise `DriverError`. `effect_unknown` says whether the effect may have happened
+  nevertheless; then the hub looks the key up before it tries again. A time-out is unknown.
+- It may be cancelled at any await: the hub does that when the call's deadline has passed. A
+  cancelled call may have had its effect, and leaves nothing behind that holds up the next.
+- It never blocks the event loop. The latencies below are what the hub plans with, the
+  deadlines what it enforces; one slow site holds up no other.
+- Many calls may be under way at once, at most 16 of them starts, stops and forgets.
+
+What a driver may be able to do beyond that it declares by `capabilities`: an order that needs
+what is not declared is refused. Abilities with a call of their own are one-method Protocols at
+the end of this file; the hub asks `capabilities`, never the type.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -19,6 +30,7 @@ from fenglin.model.site import Flavor, Node
 from fenglin.quantities.resources import Resources
 
 if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -114,6 +126,11 @@ class Capability(StrEnum):
     FENCE: `start` under an epoch lower than one seen for the key is refused.
     MEMORY_LIMIT: a task that takes more memory than it asked for is ended, MEMORY_EXCEEDED.
     METERS: ends and usage tell CPU time and peak memory.
+    SIGNAL: running tasks can be sent a signal, see `Signals`.
+    SUSPEND: running attempts can be paused, see `Suspends`.
+    PROVISION: the site buys and returns nodes on demand, see `Provisions`.
+    FORWARD: a port of a running task can be reached, see `Forwards`.
+    COSTS: the site tells what it charges, see `ReportsCosts`.
     """
 
     ARRAYS = "arrays"
@@ -124,6 +141,11 @@ class Capability(StrEnum):
     FENCE = "fence"
     MEMORY_LIMIT = "memory_limit"
     METERS = "meters"
+    SIGNAL = "signal"
+    SUSPEND = "suspend"
+    PROVISION = "provision"
+    FORWARD = "forward"
+    COSTS = "costs"
 
 
 class Presence(StrEnum):
@@ -191,72 +213,221 @@ class LogChunk(Struct, frozen=True):
     complete: bool
 
 
-@runtime_checkable
 class Driver(Protocol):
     """One site, reached. Built by a `DriverFactory`; used by one hub at a time.
 
     Attributes:
         kind: Name of the kind of site, as the entry point has it.
-        capabilities: What it can do beyond the methods below.
+        capabilities: What it can do beyond the methods below. Constant.
     """
 
     kind: str
     capabilities: frozenset[Capability]
 
     async def inventory(self) -> SiteReport:
-        """Return what the site holds now. Idempotent; answers within 10 s."""
+        """Return what the site holds now. Changes nothing.
+
+        Expected within 1 s; the hub's deadline is 10 s. A node that is drained, down or gone is
+        told with `up` False or not at all. The answer is for the site as it is: a cached one is
+        not older than a minute.
+
+        Raises:
+            DriverError: the site cannot be asked; the hub keeps what it knew and shows since when.
+        """
         ...
 
     async def start(self, order: StartOrder) -> None:
         """Make the attempt exist, at most once per key.
 
-        A second call with the same key finds the first's object and returns. After `stop` of
-        a key that never started, a start of it must not run the payload. Returns when the
-        attempt is durable at the site, not when tasks run. Deadline 30 s.
+        Returns when the attempt is durable at the site (it outlives driver, hub and connection),
+        not when tasks run. Expected within 1 s; the hub's deadline is 30 s.
+
+        Idempotence: a second call with the same key finds the first's object and returns,
+        whether that is queued, runs or has ended. Already gone: after `stop` of a key that never
+        started, a start of it runs nothing and `observe` says ENDED with CANCELLED. After
+        `forget` the hub never starts the key again.
 
         Raises:
-            DriverError: refused (`effect_unknown` False) or unclear (True).
+            DriverError: refused for certain, nothing exists (`effect_unknown` False): the hub
+                goes elsewhere at once. Or unclear (True): the hub looks the key up.
         """
         ...
 
     async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:
         """Return one observation per key, since that key's cursor (empty: from the start).
 
-        Cost is one pass, not one remote call per key. An attempt whose record cannot be read
-        now is UNKNOWN, never ABSENT. Deadline 30 s.
+        Changes nothing. Expected within 1 s for 10,000 keys, since it is one pass or one remote
+        listing for all of them, never a call per key; the hub's deadline is 30 s.
+
+        Idempotence: from the same cursor the same ends follow, in the same order, also after a
+        restart of the hub; over a chain of cursors each end is told exactly once. A cursor that
+        is not understood makes its key UNKNOWN. Already gone: a key that a complete, successful
+        listing lacks is ABSENT; one that cannot be read now is UNKNOWN. An ended attempt stays
+        ENDED until `forget`.
+
+        Raises:
+            DriverError: nothing can be told of any key; the hub takes it as UNKNOWN of each.
         """
         ...
 
     async def stop(self, key: str, grace_ms: int) -> None:
-        """Ask the attempt to end: polite signal, grace, final signal. Returns at once.
+        """Ask the attempt to end: polite signal (SIGTERM), grace, final signal (SIGKILL).
 
-        Idempotent; a key that has ended or never was is no error, and a later start of a
-        never-started key will not run. The end itself is learned from `observe`.
+        Returns when the wish is durable at the site; the end itself is learned from `observe`,
+        as CANCELLED. Expected within 1 s; the hub's deadline is 30 s, after which it asks again
+        until the site has heard it.
+
+        Idempotence: a second stop changes nothing, but for a shorter grace if the site can.
+        Already gone: a key that has ended keeps the end it had; one that never was is no error,
+        and a later start of it will not run.
+
+        Raises:
+            DriverError: it is not certain that the site has heard it.
         """
         ...
 
     async def usage(self, key: str) -> Usage:
         """Return the site's own total for an ended attempt, `billed_ms` equal to `wall_ms`.
 
+        Changes nothing; the same answer until `forget`, and after it where the site keeps
+        records. Expected within 1 s; a site whose accounting lags says so by an error.
+
         Raises:
-            DriverError: the site has no record of it.
+            DriverError: the site has no record of it (yet). Never an empty usage instead.
         """
         ...
 
     async def read_log(self, key: str, task: int, offset: int, limit: int) -> LogChunk:
-        """Return up to `limit` bytes of a task's output from `offset`; empty when none yet."""
+        """Return up to `limit` bytes of a task's output from `offset`; empty when none yet.
+
+        Changes nothing. Expected within 100 ms: people watch. With FOLLOW a running task's
+        output is told as it grows, else all of it after its end. Already gone: a key or a task
+        without output is an empty chunk; output stays readable after `forget`.
+
+        Raises:
+            DriverError: output may be there and cannot be read now.
+        """
         ...
 
     async def keys(self) -> frozenset[str]:
-        """Return all attempt keys the site holds for this hub: a complete listing or an error."""
+        """Return all attempt keys the site holds for this hub: a complete listing or an error.
+
+        Changes nothing. Holds every key from the return of its `start` (or its `stop`, for one
+        that was forbidden) until its `forget`, and only keys that carry this hub's tag. Expected
+        within 1 s, and one listing call per 10,000 keys; the hub's deadline is 30 s.
+
+        Raises:
+            DriverError: the listing is not complete. Part of one is never returned.
+        """
         ...
 
     async def forget(self, key: str) -> None:
-        """Drop an ended attempt's leftovers except its output. Idempotent."""
+        """Drop an ended attempt's leftovers except its output.
+
+        Expected within 1 s. Idempotent; a key that is gone is no error.
+
+        Raises:
+            DriverError: it still runs (nothing was dropped), or the site cannot be asked.
+        """
         ...
 
     async def close(self) -> None:
-        """Release connections. Never touches running attempts."""
+        """Release connections. Never touches attempts. Idempotent; within 5 s, never raises."""
+        ...
+
+
+class Signals(Protocol):
+    """Capability SIGNAL: a task can be told to save its state before it is evicted."""
+
+    async def signal(self, key: str, number: int) -> None:
+        """Send a signal to the processes of all tasks of the attempt that run now.
+
+        Returns when it is sent, not when it has acted. Each call sends one. Already gone: an
+        ended or unknown key is no error.
+
+        Raises:
+            DriverError: it is not certain that it was sent.
+        """
+        ...
+
+
+class Suspends(Protocol):
+    """Capability SUSPEND: an attempt can be paused in place, keeping its memory."""
+
+    async def suspend(self, key: str, *, paused: bool) -> None:
+        """Pause the attempt's running tasks, or let them go on.
+
+        Idempotent: it states a wish. A paused attempt is RUNNING to `observe`, and `stop` ends
+        it. Already gone: an ended or unknown key is no error.
+
+        Raises:
+            DriverError: it is not certain that the site has heard it.
+        """
+        ...
+
+
+class Provisions(Protocol):
+    """Capability PROVISION: nodes are bought when they are wanted and returned when idle."""
+
+    async def provision(self, flavor: str, nodes: int) -> None:
+        """Want a flavor to have this many nodes, those included that run attempts now.
+
+        Idempotent: it states a wish, not a difference, and returns when the wish is durable.
+        Nodes show in `inventory` when they are usable. Nodes that run an attempt are not
+        returned before it has ended.
+
+        Raises:
+            DriverError: refused for certain, such as by a quota or a price ceiling, or unclear.
+        """
+        ...
+
+
+class Forwards(Protocol):
+    """Capability FORWARD: a service inside a running task can be reached."""
+
+    async def forward(self, key: str, task: int, port: int) -> tuple[StreamReader, StreamWriter]:
+        """Connect to a TCP port on the node where a task runs; one connection per call.
+
+        Raises:
+            DriverError: the task does not run now, or nothing listens there.
+        """
+        ...
+
+
+class Charge(Struct, frozen=True):
+    """One line of what a provider charges.
+
+    Attributes:
+        line: The provider's own id of the line; the same line has the same id for ever.
+        key: Attempt it belongs to; empty for what none alone has caused, such as an idle node.
+        started_ms: Unix time from which it is charged.
+        ended_ms: Unix time up to which.
+        amount_micro: Millionths of the currency; negative for a credit.
+        currency: ISO 4217 code.
+        what: The provider's words.
+    """
+
+    line: str
+    key: str
+    started_ms: int
+    ended_ms: int
+    amount_micro: int
+    currency: str
+    what: str
+
+
+class ReportsCosts(Protocol):
+    """Capability COSTS: the provider's own bill can be read, to be reconciled with ours."""
+
+    async def charges(self, since_ms: int, until_ms: int) -> Sequence[Charge]:
+        """Return all lines that end in [since, until), in order of their end, then of their id.
+
+        Changes nothing. Lines may still come for a time that was asked for already: providers
+        bill late.
+
+        Raises:
+            DriverError: the list is not complete.
+        """
         ...
 
 
@@ -283,6 +454,8 @@ class DriverFactory(Protocol):
 
     def __call__(self, context: DriverContext, settings: Mapping[str, object]) -> Driver:
         """Check the settings of a `[site.NAME]` block and return the driver.
+
+        The site is not asked: a hub starts while its sites are down, and reaches them later.
 
         Raises:
             InputError: a setting is unknown, missing or wrong; says which and what is allowed.

@@ -2,6 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
+from tests.conformance.test_mock import MockHarness
 
 from fenglin.drivers.mock import Fault, MockDriver, Rule
 from fenglin.errors import DriverError
@@ -11,7 +12,6 @@ from fenglin.model.states import ComputeClass
 from fenglin.ports.driver import LogChunk, Observation, Presence, SiteReport
 from fenglin.quantities.resources import Resources
 from fenglin.testing.conformance import DriverConformance, SiteHand
-from tests.conformance.test_mock import MockHarness
 
 FLAVOR = Flavor("std", ComputeClass.AI, Resources(1_000, 2**30, 0, 1_000), accelerator="")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fenglin.drivers.local.settings import check_machine, read_settings
 from fenglin.drivers.local.site import LocalDriver
+from fenglin.ports.discovery import driver_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["driver"]
 
 
+@driver_kind("Processes on the hub's own machine.", LocalDriver.capabilities)
 def driver(context: DriverContext, settings: Mapping[str, object]) -> LocalDriver:
     """Return the driver of a site on this machine.
 

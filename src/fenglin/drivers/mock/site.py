@@ -13,6 +13,7 @@ from fenglin.errors import DriverError, InputError
 from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
 from fenglin.model.site import Flavor, Node
+from fenglin.ports.discovery import driver_kind
 from fenglin.ports.driver import Capability, LogChunk, Observation, Presence, SiteReport
 
 if TYPE_CHECKING:
@@ -254,6 +255,7 @@ class MockDriver:
         return DriverError(what, where=where, hint=hint, effect_unknown=effect_unknown)
 
 
+@driver_kind("A site in memory that misbehaves on request, for tests.", MockDriver.capabilities)
 def driver(context: DriverContext, settings: Mapping[str, object]) -> MockDriver:
     """Return a mock site.
 
