@@ -205,19 +205,21 @@ def plan(
     elapsed_s = float(clock[NOW] - clock[PLANNED])
     # As in Gavel's simulator, a plan of time 0 counts as none.
     due = elapsed_s >= rules.replan_s or clock[PLANNED] == 0.0
-    if rules.policy in (Policy.FENGLIN, Policy.FENGLIN_ALONE):
-        if due:
-            clock[PLANNED] = clock[NOW]
-            past = Past(jobs.arrival_s, meters.served_s, float(clock[NOW]))
-            plan_ours(kernels, rules.policy, pool, past)
-        else:
-            kernels["recall"](pool.crowd, pool.seats, meters)
-        return
-    if due and meters.tally[CHANGED]:
+    # Ours may plan in every round, since weights change with time.
+    due = due and (bool(meters.tally[CHANGED]) or rules.replan_s == 0.0)
+    ours = rules.policy in (Policy.FENGLIN, Policy.FENGLIN_ALONE)
+    if due and ours:
+        past = Past(jobs.arrival_s, meters.served_s, float(clock[NOW]))
+        plan_ours(kernels, rules.policy, pool, past)
+    elif due:
         make_shares(kernels, rules.policy, pool, elapsed_s, 0.5 * rules.round_s)
+    if due:
         clock[PLANNED] = clock[NOW]
         meters.tally[CHANGED] = 0
-    plan_shares(kernels, rules.policy, pool)
+    elif ours:
+        kernels["recall"](pool.crowd, pool.seats, meters)
+    if not ours:
+        plan_shares(kernels, rules.policy, pool)
 
 
 def skip(jobs: Jobs, rules: Rules, meters: Meters) -> None:
