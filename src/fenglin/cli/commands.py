@@ -27,6 +27,7 @@ COMMANDS = {
     ),
     "site": Entry("fenglin.cli.site", "List, show, drain and resume sites."),
     "node": Entry("fenglin.cli.node", "List nodes."),
+    "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
     "ledger": Entry("fenglin.cli.ledger", "Verify and export the ledger; statements of accounts."),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
