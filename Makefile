@@ -32,10 +32,11 @@ help: ## List the targets
 # --- setting up -------------------------------------------------------------------------
 # A stamp says which lock a venv was filled from; a second run finds it and does nothing.
 
-.PHONY: setup setup-render setup-simulate setup-dev
+.PHONY: setup setup-render setup-simulate setup-ssh setup-dev
 setup: $(VENV)/.stamp-base ## Make .venv with .venv/bin/fenglin
 setup-render: $(VENV)/.stamp-render ## setup, with the renderer that the demo uses
 setup-simulate: $(VENV)/.stamp-simulate ## setup, with what `fenglin simulate` reads traces with
+setup-ssh: $(VENV)/.stamp-ssh ## setup, with what a hub needs to reach sites by SSH
 setup-dev: $(VENV)/.stamp-dev ## setup-render, with the simulator and the tools of check and test
 
 $(VENV)/.stamp-python $(BENCH_VENV)/.stamp-python: %/.stamp-python: scripts/venv
@@ -60,6 +61,11 @@ $(VENV)/.stamp-dev: requirements/dev.txt $(VENV)/.stamp-render
 
 $(VENV)/.stamp-simulate: requirements/simulate.txt $(VENV)/.stamp-base
 	@echo "installing the simulator into $(VENV)"
+	$(call install_locked,$(VENV),$<)
+	@touch $@
+
+$(VENV)/.stamp-ssh: requirements/ssh.txt $(VENV)/.stamp-base
+	@echo "installing the SSH client into $(VENV)"
 	$(call install_locked,$(VENV),$<)
 	@touch $@
 

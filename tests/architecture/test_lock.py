@@ -13,8 +13,9 @@ EXTRAS = {
     "base": [],
     "render": ["render"],
     "simulate": ["simulate"],
-    "dev": ["render", "simulate", "dev"],
-    "bench": ["bench", "simulate"],
+    "ssh": ["ssh"],
+    "dev": ["render", "simulate", "ssh", "dev"],
+    "bench": ["bench", "simulate", "ssh"],
 }
 
 

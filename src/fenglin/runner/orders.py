@@ -20,7 +20,8 @@ def order_lines(order: StartOrder, log_cap_bytes: int, nice: int) -> Iterator[tu
     for index, number in order.tries:
         yield "try", f"{index} {number}"
     for share in order.shares:
-        yield "share", f"{share.slots} {share.node}"
+        cards = f" {','.join(map(str, share.cards))}" if share.cards else ""
+        yield "share", f"{share.slots} {share.node}{cards}"
     yield "nodes", str(order.nodes)
     yield "nice", str(nice)
     yield "cpus", format_milli(order.resources.cpu_milli)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from fenglin.model.allocation import TaskEnd, Usage
 from fenglin.model.reason import Reason
 from fenglin.runner.host.journal import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _REASONS: dict[bytes, Reason | None] = {reason.value.encode(): reason for reason in Reason}
 _REASONS[NONE.encode()] = None
@@ -84,7 +89,11 @@ def read_page(data: bytes, cursor: Cursor) -> Page:
 
 def total(data: bytes) -> Usage:
     """Return the sum over the ends of a whole journal."""
-    ends = read_page(data, Cursor()).ends
+    return sum_of(read_page(data, Cursor()).ends)
+
+
+def sum_of(ends: Sequence[TaskEnd]) -> Usage:
+    """Return the usage of ended tasks together."""
     wall_ms = sum(end.wall_ms for end in ends)
     return Usage(
         tasks=len(ends),

@@ -19,6 +19,7 @@ from . import proc
 from .journal import JOURNAL
 from .loop import CONTROL, STOP
 from .order import ORDER
+from .task import PEERS, broken_gangs
 from .workspace import remove_tree
 
 TYPE_CHECKING = False
@@ -191,6 +192,22 @@ class Attempts:
                 return
         except OSError as error:
             raise refused(error, unknown=True) from error
+        _tell(path)
+
+    def end_gangs(self, key: str, tasks: Collection[int]) -> None:
+        """End our ranks of tasks of which a rank has failed on another host, also future ones.
+
+        Raises:
+            RefusedError: the wish could not be written.
+        """
+        path = self.active / _checked(key)
+        try:
+            if not path.is_dir():
+                return
+            known = broken_gangs(str(path))
+            _write(path, PEERS, "\n".join({*known, *map(str, tasks)}).encode())
+        except OSError as error:
+            raise refused(error) from error
         _tell(path)
 
     def forget(self, key: str) -> None:

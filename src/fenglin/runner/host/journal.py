@@ -5,8 +5,9 @@
     E INDEX UNIX_MS WALL_MS EXIT REASON CPU_MS PEAK_BYTES .           a task ended
     D REASON UNIX_MS .                                                nothing follows
 
-`REASON` is `-` for none. The closing dot tells a whole line from one that a crash tore. Lines
-wait in memory while the disk is full; no end is ever dropped.
+`REASON` is `-` for none, `peer` for a rank that was ended because another of its gang had failed
+on another host. The closing dot tells a whole line from one that a crash tore. Lines wait in
+memory while the disk is full; no end is ever dropped.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 JOURNAL = "journal"
 POKE = "poke"
 NONE = "-"
+PEER = "peer"
 POKE_INTERVAL_S = 0.01
 SYNC_INTERVAL_S = 2.0
 RETRY_FIRST_S = 0.1

@@ -8,9 +8,11 @@ import select
 import time
 
 from . import proc, watch
+from .journal import PEER
 from .order import indices
 from .output import TaskLog
 from .task import (
+    ENDED_BY_TERM,
     NOT_EXECUTABLE,
     NOT_FOUND,
     PUBLISH,
@@ -21,6 +23,7 @@ from .task import (
     Launcher,
     Slots,
     Task,
+    broken_gangs,
 )
 
 TYPE_CHECKING = False
@@ -59,6 +62,7 @@ class Runner:
         self._epoll = select.epoll()
         self._stopping = False
         self._cancelled = False
+        self._broken: set[str] = set()
         self._hold_until_s = 0.0
         self._check_at_s = NEVER_S
         self._memory_at_s = NEVER_S
@@ -67,7 +71,7 @@ class Runner:
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
         self._control = os.open(f"{directory}/{CONTROL}", flags)
         self._epoll.register(self._control, select.EPOLLIN)
-        self._read_stop()
+        self._read_wishes()
 
     def run(self) -> None:
         """Work until every task has ended or the attempt was stopped."""
@@ -114,15 +118,18 @@ class Runner:
 
     def _begin(self, index: int, now_s: float) -> bool:
         """Start one task; return False when the machine is short of something just now."""
+        if str(index) in self._broken:
+            self._journal.ended(index, _unix_ms(), 0, ENDED_BY_TERM, PEER, 0, 0)
+            return True
         log = TaskLog(f"{self._directory}/{index}.log", self._order.log_cap_bytes)
-        nodes, folder = self._slots.take(), ""
+        held, folder = self._slots.take(), ""
         try:
             folder = self._folders.take()
-            task = Task(index, nodes, folder, log)
+            task = Task(index, held, self._order, folder, log)
         except OSError as error:
             if error.errno not in SHORTAGES:
                 raise
-            self._slots.give(nodes)
+            self._slots.give(held)
             if folder:
                 self._folders.give(folder)
             return False
@@ -150,8 +157,8 @@ class Runner:
             self._fail(task, NOT_EXECUTABLE, "staging_failed")
             return True
         try:
-            for rank in range(len(task.nodes)):
-                pid = self._launcher.spawn(task, rank)
+            for at in range(len(task.ranks)):
+                pid = self._launcher.spawn(task, at)
                 self._watch(task, pid)
         except (OSError, ValueError) as error:
             short = isinstance(error, OSError) and error.errno in SHORTAGES
@@ -275,7 +282,7 @@ class Runner:
         """Deal with one ready descriptor."""
         if file == self._control:
             os.read(self._control, 2**12)
-            self._read_stop()
+            self._read_wishes()
             return
         task, pid = self._files.get(file, (None, 0))
         if task is None:
@@ -374,7 +381,7 @@ class Runner:
         self._unlisten(task.pipe)
         os.close(task.pipe_in)
         del self._live[task.index]
-        self._slots.give(task.nodes)
+        self._slots.give(task.held)
 
     # --- ending early -----------------------------------------------------------------------
 
@@ -388,6 +395,21 @@ class Runner:
         task.kill_at_s = min(task.kill_at_s, at_s)
         self._check_at_s = min(self._check_at_s, task.kill_at_s)
 
+    def _read_wishes(self) -> None:
+        """Obey what was written for us: tasks whose gang is broken elsewhere, and the stop."""
+        self._broken = broken_gangs(self._directory) if self._order.ranks else set()
+        for task in [t for t in self._live.values() if str(t.index) in self._broken]:
+            if task.phase in (STAGE, RUN):
+                self._end_run(task, PEER, self._order.grace_ms)
+        self._read_stop()
+
+    def _end_run(self, task: Task, reason: str, grace_ms: int) -> None:
+        """End a payload; what has ended on its own by now is judged by its own exit status."""
+        for pid in list(task.processes):
+            self._reap(task, pid)
+        if task.phase in (STAGE, RUN) and task.processes:
+            self._terminate(task, reason, grace_ms)
+
     def _read_stop(self) -> None:
         """Obey the stop file, if there is one; a later one can only shorten the grace."""
         try:
@@ -398,11 +420,7 @@ class Runner:
         self._stopping = True
         for task in list(self._live.values()):
             if task.phase == RUN:
-                # What has ended on its own by now is judged by its own exit status.
-                for pid in list(task.processes):
-                    self._reap(task, pid)
-                if task.phase == RUN and task.processes:
-                    self._terminate(task, "cancelled", grace_ms)
+                self._end_run(task, "cancelled", grace_ms)
             elif task.phase == STAGE:
                 task.signal_all(proc.SIGKILL)
             else:

@@ -14,11 +14,21 @@ ORDER = "order"
 
 
 class Order:
-    """What the runner needs of a `StartOrder`; fields mean the same as there."""
+    """What the runner needs of a `StartOrder`; fields mean the same as there.
+
+    Attributes:
+        shares: (node, slots, cards) with the numbers of the cards, slot by slot, as text.
+        ranks: Task index → (rank, nodes of its gang), for a gang whose other ranks run on other
+            hosts; empty when all ranks are ours.
+        addresses: Node → where the others of its gang reach it.
+        cards_variable: Variable that confines a process to its cards, by their vendor.
+    """
 
     __slots__ = (
+        "addresses",
         "artifacts",
         "artifacts_dir",
+        "cards_variable",
         "command",
         "cpus",
         "disk_bytes",
@@ -32,6 +42,7 @@ class Order:
         "memory_bytes",
         "nice",
         "nodes",
+        "ranks",
         "script",
         "shares",
         "site",
@@ -56,8 +67,11 @@ class Order:
         self.tasks = values["tasks"][0]
         self.task_count = values["task_count"][0]
         self.tries = {int(a): b for a, _, b in (t.partition(" ") for t in values.get("try", []))}
-        pairs = (share.partition(" ") for share in values.get("share", []))
-        self.shares = [(node, int(slots)) for slots, _, node in pairs]
+        self.shares = [_share(text) for text in values.get("share", [])]
+        self.ranks = dict(_rank(text) for text in values.get("rank", []))
+        pairs = (text.partition(" ") for text in values.get("address", []))
+        self.addresses = {node: address for node, _, address in pairs}
+        self.cards_variable = values.get("cards_variable", [""])[0]
         self.nodes = int(values["nodes"][0])
         self.nice = int(values["nice"][0])
         self.cpus = values["cpus"][0]
@@ -77,7 +91,7 @@ class Order:
     @property
     def slots(self) -> int:
         """Return how many tasks run at once."""
-        return max(1, sum(slots for _, slots in self.shares) // self.nodes)
+        return max(1, sum(slots for _, slots, _ in self.shares) // self.nodes)
 
 
 def indices(text: str) -> Iterator[int]:
@@ -115,6 +129,18 @@ def decode(data: bytes) -> dict[str, list[str]]:
         parts = [part.replace("\\n", "\n") for part in value.split("\\\\")]
         values.setdefault(name, []).append("\\".join(parts))
     return values
+
+
+def _share(text: str) -> tuple[str, int, list[str]]:
+    """Return (node, slots, cards) of `SLOTS NODE [CARD,CARD…]`."""
+    slots, node, *rest = text.split(" ")
+    return node, int(slots), rest[0].split(",") if rest else []
+
+
+def _rank(text: str) -> tuple[int, tuple[int, list[str]]]:
+    """Return (index, (rank, nodes)) of `INDEX RANK NODE,NODE…`."""
+    index, rank, nodes = text.split(" ")
+    return int(index), (int(rank), nodes.split(","))
 
 
 def _input(text: str) -> tuple[str, str, bool]:

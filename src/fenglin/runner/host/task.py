@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH104, PTH106, PTH113, PTH116, PTH208, TID252
+# ruff: noqa: PTH102, PTH104, PTH106, PTH113, PTH116, PTH123, PTH208, TID252
 """One task as the runner sees it, its environment, and the making of its processes."""
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Python ignores these two (SIGPIPE, SIGXFSZ); a payload must find them at their default.
 IGNORED_SIGNALS = (13, 25)
 NOT_FOUND = 127
+ENDED_BY_TERM = 128 + proc.SIGTERM
+PEERS = "peers"
 NOT_EXECUTABLE = 126
 SHELL = "/bin/sh"
 # The machine is short of something and will not always be: the task waits.
@@ -32,7 +34,9 @@ class Task:
 
     Attributes:
         index: Which task.
-        nodes: Name of the node of each rank.
+        nodes: Name of the node of each rank of its gang, ranks on other hosts included.
+        held: (node, cards) of each slot that it holds here, one per rank of `ranks`.
+        ranks: Ranks that run here.
         phase: STAGE, RUN or PUBLISH.
         processes: pid → pidfd of its live processes.
         pipe: Read end of its output.
@@ -55,6 +59,7 @@ class Task:
         "cpu_s",
         "exit_code",
         "folder",
+        "held",
         "index",
         "kill_at_s",
         "log",
@@ -64,6 +69,7 @@ class Task:
         "pipe",
         "pipe_in",
         "processes",
+        "ranks",
         "reason",
         "signal",
         "started_ms",
@@ -71,14 +77,22 @@ class Task:
         "wall_ms",
     )
 
-    def __init__(self, index: int, nodes: list[str], folder: str, log: TaskLog) -> None:
+    def __init__(
+        self, index: int, held: list[tuple[str, str]], order: Order, folder: str, log: TaskLog
+    ) -> None:
         """Make the output pipe.
 
         Raises:
             OSError: descriptors are used up.
         """
         self.index = index
-        self.nodes = nodes
+        self.held = held
+        if index in order.ranks:
+            rank, self.nodes = order.ranks[index]
+            self.ranks = [rank]
+        else:
+            self.nodes = [node for node, _ in held]
+            self.ranks = list(range(len(held)))
         self.folder = folder
         self.log = log
         self.pipe, self.pipe_in = os.pipe2(os.O_CLOEXEC)
@@ -134,7 +148,6 @@ class Launcher:
             "FENGLIN_SITE": order.site,
             "FENGLIN_FLAVOR": order.flavor,
             "FENGLIN_CPUS": order.cpus,
-            "FENGLIN_NODE_COUNT": str(order.nodes),
         }
         self.arguments = order.command
         if order.script:
@@ -145,8 +158,8 @@ class Launcher:
         self._program = _find(self.arguments[0], search) if self.arguments else ""
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def spawn(self, task: Task, rank: int) -> int:
-        """Start one rank in the current working directory; return its pid.
+    def spawn(self, task: Task, at: int) -> int:
+        """Start the rank at a place of `task.ranks` in the current folder; return its pid.
 
         Raises:
             OSError: it cannot be started; FileNotFoundError when there is no such command.
@@ -154,7 +167,7 @@ class Launcher:
         """
         if not self._program:
             raise FileNotFoundError(errno.ENOENT, "command not found", "".join(self.arguments[:1]))
-        env = self.environment(task, rank)
+        env = self.environment(task, at)
         actions = [
             (os.POSIX_SPAWN_DUP2, self._null, 0),
             (os.POSIX_SPAWN_DUP2, task.pipe_in, 1),
@@ -184,15 +197,24 @@ class Launcher:
             setsigmask=(),
         )
 
-    def environment(self, task: Task, rank: int) -> dict[str, str]:
+    def environment(self, task: Task, at: int) -> dict[str, str]:
         """Return the environment of one rank; the user's own variables win."""
+        order, rank, cards = self._order, task.ranks[at], task.held[at][1]
         env = self._env.copy()
         env["FENGLIN_TASK_INDEX"] = str(task.index)
-        env["FENGLIN_ATTEMPT"] = self._order.tries.get(task.index, "1")
+        env["FENGLIN_ATTEMPT"] = order.tries.get(task.index, "1")
         env["FENGLIN_ARTIFACTS_DIR"] = f"{task.folder}/artifacts"
         env["FENGLIN_NODE"] = task.nodes[rank]
+        env["FENGLIN_NODE_COUNT"] = str(len(task.nodes))
         if len(task.nodes) > 1:
             env["FENGLIN_NODES"] = ",".join(task.nodes)
+        if order.addresses:
+            places = [order.addresses.get(node, "") for node in task.nodes]
+            env["FENGLIN_NODE_ADDRESSES"] = ",".join(places)
+        if cards:
+            env["FENGLIN_CARDS"] = cards
+            if order.cards_variable:
+                env[order.cards_variable] = cards
         env["FENGLIN_NODE_RANK"] = str(rank)
         env.update(self._user_env)
         env[proc.MARK_VARIABLE] = os.environ[proc.MARK_VARIABLE]
@@ -260,27 +282,47 @@ class Slots:
 
     def __init__(self, order: Order) -> None:
         """Take the shares of the order."""
-        depth = max((slots for _, slots in order.shares), default=0)
+        depth = max((slots for _, slots, _ in order.shares), default=0)
         # Interleaved, so that a gang finds distinct nodes at the end of the list.
-        self._free = [node for i in range(depth) for node, slots in order.shares if i < slots]
-        self._free += [""] * (order.slots * order.nodes - len(self._free))
+        self._free = [
+            (node, _cards(cards, i, slots))
+            for i in range(depth)
+            for node, slots, cards in order.shares
+            if i < slots
+        ]
+        self._free += [("", "")] * (order.slots * order.nodes - len(self._free))
         self._free.reverse()
         self._nodes = order.nodes
 
-    def take(self) -> list[str]:
-        """Return a node per rank, distinct ones while there are."""
+    def take(self) -> list[tuple[str, str]]:
+        """Return a (node, cards) per rank, of distinct nodes while there are."""
         if self._nodes == 1:
             return [self._free.pop()]
-        chosen = list(dict.fromkeys(reversed(self._free)))[: self._nodes]
-        for node in chosen:
-            self._free.remove(node)
+        chosen = list({slot[0]: slot for slot in reversed(self._free)}.values())[: self._nodes]
+        for slot in chosen:
+            self._free.remove(slot)
         while len(chosen) < self._nodes:
             chosen.append(self._free.pop())
         return chosen
 
-    def give(self, nodes: list[str]) -> None:
+    def give(self, held: list[tuple[str, str]]) -> None:
         """Free the slots again."""
-        self._free.extend(nodes)
+        self._free.extend(held)
+
+
+def broken_gangs(directory: str) -> set[str]:
+    """Return the tasks of which a rank has failed on another host."""
+    try:
+        with open(f"{directory}/{PEERS}", encoding="ascii") as file:
+            return set(file.read().split())
+    except FileNotFoundError:
+        return set()
+
+
+def _cards(cards: list[str], at: int, slots: int) -> str:
+    """Return the cards of the slot at that place, `1,2`; empty for none."""
+    each = len(cards) // slots
+    return ",".join(cards[at * each : (at + 1) * each])
 
 
 def _write_script(path: str, text: str) -> None:

@@ -1,0 +1,142 @@
+"""Input files on their way to hosts: by content address, each only where it is missing.
+
+An upload goes on when the call that wanted it has given up: the next call finds it done, so a
+file that takes longer than a start may last arrives all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+from msgspec import Struct
+
+from fenglin.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fenglin.drivers.ssh.remote import Remote
+    from fenglin.ports.driver import StagedInput
+
+MOST_REMEMBERED = 100_000
+
+
+class Content(Struct, frozen=True):
+    """One file to stand in a working directory.
+
+    Attributes:
+        target: Relative path there.
+        digest: SHA-256 of its content.
+        source: Path on the hub's machine.
+        executable: Whether it gets the execute bit.
+    """
+
+    target: str
+    digest: str
+    source: str
+    executable: bool
+
+
+class Digests:
+    """SHA-256 of files, computed once for each state of a file. Synchronous."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._known: dict[tuple[str, int, int, int], str] = {}
+
+    def contents(self, inputs: Sequence[StagedInput]) -> list[Content]:
+        """Return every file of every input, folders taken apart.
+
+        Raises:
+            OSError: one cannot be read.
+        """
+        return [
+            Content(target, self._of(path), str(path), executable)
+            for item in inputs
+            for target, path, executable in _files(item)
+        ]
+
+    def _of(self, path: Path) -> str:
+        info = path.stat()
+        state = (str(path), info.st_ino, info.st_size, info.st_mtime_ns)
+        if state not in self._known:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            with path.open("rb") as file:
+                self._known[state] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._known[state]
+
+
+def _files(item: StagedInput) -> Iterator[tuple[str, Path, bool]]:
+    """Yield (target, path, executable) of an input; links inside a folder are left out."""
+    source = Path(item.source)
+    if not source.is_dir():
+        yield item.target, source, item.executable
+        return
+    for folder, folders, names in os.walk(source):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                target = f"{item.target.rstrip('/')}/{path.relative_to(source).as_posix()}"
+                yield target, path, os.access(path, os.X_OK)
+
+
+class Uploads:
+    """Brings files to nodes."""
+
+    def __init__(self) -> None:
+        """Nothing is on its way."""
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    async def bring(self, remote: Remote, contents: Sequence[Content]) -> None:
+        """Have every file on a node's host.
+
+        Raises:
+            DriverError: one cannot be brought; what did arrive stays for the next time.
+        """
+        sources = {one.digest: one.source for one in contents}
+        if not sources:
+            return
+        answer, _ = await remote.ask("lacks", digests=sorted(sources))
+        uploads = str(answer["uploads"])
+        lacks = [digest for digest in map(str, answer["lacks"]) if digest in sources]
+        tasks = [self._task(remote, digest, sources[digest], uploads) for digest in lacks]
+        await asyncio.gather(*(asyncio.shield(task) for task in tasks))
+
+    async def close(self) -> None:
+        """Give up what is on its way."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _task(self, remote: Remote, digest: str, source: str, uploads: str) -> asyncio.Task[None]:
+        place = (remote.node, digest)
+        if place not in self._tasks:
+            task = self._tasks[place] = asyncio.create_task(
+                _upload(remote, digest, source, uploads)
+            )
+            task.add_done_callback(lambda _: self._tasks.pop(place, None))
+        return self._tasks[place]
+
+
+async def _upload(remote: Remote, digest: str, source: str, uploads: str) -> None:
+    """Send one file and have it taken in."""
+    name = f"{digest}.{os.urandom(6).hex()}"
+    async with remote.line.files:
+        sftp = await remote.line.sftp()
+        try:
+            await sftp.put(source, f"{uploads}/{name}")
+        except (asyncssh.Error, OSError) as error:
+            raise DriverError(
+                f"cannot bring {source} to {remote.node}: {error}",
+                where=f"node {remote.node}",
+                hint="is there room on the host's disk?",
+            ) from error
+    await remote.ask("take", digest=digest, name=name)

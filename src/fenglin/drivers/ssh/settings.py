@@ -1,0 +1,259 @@
+"""Settings of a `[site.NAME]` block with `driver = "ssh"`, checked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from fenglin.errors import FenglinError, InputError
+from fenglin.model.site import Flavor, Node
+from fenglin.ports.driver import LOG_CAP_BYTES
+from fenglin.quantities.sizes import parse_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+T = TypeVar("T", bound=Struct)
+MOST_NICE = 19
+MOST_CALLS = 256
+# Neither may look like an option or hold anything that a shell or a URL would read.
+_ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", re.ASCII)
+_PRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+
+
+class _Way(Struct, frozen=True, forbid_unknown_fields=True):
+    address: str
+    port: int = 22
+    user: str = ""
+    key_file: str = ""
+    host_key: str = ""
+    jump: str = ""
+
+
+class _HostBlock(_Way, frozen=True, forbid_unknown_fields=True):
+    flavor: str = ""
+    count: int = 1
+
+
+class _Block(Struct, frozen=True, forbid_unknown_fields=True):
+    flavors: tuple[Flavor, ...]
+    nodes: tuple[Node, ...]
+    licences: tuple[tuple[str, int], ...] = ()
+    hosts: list[dict[str, Any]] = []
+    jumps: dict[str, dict[str, Any]] = {}
+    user: str = ""
+    key_file: str = ""
+    known_hosts: str = "~/.ssh/known_hosts"
+    root: str = "~/.fenglin"
+    python: str = "python3"
+    concurrency: int = 8
+    log_cap: str | int = LOG_CAP_BYTES
+    nice: int = 0
+    pass_env: list[str] = []
+
+
+class Place(Struct, frozen=True):
+    """How a host is reached.
+
+    Attributes:
+        address: Name or IP address.
+        port: TCP port.
+        user: Who to be there; empty for the hub's own user name.
+        key_file: Private key; empty for the keys that an SSH agent of the hub's user holds.
+        known_hosts: File with host keys.
+        host_key: Fingerprint of the only key that is accepted; empty to ask `known_hosts`.
+        jump: The host to go through; None for the direct way.
+    """
+
+    address: str
+    port: int
+    user: str
+    key_file: str
+    known_hosts: str
+    host_key: str
+    jump: Place | None
+
+    def __str__(self) -> str:
+        """Return what people call it."""
+        user = f"{self.user}@" if self.user else ""
+        return f"{user}{self.address}:{self.port}"
+
+
+class SshSettings(Struct, frozen=True):
+    """What the SSH driver can be told.
+
+    Attributes:
+        flavors: Of the site.
+        nodes: Their nodes.
+        licences: (name, count), sorted.
+        places: Node → how its host is reached; nodes of one host share a `Place`.
+        root: Folder on each host, `~` for the user's home there.
+        python: Its interpreter, 3.9 or later.
+        concurrency: Most calls, and most files on their way, per host at once.
+        log_cap_bytes: Most output kept per task, whatever a job asks for.
+        nice: Added to the niceness of tasks.
+        pass_env: Variables of the session on the host that tasks see besides the usual few.
+    """
+
+    flavors: tuple[Flavor, ...]
+    nodes: tuple[Node, ...]
+    licences: tuple[tuple[str, int], ...]
+    places: dict[str, Place]
+    root: str
+    python: str
+    concurrency: int
+    log_cap_bytes: int
+    nice: int
+    pass_env: tuple[str, ...]
+
+
+def read_settings(settings: Mapping[str, object], where: str) -> SshSettings:
+    """Check every setting.
+
+    Raises:
+        InputError: a setting is unknown or wrong.
+    """
+    block = _convert(settings, _Block, where)
+    if not block.hosts:
+        raise InputError(
+            "an ssh site needs hosts",
+            where=f"{where}.settings.hosts",
+            hint=f"give at least one [[{where}.settings.hosts]] with an address",
+        )
+    _in_range("nice", block.nice, 0, MOST_NICE, where)
+    _in_range("concurrency", block.concurrency, 1, MOST_CALLS, where)
+    for name in block.pass_env:
+        if not _VARIABLE.fullmatch(name) or name.startswith("FENGLIN_"):
+            raise InputError(f"{name[:80]!r} cannot be passed on", where=f"{where}.pass_env")
+    for name in ("root", "python"):
+        text = getattr(block, name)
+        if not text or not text.isprintable() or text.startswith("-"):
+            raise InputError(f"{name} is not a path", where=f"{where}.settings.{name}")
+    try:
+        cap_bytes = parse_bytes(block.log_cap)
+    except FenglinError as error:
+        raise InputError(error.what, where=f"{where}.log_cap", hint=error.hint) from error
+    return SshSettings(
+        flavors=block.flavors,
+        nodes=block.nodes,
+        licences=block.licences,
+        places=_Places(block, where).by_node(),
+        root=block.root,
+        python=block.python,
+        concurrency=block.concurrency,
+        log_cap_bytes=cap_bytes,
+        nice=block.nice,
+        pass_env=tuple(block.pass_env),
+    )
+
+
+class _Places:
+    """Turns host blocks into places, node by node."""
+
+    def __init__(self, block: _Block, where: str) -> None:
+        self._block = block
+        self._where = f"{where}.settings"
+
+    def by_node(self) -> dict[str, Place]:
+        """Give each flavor's nodes, in order, the hosts that name the flavor.
+
+        Raises:
+            InputError: hosts and nodes do not match.
+        """
+        names = [flavor.name for flavor in self._block.flavors]
+        wanted: dict[str, list[Place]] = {name: [] for name in names}
+        for at, raw in enumerate(self._block.hosts):
+            where = f"{self._where}.hosts[{at}]"
+            host = _convert(raw, _HostBlock, where)
+            flavor = host.flavor or (names[0] if len(names) == 1 else "")
+            if flavor not in wanted:
+                raise InputError(
+                    f"there is no flavor {flavor!r}" if flavor else "this host names no flavor",
+                    where=f"{where}.flavor",
+                    hint=f"one of {', '.join(names)}",
+                )
+            _in_range("count", host.count, 1, 10_000, where)
+            wanted[flavor] += [self._place(host, where, ())] * host.count
+        places: dict[str, Place] = {}
+        for name, hosts in wanted.items():
+            nodes = [node.name for node in self._block.nodes if node.flavor == name]
+            if len(nodes) != len(hosts):
+                raise InputError(
+                    f"flavor {name} has {len(nodes)} nodes and {len(hosts)} hosts",
+                    where=f"{self._where}.hosts",
+                    hint=f"write nodes = {len(hosts)} in the flavor, or name more hosts",
+                )
+            places.update(zip(nodes, hosts, strict=True))
+        return places
+
+    def _place(self, way: _Way, where: str, behind: tuple[str, ...]) -> Place:
+        user = way.user or self._block.user
+        key_file = way.key_file or self._block.key_file
+        if not _ADDRESS.fullmatch(way.address):
+            raise InputError(
+                f"{way.address[:80]!r} is not an address",
+                where=f"{where}.address",
+                hint="a host name or an IP address; port and user are keys of their own",
+            )
+        if user and not _USER.fullmatch(user):
+            raise InputError(f"{user[:80]!r} is not a user name", where=f"{where}.user")
+        if way.host_key and not _PRINT.fullmatch(way.host_key):
+            raise InputError(
+                "host_key is not a fingerprint",
+                where=f"{where}.host_key",
+                hint="write SHA256:…, as ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub prints",
+            )
+        _in_range("port", way.port, 1, 65_535, where)
+        if key_file and not Path(key_file).expanduser().is_file():
+            raise InputError(
+                f"there is no key file {key_file}",
+                where=f"{where}.key_file",
+                hint="an absolute path, or one that starts with ~/",
+            )
+        return Place(
+            address=way.address,
+            port=way.port,
+            user=user,
+            key_file=str(Path(key_file).expanduser()) if key_file else "",
+            known_hosts=str(Path(self._block.known_hosts).expanduser()),
+            host_key=way.host_key,
+            jump=self._jump(way.jump, where, behind) if way.jump else None,
+        )
+
+    def _jump(self, name: str, where: str, behind: tuple[str, ...]) -> Place:
+        if name not in self._block.jumps:
+            raise InputError(
+                f"there is no jump host {name[:80]!r}",
+                where=f"{where}.jump",
+                hint=f"add a [{self._where}.jumps.NAME] block with an address",
+            )
+        if name in behind:
+            raise InputError(f"jump host {name!r} leads to itself", where=f"{where}.jump")
+        there = f"{self._where}.jumps.{name}"
+        return self._place(_convert(self._block.jumps[name], _Way, there), there, (*behind, name))
+
+
+def _convert(raw: Mapping[str, object], kind: type[T], where: str) -> T:
+    """Read a block; an error says which keys there are."""
+    try:
+        return msgspec.convert(dict(raw), kind)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        keys = [field.name for field in msgspec.structs.fields(kind)]
+        shown: Sequence[str] = [k for k in keys if k not in ("flavors", "nodes", "licences")]
+        raise InputError(
+            what, where=f"{where}{path.rstrip('`')}", hint=f"known here: {', '.join(shown)}"
+        ) from error
+
+
+def _in_range(name: str, value: int, least: int, most: int, where: str) -> None:
+    if not least <= value <= most:
+        raise InputError(
+            f"{name} is out of range", where=f"{where}.{name}", hint=f"{least} to {most}"
+        )

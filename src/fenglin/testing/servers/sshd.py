@@ -1,0 +1,307 @@
+"""Real OpenSSH servers on loopback addresses, each the picture of a host.
+
+As root the hosts' user is a clean account of its own, else whoever runs the tests. Everything
+lies in a folder that this user can reach, which pytest's folders are not when root runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from fenglin.testing import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+ACCOUNT = "fenglin-ssh"
+START_WITHIN_S = 10.0
+INSTALL_WITHIN_S = 300.0
+POLL_S = 0.01
+FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/bin")
+LOCK = Path(tempfile.gettempdir()) / "fenglin-sshd.lock"
+
+
+def find_sshd(*, install: bool = True) -> str:
+    """Return why no server can be started here; empty when one can.
+
+    Args:
+        install: Whether to install it when it is missing and we are root.
+    """
+    missing = _missing()
+    if missing and install and os.geteuid() == 0 and shutil.which("apt-get"):
+        with LOCK.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _install()
+        missing = _missing()
+    if missing:
+        return f"no SSH server here: {', '.join(missing)} missing (apt install openssh-server)"
+    return ""
+
+
+def _program(name: str) -> str:
+    """Return where a program is; empty when it is nowhere."""
+    folders = os.pathsep.join((os.environ.get("PATH", ""), *FOLDERS))
+    return shutil.which(name, path=folders) or ""
+
+
+def _missing() -> list[str]:
+    return [name for name in ("sshd", "ssh-keygen") if not _program(name)]
+
+
+def _install() -> None:
+    """Install the server; a failure shows in that it is still not there."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["install", "-y", "--no-install-recommends", "openssh-server"]
+    for words in (install, ["update"], install):
+        with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+            done = subprocess.run(
+                [_program("apt-get"), *words],
+                env=env,
+                capture_output=True,
+                check=False,
+                timeout=INSTALL_WITHIN_S,
+            )
+            if words is install and not done.returncode:
+                return
+
+
+class SshHosts:
+    """Some hosts, each a server process on an address of its own; gone with the block.
+
+        with SshHosts(2) as hosts:
+            settings = hosts.settings()
+
+    Attributes:
+        folder: Everything of theirs; the hosts' user may enter it.
+        shared: A folder in it where anyone may write.
+        addresses: One per host.
+        port: Of all of them.
+        user: Who tasks run as.
+        key_file: Private key that is let in.
+        known_hosts: File with the hosts' keys.
+    """
+
+    def __init__(self, count: int = 1) -> None:
+        """Take how many; nothing is started yet."""
+        self.addresses = [f"127.0.0.{n}" for n in range(1, count + 1)]
+        self.user = ACCOUNT if os.geteuid() == 0 else getpass.getuser()
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        """Start all; `find_sshd` says before whether they can be."""
+        self.folder = Path(tempfile.mkdtemp(prefix="fenglin-sshd-"))
+        self.folder.chmod(0o755)
+        self.key_file = self.folder / "id"
+        self.known_hosts = self.folder / "known_hosts"
+        self.shared = self.folder / "shared"
+        self.shared.mkdir()
+        self.shared.chmod(0o777)
+        if os.geteuid() == 0:
+            _make_account()
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        _make_key(self.key_file)
+        allowed = self.folder / "authorized_keys"
+        allowed.write_text(self.key_file.with_suffix(".pub").read_text())
+        allowed.chmod(0o644)
+        self.port = _free_port(self.addresses)
+        for address in self.addresses:
+            self.new_host_key(address)
+            self.start(address)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the servers and everything that was started through them."""
+        for address in self.addresses:
+            self.stop(address)
+        processes.kill(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def settings(self, **more: object) -> dict[str, object]:
+        """Return settings of an ssh site of all hosts, one node each."""
+        return {
+            "hosts": [{"address": address, "port": self.port} for address in self.addresses],
+            "user": self.user,
+            "key_file": str(self.key_file),
+            "known_hosts": str(self.known_hosts),
+            "root": str(self.root),
+            **more,
+        }
+
+    @property
+    def root(self) -> Path:
+        """Return the folder on the hosts that belongs to the driver."""
+        return self.shared / "root"
+
+    def start(self, address: str) -> None:
+        """Start a host's server and wait until it answers.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        config = self.folder / f"{address}.conf"
+        config.write_text(self._config(address))
+        with (self.folder / f"{address}.log").open("ab") as log:
+            self._servers[address] = subprocess.Popen(
+                [_program("sshd"), "-D", "-e", "-f", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end_s = time.monotonic() + START_WITHIN_S
+        while True:
+            try:
+                socket.create_connection((address, self.port), 1).close()
+            except OSError:
+                if time.monotonic() > end_s:
+                    text = (self.folder / f"{address}.log").read_text(errors="replace")
+                    raise TimeoutError(f"sshd does not answer: {text[-500:]}") from None
+                time.sleep(POLL_S)
+            else:
+                return
+
+    def stop(self, address: str) -> None:
+        """End a host's server and all its connections; what runs there goes on."""
+        server = self._servers.pop(address, None)
+        if server is None:
+            return
+        sessions = _sessions(server.pid)
+        server.terminate()
+        server.wait()
+        for pid in sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def freeze(self, address: str, *, frozen: bool = True) -> None:
+        """Let a host's server and its connections hang, or go on."""
+        number = signal.SIGSTOP if frozen else signal.SIGCONT
+        server = self._servers[address].pid
+        for pid in (server, *_sessions(server)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def new_host_key(self, address: str, *, known: bool = True) -> str:
+        """Give a host a new key; return its fingerprint.
+
+        Args:
+            address: Which host; a running server takes it up when it is started anew.
+            known: Whether `known_hosts` learns of it.
+        """
+        path = self.folder / f"{address}.key"
+        for old in (path, path.with_name(f"{path.name}.pub")):
+            old.unlink(missing_ok=True)
+        _make_key(path)
+        if known:
+            words = path.with_name(f"{path.name}.pub").read_text().split()
+            place = f"[{address}]:{self.port}"
+            lines = self.known_hosts.read_text().splitlines() if self.known_hosts.exists() else []
+            lines = [line for line in lines if not line.startswith(f"{place} ")]
+            self.known_hosts.write_text("\n".join([*lines, f"{place} {words[0]} {words[1]}", ""]))
+        told = subprocess.run(
+            [_program("ssh-keygen"), "-lf", str(path)], capture_output=True, text=True, check=True
+        )
+        return told.stdout.split()[1]
+
+    def _config(self, address: str) -> str:
+        return f"""
+ListenAddress {address}:{self.port}
+HostKey {self.folder}/{address}.key
+AuthorizedKeysFile {self.folder}/authorized_keys
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+AllowTcpForwarding yes
+MaxStartups 200:30:400
+MaxSessions 200
+LogLevel ERROR
+Subsystem sftp internal-sftp
+"""
+
+
+def _make_key(path: Path) -> None:
+    subprocess.run(
+        [
+            _program("ssh-keygen"),
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            "fenglin-test",
+            "-f",
+            str(path),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _make_account() -> None:
+    """Make the hosts' user: no password that fits, a home of its own, a plain shell."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(KeyError):
+            pwd.getpwnam(ACCOUNT)
+            return
+        subprocess.run(
+            [
+                *(_program("useradd"), "--system", "--create-home"),
+                *("--shell", "/bin/sh", "--password", "*", ACCOUNT),
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+
+def _free_port(addresses: Sequence[str]) -> int:
+    """Return a port that is free on all addresses now."""
+    while True:
+        with contextlib.ExitStack() as open_sockets:
+            port = 0
+            try:
+                for address in addresses:
+                    sock = open_sockets.enter_context(socket.socket())
+                    sock.bind((address, port))
+                    port = sock.getsockname()[1]
+            except OSError:
+                continue
+            return port
+
+
+def _sessions(server: int) -> list[int]:
+    """Return the processes that keep a running server's connections."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int(entry.name)
+            ours = (entry / "cmdline").read_bytes().startswith(b"sshd") and pid != server
+            if ours and _descends(pid, server):
+                found.append(pid)
+    return found
+
+
+def _descends(pid: int, server: int) -> bool:
+    """Return whether a process was started by the server, or by one that was."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return parent == server or (parent > 1 and _descends(parent, server))
