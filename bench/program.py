@@ -28,6 +28,7 @@ from bench import (
     reads,
     report,
     simulate,
+    slurm_plan,
     submits,
     tasks,
 )
@@ -51,6 +52,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "quality": quality.run,
     "learned": learned.run,
     "placements": placements.run,
+    "slurm": slurm_plan.run,
     "fairness": fairness.run,
     "pool": pool.run,
 }
@@ -63,7 +65,7 @@ LETTERS = {
     "d": ("capacity",),
     "e": ("offers",),
     "f": ("simulate", "openb", "gavel", "learned", "pool"),
-    "g": ("placements",),
+    "g": ("placements", "slurm"),
     "h": ("fairness",),
 }
 

@@ -28,6 +28,7 @@ OURS = {
     "simulate": {"Fenglin, EASY", "Fenglin, EASY with a node map"},
     "openb": {"Fenglin, fgd", "Fenglin, packed", "GPUs left, Fenglin, packed"},
     "placements": {"2 arrays of 100 tasks, 20 nodes", "6 jobs, 2 nodes", "6 jobs, 10 nodes"},
+    "slurm": {"Fenglin, 6 jobs, 2 nodes", "Fenglin, 6 jobs, 10 nodes"},
     "fairness": {"Fenglin, order and turns", "of these, the order"},
 }
 
