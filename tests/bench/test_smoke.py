@@ -29,6 +29,7 @@ OURS = {
     "openb": {"Fenglin, fgd", "Fenglin, packed", "GPUs left, Fenglin, packed"},
     "placements": {"2 arrays of 100 tasks, 20 nodes", "6 jobs, 2 nodes", "6 jobs, 10 nodes"},
     "slurm": {"Fenglin, 6 jobs, 2 nodes", "Fenglin, 6 jobs, 10 nodes"},
+    "pool": {"a plan at every event", "a plan every 10 s of the trace"},
     "fairness": {"Fenglin, order and turns", "of these, the order"},
 }
 
