@@ -323,11 +323,11 @@ def _worth_keeping(entry: Path) -> bool:
 
 
 def _remove(entry: Path) -> None:
-    """Remove a file, a link or a whole folder."""
+    """Remove a file, a link or a whole folder; a runner that came too late tidies up itself."""
     if entry.is_dir() and not entry.is_symlink():
         remove_tree(str(entry))
     else:
-        entry.unlink()
+        entry.unlink(missing_ok=True)
 
 
 def _made(path: Path) -> bool:
