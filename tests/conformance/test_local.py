@@ -35,8 +35,18 @@ class LocalHarness(Harness):
     async def cut(self):
         self.attempts.rename(self.attempts.with_name("gone"))
 
+    async def blind(self, key):
+        place = self.attempts / key / claim.CLAIM
+        while not place.exists():
+            await self.rest(self.poll_s)
+        place.rename(place.with_name("hidden"))
+        place.symlink_to(place)
+
     async def mend(self):
-        self.attempts.with_name("gone").rename(self.attempts)
+        if not self.attempts.exists():
+            self.attempts.with_name("gone").rename(self.attempts)
+        for hidden in self.attempts.glob("*/hidden"):
+            hidden.replace(hidden.with_name(claim.CLAIM))
 
     async def lose_agent(self, key):
         os.kill(claim.read(str(self.attempts / key)).pid, signal.SIGKILL)

@@ -170,6 +170,46 @@ def test_a_former_leader_is_refused(site):
         site.start(epoch=2)
 
 
+def test_a_pause_shifts_all_that_follows(site):
+    site.start()
+    site.now_ms += 40
+    for _ in range(2):
+        asyncio.run(site.driver.suspend(KEY, paused=True))
+        site.now_ms += 500
+    assert (site.look().started, site.look().ends, site.driver.next_ms()) == (2, (), None)
+    asyncio.run(site.driver.suspend(KEY, paused=False))
+    assert site.driver.next_ms() == NOW_MS + 1_100
+    site.now_ms += 160
+    assert [(e.index, e.started_ms, e.wall_ms) for e in site.look().ends] == [
+        (0, NOW_MS, 1_100),
+        (1, NOW_MS, 1_100),
+        (2, NOW_MS + 1_100, 100),
+        (3, NOW_MS + 1_100, 100),
+    ]
+
+
+def test_signals_reach_what_runs(site):
+    asyncio.run(site.driver.signal(KEY, 10))
+    site.start()
+    asyncio.run(site.driver.signal(KEY, 10))
+    site.now_ms += 200
+    asyncio.run(site.driver.signal(KEY, 10))
+    assert site.driver.signals == [(KEY, 10)]
+
+
+def test_output_and_faults_of_a_test_kind(tmp_path):
+    site = Site(tmp_path, nodes=[{"name": "a1", "flavor": "f"}, {"name": "b1", "flavor": "f"}])
+    site.driver.behaviour = lambda _, index: Outcome(10, output=b"\xff" * index)
+    site.start()
+    site.now_ms += 20
+    assert asyncio.run(site.driver.read_log(KEY, 3, 1, 9)).data == b"\xff\xff"
+    site.driver.inject(Rule(Fault.NODE_DOWN, key="a", times=-1), Rule(Fault.UNKNOWN, times=-1))
+    assert [n.up for n in asyncio.run(site.driver.inventory()).nodes] == [False, True]
+    site.driver.heal()
+    assert [n.up for n in asyncio.run(site.driver.inventory()).nodes] == [True, True]
+    assert site.look().presence is Presence.ENDED
+
+
 def test_settings(tmp_path):
     scripted = Site(tmp_path, faults=[{"fault": "start_refused", "times": -1}])
     for _ in range(3):

@@ -106,6 +106,22 @@ class NamesNoCard(MockDriver):
         return replace(report, flavors=(FLAVOR,))
 
 
+class PausesNothing(MockDriver):
+    async def suspend(self, key, *, paused):
+        pass
+
+
+class BuysWithoutEnd(MockDriver):
+    async def provision(self, flavor, nodes):
+        await super().provision(flavor, min(nodes, 2))
+
+
+class ChargesAnew(MockDriver):
+    async def charges(self, since_ms, until_ms):
+        lines = await super().charges(since_ms, until_ms)
+        return [replace(line, line=f"{line.line}/{len(self.calls)}") for line in lines]
+
+
 class NodesAlwaysUp(MockDriver):
     async def inventory(self):
         report = await super().inventory()
@@ -149,6 +165,9 @@ def site_of(tmp_path):
         (SaysAbsentWhenBlind, "test_what_cannot_be_seen_is_unknown"),
         (SkipsUnknownKeys, "test_many_keys_in_one_call"),
         (NamesNoCard, "test_cards_have_their_name_in_the_registry"),
+        (PausesNothing, "test_a_paused_attempt_waits"),
+        (BuysWithoutEnd, "test_nodes_come_and_go_as_they_are_wanted"),
+        (ChargesAnew, "test_charges_are_listed"),
         (NodesAlwaysUp, "test_a_node_that_is_down_is_told"),
     ],
 )

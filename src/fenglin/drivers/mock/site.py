@@ -14,11 +14,12 @@ from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
 from fenglin.model.site import Flavor, Node
 from fenglin.ports.discovery import driver_kind
-from fenglin.ports.driver import Capability, LogChunk, Observation, Presence, SiteReport
+from fenglin.ports.driver import Capability, Charge, LogChunk, Observation, Presence, SiteReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fenglin.model.allocation import TaskEnd
     from fenglin.ports.driver import DriverContext, StartOrder
 
 T = TypeVar("T")
@@ -32,11 +33,21 @@ class MockDriver:
     Attributes:
         calls: (call, key) in the order made, faulty ones included.
         runs: Key → how often its payload was begun; at most 1 is the contract.
+        signals: (key, number) of the signals that running attempts were sent.
         behaviour: How tasks go that begin from now on.
     """
 
     kind = "mock"
-    capabilities = frozenset({Capability.ARRAYS, Capability.FENCE})
+    capabilities = frozenset(
+        {
+            Capability.ARRAYS,
+            Capability.COSTS,
+            Capability.FENCE,
+            Capability.PROVISION,
+            Capability.SIGNAL,
+            Capability.SUSPEND,
+        }
+    )
 
     def __init__(
         self,
@@ -53,10 +64,12 @@ class MockDriver:
         self._kept: dict[str, Timeline | None] = {}
         self._epochs: dict[str, int] = {}
         self._losses = 0
+        self._wanted: dict[str, int] = {}
         self._released = asyncio.Event()
         self.behaviour: Behaviour = lambda _order, _index: Outcome(task_ms)
         self.calls: list[tuple[str, str]] = []
         self.runs: dict[str, int] = {}
+        self.signals: list[tuple[str, int]] = []
 
     def inject(self, *rules: Rule) -> None:
         """Add faults after those already there."""
@@ -92,13 +105,16 @@ class MockDriver:
             DriverError: a fault strikes.
         """
         await self._enter("inventory", "")
-        nodes = tuple(
-            msgspec.structs.replace(node, up=False)
-            if self._strikes(node.name, Fault.NODE_DOWN)
-            else node
-            for node in self._report.nodes
+        left = dict(self._wanted)
+        nodes = []
+        for node in self._report.nodes:
+            wanted = left.get(node.flavor, 1) > 0
+            left.update({node.flavor: left[node.flavor] - 1} if node.flavor in left else {})
+            up = node.up and wanted and not self._strikes(node.name, Fault.NODE_DOWN)
+            nodes.append(msgspec.structs.replace(node, up=up))
+        return msgspec.structs.replace(
+            self._report, nodes=tuple(nodes), generation=str(self._losses)
         )
-        return msgspec.structs.replace(self._report, nodes=nodes, generation=str(self._losses))
 
     async def start(self, order: StartOrder) -> None:
         """Begin the attempt unless it is there.
@@ -198,6 +214,56 @@ class MockDriver:
             raise self._error(f"attempt {key} still runs")
         self._kept[key] = self._attempts.pop(key)
 
+    async def signal(self, key: str, number: int) -> None:
+        """Note the signal, if the attempt runs; its tasks do not listen.
+
+        Raises:
+            DriverError: a fault strikes.
+        """
+        await self._enter("signal", key)
+        timeline = self._attempts.get(key)
+        if timeline is not None and not timeline.done(self._context.now_ms()):
+            self.signals.append((key, number))
+
+    async def suspend(self, key: str, *, paused: bool) -> None:
+        """Let the attempt's time stand still, or go on.
+
+        Raises:
+            DriverError: a fault strikes.
+        """
+        await self._enter("suspend", key)
+        timeline = self._attempts.get(key)
+        if timeline is not None:
+            timeline.pause(self._context.now_ms(), paused=paused)
+
+    async def provision(self, flavor: str, nodes: int) -> None:
+        """Have that many of the declared nodes up, in their order, and the others not.
+
+        Raises:
+            DriverError: more are wanted than are declared, or a fault strikes.
+        """
+        await self._enter("provision", "")
+        most = sum(node.flavor == flavor for node in self._report.nodes)
+        if nodes > most:
+            raise self._error(f"{nodes} nodes of {flavor} wanted, {most} are declared")
+        self._wanted[flavor] = nodes
+
+    async def charges(self, since_ms: int, until_ms: int) -> Sequence[Charge]:
+        """Return a line per ended task: a millionth for each millisecond.
+
+        Raises:
+            DriverError: a fault strikes.
+        """
+        await self._enter("charges", "")
+        now_ms = self._context.now_ms()
+        lines = [
+            _charge(key, end)
+            for key, timeline in {**self._kept, **self._attempts}.items()
+            for end in (timeline.ends(now_ms) if timeline is not None else ())
+        ]
+        lines = [line for line in lines if since_ms <= line.ended_ms < until_ms]
+        return sorted(lines, key=lambda line: (line.ended_ms, line.line))
+
     async def close(self) -> None:
         """Note the call; attempts go on."""
         self.calls.append(("close", ""))
@@ -279,6 +345,19 @@ def driver(context: DriverContext, settings: Mapping[str, object]) -> MockDriver
         ),
         _converted(settings, "task_ms", int, where, TASK_MS),
         _converted(settings, "faults", list[Rule], where, []),
+    )
+
+
+def _charge(key: str, end: TaskEnd) -> Charge:
+    """Return what the mock's provider charges for one task."""
+    return Charge(
+        line=f"{key}/{end.index}",
+        key=key,
+        started_ms=end.started_ms,
+        ended_ms=end.started_ms + end.wall_ms,
+        amount_micro=end.wall_ms,
+        currency="CNY",
+        what="one task",
     )
 
 

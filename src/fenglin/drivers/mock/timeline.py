@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from fenglin.model.allocation import TaskEnd
 from fenglin.model.reason import Reason
 from fenglin.quantities.taskset import TaskSet
@@ -27,6 +29,7 @@ class Timeline:
         self._outputs: dict[int, bytes] = {}
         self._closed_ms: int | None = None
         self._reason: Reason | None = None
+        self._paused_ms: int | None = None
         free = [begin_ms] * order.slots
         for index in TaskSet.parse(order.tasks):
             outcome = behaviour(order, index)
@@ -44,6 +47,7 @@ class Timeline:
 
     def close(self, now_ms: int, reason: Reason) -> None:
         """End what runs now; drop what has not started. Only the first time counts."""
+        self.pause(now_ms, paused=False)
         if self._closed_ms is not None or self.done(now_ms):
             return
         code = STOPPED_EXIT_CODE if reason is Reason.CANCELLED else LOST_EXIT_CODE
@@ -57,8 +61,18 @@ class Timeline:
         self._ends = sorted(kept, key=_end_ms)
         self._closed_ms, self._reason = now_ms, reason
 
+    def pause(self, now_ms: int, *, paused: bool) -> None:
+        """Let nothing happen from now on, or let all go on as much later as it was paused."""
+        if paused:
+            self._paused_ms = now_ms if self._paused_ms is None else self._paused_ms
+            return
+        since_ms, self._paused_ms = self._paused_ms, None
+        if since_ms is not None:
+            self._ends = [_later(end, since_ms, now_ms - since_ms) for end in self._ends]
+
     def ends(self, now_ms: int) -> tuple[TaskEnd, ...]:
         """Return the ends up to now, in the order in which they happened."""
+        now_ms = self._seen_ms(now_ms)
         return tuple(end for end in self._ends if _end_ms(end)[0] <= now_ms)
 
     def output(self, index: int, now_ms: int) -> bytes | None:
@@ -69,16 +83,19 @@ class Timeline:
 
     def begun(self, now_ms: int) -> list[int]:
         """Return the tasks that have started up to now."""
+        now_ms = self._seen_ms(now_ms)
         return [end.index for end in self._ends if end.started_ms <= now_ms]
 
     def starts_ms(self, now_ms: int) -> list[int]:
         """Return the times of the starts up to now, sorted."""
+        now_ms = self._seen_ms(now_ms)
         return sorted(end.started_ms for end in self._ends if end.started_ms <= now_ms)
 
     def done(self, now_ms: int) -> bool:
         """Return whether nothing follows."""
         if self._closed_ms is not None:
             return True
+        now_ms = self._seen_ms(now_ms)
         return not self._ends or _end_ms(self._ends[-1])[0] <= now_ms
 
     @property
@@ -87,9 +104,24 @@ class Timeline:
         return self._reason
 
     def next_ms(self, now_ms: int) -> int | None:
-        """Return the time of the next start or end; None when nothing follows."""
+        """Return the time of the next start or end; None when nothing follows, or it is paused."""
+        if self._paused_ms is not None:
+            return None
         times = [t for end in self._ends for t in (end.started_ms, _end_ms(end)[0]) if t > now_ms]
         return min(times, default=None)
+
+    def _seen_ms(self, now_ms: int) -> int:
+        """Return up to when things have happened."""
+        return now_ms if self._paused_ms is None else min(now_ms, self._paused_ms)
+
+
+def _later(end: TaskEnd, since_ms: int, by_ms: int) -> TaskEnd:
+    """Return an end that a pause from `since_ms` on has shifted, if it lay behind that."""
+    if end.started_ms > since_ms:
+        return replace(end, started_ms=end.started_ms + by_ms)
+    if _end_ms(end)[0] > since_ms:
+        return replace(end, wall_ms=end.wall_ms + by_ms)
+    return end
 
 
 def _end_ms(end: TaskEnd) -> tuple[int, int]:

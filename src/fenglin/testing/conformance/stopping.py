@@ -47,6 +47,19 @@ class StoppingCases:
         assert [end.exit_code for end in after[0]] == [4]
         assert after[1].reason is None
 
+    def test_stop_that_crosses_its_start(self, site: SiteHand) -> None:
+        """Whichever comes first at the site, the attempt ends cancelled and can be forgotten."""
+        orders = [site.order(Payload(sleep_s=200 * site.harness.tick_s)) for _ in range(5)]
+        for order in orders:
+            site.start(order)
+            site.stop(order.key, 0)
+        for order in orders:
+            ends, last = site.finish(order.key)
+            assert last.reason is Reason.CANCELLED
+            assert {end.reason for end in ends} <= {Reason.CANCELLED}
+            assert site.harness.runs(order.key) in ([], [0])
+            site.forget(order.key)
+
     def test_stop_of_what_never_was_is_no_error(self, site: SiteHand) -> None:
         """Nothing runs, and nothing is said to."""
         key = site.key()

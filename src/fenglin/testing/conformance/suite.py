@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fenglin.testing.conformance.abilities import AbilityCases
 from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
 from fenglin.testing.conformance.hostile import HostileCases
@@ -35,6 +36,7 @@ class DriverConformance(
     LogCases,
     FileCases,
     UsageCases,
+    AbilityCases,
     HostileCases,
 ):
     """Everything that a driver must do. Subclass it and define the fixture `harness`."""

@@ -40,7 +40,7 @@ def claim(folder: Path, text: str) -> bool:
     except FileExistsError:
         return False
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     return True
 
 
