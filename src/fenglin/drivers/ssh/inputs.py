@@ -31,7 +31,7 @@ class Content(Struct, frozen=True):
 
     Attributes:
         target: Relative path there.
-        digest: SHA-256 of its content.
+        digest: SHA-256 of its content; empty when the file is not there.
         source: Path on the hub's machine.
         executable: Whether it gets the execute bit.
     """
@@ -53,7 +53,7 @@ class Digests:
         """Return every file of every input, folders taken apart.
 
         Raises:
-            OSError: one cannot be read.
+            OSError: one is there and cannot be read.
         """
         return [
             Content(target, self._of(path), str(path), executable)
@@ -62,7 +62,10 @@ class Digests:
         ]
 
     def _of(self, path: Path) -> str:
-        info = path.stat()
+        try:
+            info = path.stat()
+        except FileNotFoundError:
+            return ""
         state = (str(path), info.st_ino, info.st_size, info.st_mtime_ns)
         if state not in self._known:
             if len(self._known) >= MOST_REMEMBERED:
@@ -100,7 +103,7 @@ class Uploads:
         Raises:
             DriverError: one cannot be brought; what did arrive stays for the next time.
         """
-        sources = {one.digest: one.source for one in contents}
+        sources = {one.digest: one.source for one in contents if one.digest}
         if not sources:
             return
         answer, _ = await remote.ask("lacks", digests=sorted(sources))

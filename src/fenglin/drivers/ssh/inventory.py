@@ -29,6 +29,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
             the setting `root`.
         cards: Its cards.
         kernel, hostname, boot: As the machine says.
+        memory: Id of the folder of attempts there; another one means that it was lost.
         seen_ms: Unix time.
     """
 
@@ -44,6 +45,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
     kernel: str = ""
     hostname: str = ""
     boot: str = ""
+    memory: str = ""
     seen_ms: int = 0
 
 
@@ -80,6 +82,7 @@ def judge(node: str, host: str, flavor: Flavor, told: dict[str, Any], now_ms: in
         kernel=str(told["kernel"])[:100],
         hostname=str(told["hostname"])[:100],
         boot=str(told["boot"])[:100],
+        memory=str(told["memory"])[:100],
         seen_ms=now_ms,
     )
 

@@ -63,7 +63,7 @@ class Cursors:
         """
         self._at: dict[str, Cursor] = {}
         for piece in text.split(";") if text else ():
-            node, _, cursor = piece.partition("=")
+            node, cursor = piece.split("=")
             self._at[node] = Cursor.parse(cursor)
 
     def of(self, node: str) -> Cursor:

@@ -79,7 +79,7 @@ class Observer:
             return self._recovered[key]
         try:
             return await asyncio.to_thread(self._notes.find, key)
-        except OSError as error:
+        except (OSError, DriverError) as error:
             _log.warning("ssh_note", attempt=key, error=str(error))
             return None
 

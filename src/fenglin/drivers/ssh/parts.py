@@ -7,6 +7,7 @@ should the folder be lost all the same, the order on any host tells of all parts
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # A node's tasks come in this many pieces from all over the array, so that an array whose tasks
 # grow with their index is not long on one node and short on another.
 PIECES = 16
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 
 class Part(Struct, frozen=True):
@@ -187,10 +189,13 @@ class Notes:
         """Return the note of a key, forgotten or not; None when there is none.
 
         Raises:
+            DriverError: the key is none of ours.
             OSError: it cannot be read now.
         """
         if key in self._known:
             return self._known[key]
+        if not _KEY.fullmatch(key):
+            raise DriverError(f"{key[:80]!r} is not an attempt key")
         for folder in (self._active, self._kept):
             try:
                 data = (folder / key).read_bytes()

@@ -45,6 +45,10 @@ def library() -> tuple[str, dict[str, str]]:
     return digest[:32], files
 
 
+class LostError(DriverError):
+    """The connection ended while an answer was awaited."""
+
+
 class Remote:
     """One agent, started when it is needed.
 
@@ -100,21 +104,12 @@ class Remote:
             DriverError: refused or unreachable; `effect_unknown` once it has been sent.
         """
         async with self._calls:
-            await self.ready()
-            number = next(self._numbers)
-            text = msgspec.json.encode({**head, "id": number, "op": operation})
-            future = asyncio.get_running_loop().create_future()
-            self._waiting[number] = future
             try:
-                async with asyncio.timeout(ASK_TIMEOUT_S):
-                    self._write(b"%d %d\n%b%b" % (len(text), len(body), text, body))
-                    answer, data = await future
-            except TimeoutError as error:
-                # What it still does comes to light by its journals; the line may be dead.
-                self._hang_up("no answer in time")
-                raise self._lost("no answer in time") from error
-            finally:
-                self._waiting.pop(number, None)
+                answer, data = await self._once(operation, body, head)
+            except LostError:
+                # Often the line was dead for long and nobody had noticed. All requests may be
+                # repeated, and an agent that was left behind does nothing any more.
+                answer, data = await self._once(operation, body, head)
         failure = answer.get("error")
         if failure:
             raise DriverError(
@@ -124,6 +119,29 @@ class Remote:
                 effect_unknown=bool(failure.get("unknown", True)),
             )
         return answer, data
+
+    async def _once(
+        self, operation: str, body: bytes, head: dict[str, object]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Send a request once and wait for its answer."""
+        await self.ready()
+        number = next(self._numbers)
+        text = msgspec.json.encode({**head, "id": number, "op": operation})
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                self._write(b"%d %d\n%b%b" % (len(text), len(body), text, body))
+                answer: tuple[dict[str, Any], bytes] = await future
+                return answer
+        except TimeoutError as error:
+            # What it still does comes to light by its journals; the line may be dead.
+            self._hang_up("no answer in time")
+            raise DriverError(
+                "no answer in time", where=self._where, effect_unknown=True
+            ) from error
+        finally:
+            self._waiting.pop(number, None)
 
     async def close(self) -> None:
         """End the agent; runners go on."""
@@ -240,7 +258,7 @@ class Remote:
             if not future.done():
                 future.set_exception(self._lost(why))
 
-    def _lost(self, why: str) -> DriverError:
-        return DriverError(
+    def _lost(self, why: str) -> LostError:
+        return LostError(
             why, where=self._where, hint="it is tried again by itself", effect_unknown=True
         )

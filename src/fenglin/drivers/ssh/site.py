@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -106,6 +107,8 @@ class SshDriver:
             self._settings.flavors,
             tuple(replace(node, up=node.name in up) for node in nodes),
             self._settings.licences,
+            # A host that does not answer has not forgotten: what it said last stands.
+            generation=hashlib.sha256("".join(one.memory for one in facts).encode()).hexdigest(),
         )
 
     async def start(self, order: StartOrder) -> None:
@@ -151,9 +154,10 @@ class SshDriver:
         if note is None:
             # No host was ever told, unless our folder was lost: those that are there are asked.
             await self._own(self._notes.write, Note(key))
-            there = [r for r in self._remotes.values() if r.connected]
-            calls = (remote.ask("stop", key=key, grace_ms=grace_ms) for remote in there)
-            await asyncio.gather(*calls, return_exceptions=True)
+            calls = (r.ask("stop", key=key, grace_ms=grace_ms) for r in self._remotes.values())
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            if all(isinstance(answer, DriverError) for answer in answers):
+                raise DriverError("no host answers", where=self._where)
             return
         await self._every(note, lambda remote: remote.ask("stop", key=key, grace_ms=grace_ms))
 
@@ -258,7 +262,10 @@ class SshDriver:
             problem = f"{error.what} ({error.hint})" if error.hint else error.what
         except (KeyError, TypeError, ValueError) as error:
             problem = f"it told something else than was asked: {error}"
-        return NodeFacts(node.name, place, problem, seen_ms=self._context.now_ms())
+        old = self._facts.get(node.name)
+        memory = old.memory if old is not None else ""
+        now_ms = self._context.now_ms()
+        return NodeFacts(node.name, place, problem, memory=memory, seen_ms=now_ms)
 
     def _write_facts(self) -> None:
         """Leave the facts for people (in a worker thread); a full disk is no reason to fail."""
@@ -296,7 +303,7 @@ class SshDriver:
                 error.what, where=error.where, hint=error.hint, effect_unknown=unknown
             ) from error
         data = self._order(order, note, part, contents)
-        digests = sorted({one.digest for one in contents})
+        digests = sorted({one.digest for one in contents if one.digest})
         self._sent.add((order.key, part.node))
         await remote.ask("start", data, key=order.key, epoch=order.epoch, inputs=digests, go=go)
 
@@ -325,7 +332,9 @@ class SshDriver:
             *(("rank", f"{i} {rank} {','.join(gang)}") for i, rank, gang in part.ranks),
         ]
         for one in contents:
-            source = f"{place}/attempts/{order.key}/inputs/{one.digest}"
+            # What is not there fails each task that needs it, with its name in the output.
+            name = one.digest or "not-on-the-hub"
+            source = f"{place}/attempts/{order.key}/inputs/{name}"
             flag = "x" if one.executable else "-"
             lines.append(("input", f"{flag} {len(one.target)} {one.target}{source}"))
         try:

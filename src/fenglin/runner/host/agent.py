@@ -45,6 +45,7 @@ BLOB_AGE_S = 14 * 86_400
 UPLOAD_AGE_S = 86_400
 REAP_S = 1.0
 OWNER = "agent"
+MEMORY = "memory"
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
@@ -73,6 +74,7 @@ class Agent:
         self._looker = sights.Looker(self._attempts, lambda: time.time_ns() // 1_000_000)
         self._me = f"{os.getpid()} {os.urandom(8).hex()}"
         _put(os.path.join(self.place, OWNER), self._me)
+        self._memory = _memory(os.path.join(self.place, MEMORY))
         self._poke = _fifo(os.path.join(self.place, POKE))
         self._input = bytearray()
         _sweep(self._blobs, BLOB_AGE_S)
@@ -304,7 +306,7 @@ class Agent:
         return {"files": files, "base": base}, b""
 
     def _op_machine(self, _: dict[str, Any], __: bytes) -> Answer:
-        return machine.facts(self.place), b""
+        return {**machine.facts(self.place), "memory": self._memory}, b""
 
 
 def _checked(text: str, form: re.Pattern[str]) -> str:
@@ -328,6 +330,14 @@ def _put(path: str, text: str) -> None:
     with open(draft, "w", encoding="ascii") as file:
         file.write(text)
     os.replace(draft, path)
+
+
+def _memory(path: str) -> str:
+    """Return the id of this folder, made with it: a folder that was lost comes back as another."""
+    if not os.path.exists(path):
+        _put(path, os.urandom(8).hex())
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 def _fifo(path: str) -> int:

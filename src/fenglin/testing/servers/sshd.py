@@ -1,6 +1,7 @@
 """Real OpenSSH servers on loopback addresses, each the picture of a host.
 
-As root the hosts' user is a clean account of its own, else whoever runs the tests. Everything
+As root the hosts' user is a clean account of its own, unless told otherwise, else whoever runs
+the tests. Everything
 lies in a folder that this user can reach, which pytest's folders are not when root runs them.
 """
 
@@ -86,7 +87,8 @@ class SshHosts:
 
     Attributes:
         folder: Everything of theirs; the hosts' user may enter it.
-        shared: A folder in it where anyone may write.
+        shared: A folder in it where anyone may write, and the home of the sessions: start-up
+            files of a real one would be read with each.
         addresses: One per host.
         port: Of all of them.
         user: Who tasks run as.
@@ -94,10 +96,17 @@ class SshHosts:
         known_hosts: File with the hosts' keys.
     """
 
-    def __init__(self, count: int = 1) -> None:
-        """Take how many; nothing is started yet."""
+    def __init__(self, count: int = 1, *, clean: bool = True) -> None:
+        """Take how many; nothing is started yet.
+
+        Args:
+            count: Of hosts.
+            clean: False has tasks run as whoever runs the tests, root too, for payloads that
+                need what only they can reach.
+        """
         self.addresses = [f"127.0.0.{n}" for n in range(1, count + 1)]
-        self.user = ACCOUNT if os.geteuid() == 0 else getpass.getuser()
+        self._clean = clean and os.geteuid() == 0
+        self.user = ACCOUNT if self._clean else getpass.getuser()
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -109,8 +118,9 @@ class SshHosts:
         self.shared = self.folder / "shared"
         self.shared.mkdir()
         self.shared.chmod(0o777)
-        if os.geteuid() == 0:
+        if self._clean:
             _make_account()
+        if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         _make_key(self.key_file)
         allowed = self.folder / "authorized_keys"
@@ -190,11 +200,21 @@ class SshHosts:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def freeze(self, address: str, *, frozen: bool = True) -> None:
-        """Let a host's server and its connections hang, or go on."""
-        number = signal.SIGSTOP if frozen else signal.SIGCONT
-        server = self._servers[address].pid
-        for pid in (server, *_sessions(server)):
+    def running(self, address: str) -> bool:
+        """Return whether a host's server runs, frozen or not."""
+        return address in self._servers
+
+    def freeze(self, address: str) -> None:
+        """Let a host's server and its connections hang."""
+        self._signal(address, signal.SIGSTOP)
+
+    def thaw(self, address: str) -> None:
+        """Let them go on."""
+        self._signal(address, signal.SIGCONT)
+
+    def _signal(self, address: str, number: signal.Signals) -> None:
+        server = self._servers.get(address)
+        for pid in (server.pid, *_sessions(server.pid)) if server is not None else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -228,12 +248,14 @@ AuthorizedKeysFile {self.folder}/authorized_keys
 PidFile none
 UsePAM no
 StrictModes no
+PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 AllowTcpForwarding yes
 MaxStartups 200:30:400
 MaxSessions 200
 LogLevel ERROR
+SetEnv HOME={self.shared}
 Subsystem sftp internal-sftp
 """
 
