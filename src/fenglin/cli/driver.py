@@ -57,9 +57,9 @@ def check_driver(
     ] = Path("fenglin.toml"),
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Ask a configured site whether it is there; starts nothing, needs no hub.
+    """Ask a configured site whether it answers.
 
-    The site's driver is built as the hub builds it, but with a folder and a hub id of its own, so
+    Nothing is started, and no hub is needed. The site's driver is built as the hub builds it, but with a folder and a hub id of its own, so
     that a hub that runs is not disturbed. Exit code 6 when something fails.
     """
     from fenglin.cli.driver_check import check_site  # noqa: PLC0415 - slow; help needs none
@@ -75,7 +75,10 @@ def new_driver(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Kind of site, such as `mysite`.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; empty.")],
 ) -> None:
-    """Write the package of a new driver: code that runs, conformance test, docs page."""
+    """Write the package of a new driver.
+
+    It has code that runs as it is, an entry point, the conformance test and a docs page.
+    """
     from fenglin.testing.scaffold import scaffold  # noqa: PLC0415 - slow; help needs none
 
     for path in scaffold(name, out):

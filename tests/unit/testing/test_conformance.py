@@ -1,5 +1,8 @@
 """The conformance suite fails a driver that breaks the contract, in the case that is meant to."""
 
+import subprocess
+import sys
+
 import pytest
 from msgspec.structs import replace
 from tests.conformance.test_mock import MockHarness
@@ -189,6 +192,11 @@ def test_each_breach_that_the_mock_can_script_is_caught(site_of, fault, case):
     site = site_of(MockDriver, fault)
     with pytest.raises(AssertionError):
         getattr(DriverConformance(), case)(site)
+
+
+def test_all_but_the_suite_does_without_pytest():
+    code = "import sys; sys.modules['pytest'] = None; import fenglin.testing.scaffold"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_harness_must_be_given():

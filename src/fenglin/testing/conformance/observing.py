@@ -14,8 +14,12 @@ from fenglin.testing.conformance.harness import Payload
 from fenglin.testing.conformance.site import SiteHand
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from fenglin.ports.driver import Observation
+
+MANY_KEYS = 3_000
+DEADLINE_S = 30.0
 GIVEN_UP_AFTER_S = 0.05
 
 
@@ -89,6 +93,19 @@ class ObservingCases:
         }
         assert len(seen) == 3
         assert list(site.call(site.driver.observe({}))) == []
+
+    def test_thousands_of_keys_in_one_call(self, site: SiteHand) -> None:
+        """One pass or one listing for all, within the hub's deadline, whatever their number."""
+        key = site.start(site.order())
+        site.finish(key)
+        many = dict.fromkeys([key, *(site.key() for _ in range(MANY_KEYS))], "")
+
+        async def observe() -> Sequence[Observation]:
+            return await asyncio.wait_for(site.driver.observe(many), DEADLINE_S)
+
+        seen = site.call(observe())
+        assert {one.key for one in seen} == set(many)
+        assert [one.key for one in seen if one.presence is not Presence.ABSENT] == [key]
 
     def test_a_cursor_that_is_none_of_ours_is_not_guessed_at(self, site: SiteHand) -> None:
         """What cannot be understood is unknown, or an error; never an end made up."""

@@ -13,6 +13,8 @@ from fenglin.ports.driver import Capability, Presence
 from fenglin.testing.conformance.harness import Payload
 from fenglin.testing.conformance.site import SiteHand
 
+MOST_AT_ONCE = 16
+
 
 class StartingCases:
     """D1: start(key) n times → at most one outside object. D2: each carries our tag."""
@@ -37,6 +39,19 @@ class StartingCases:
         ends, _ = site.finish(order.key)
         assert [end.index for end in ends] == [0]
         assert site.harness.runs(order.key) == [0]
+
+    def test_many_starts_at_the_same_time(self, site: SiteHand) -> None:
+        """As many as the hub ever makes at once; each is one attempt."""
+        orders = [site.order() for _ in range(MOST_AT_ONCE)]
+
+        async def all_at_once() -> None:
+            await asyncio.gather(*(site.driver.start(order) for order in orders))
+
+        site.call(all_at_once())
+        for order in orders:
+            ends, _ = site.finish(order.key)
+            assert [(end.index, end.exit_code) for end in ends] == [(0, 0)]
+            assert site.harness.runs(order.key) == [0]
 
     def test_the_site_has_one_object_per_key(self, site: SiteHand) -> None:
         """Asked of the site itself, not of the driver."""
