@@ -59,8 +59,9 @@ def check_driver(
 ) -> None:
     """Ask a configured site whether it answers.
 
-    Nothing is started, and no hub is needed. The site's driver is built as the hub builds it, but with a folder and a hub id of its own, so
-    that a hub that runs is not disturbed. Exit code 6 when something fails.
+    Nothing is started, and no hub is needed. The driver is built as the hub builds it, but with a
+    folder and a hub id of its own, so that a hub that runs is not disturbed. Exit code 6 when
+    something fails.
     """
     from fenglin.cli.driver_check import check_site  # noqa: PLC0415 - slow; help needs none
 
