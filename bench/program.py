@@ -29,6 +29,7 @@ from bench import (
     report,
     simulate,
     slurm_plan,
+    ssh,
     submits,
     tasks,
 )
@@ -55,6 +56,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "slurm": slurm_plan.run,
     "fairness": fairness.run,
     "pool": pool.run,
+    "ssh": ssh.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -67,6 +69,7 @@ LETTERS = {
     "f": ("simulate", "openb", "gavel", "learned", "pool"),
     "g": ("placements", "slurm"),
     "h": ("fairness",),
+    "i": ("ssh",),
 }
 
 

@@ -31,6 +31,7 @@ OURS = {
     "slurm": {"Fenglin, 6 jobs, 2 nodes", "Fenglin, 6 jobs, 10 nodes"},
     "pool": {"a plan at every event", "a plan every 10 s of the trace"},
     "fairness": {"Fenglin, order and turns", "of these, the order"},
+    "ssh": {"onto one SSH host"},
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import getpass
+import json
 import os
 import pwd
 import shutil
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 from fenglin.testing import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 ACCOUNT = "fenglin-ssh"
@@ -155,6 +156,35 @@ class SshHosts:
             **more,
         }
 
+    def block(self, name: str, *, cpu: float = 2, core_hour: str = "0.36") -> str:
+        """Return an ssh site of all hosts for a `fenglin.toml`, with one flavor `std`.
+
+        Args:
+            name: Of the site; its provider is `provider-NAME`.
+            cpu: Cores of one host: a promise, not checked against this machine.
+            core_hour: Price in CNY.
+        """
+        settings = self.settings()
+        hosts = settings.pop("hosts")
+        assert isinstance(hosts, list)
+        ways = "\n".join(
+            f"[[site.{name}.settings.hosts]]\n" + "\n".join(_toml(host)) for host in hosts
+        )
+        return f"""
+[site.{name}]
+driver = "ssh"
+provider = "provider-{name}"
+[site.{name}.settings]
+{chr(10).join(_toml(settings))}
+{ways}
+[site.{name}.flavor.std]
+nodes = {len(hosts)}
+cpu = {cpu}
+memory = "1GiB"
+disk = "1GiB"
+price = {{ core_hour = "{core_hour}", task_minimum_time = "1s" }}
+"""
+
     @property
     def root(self) -> Path:
         """Return the folder on the hosts that belongs to the driver."""
@@ -258,6 +288,11 @@ LogLevel ERROR
 SetEnv HOME={self.shared}
 Subsystem sftp internal-sftp
 """
+
+
+def _toml(values: Mapping[str, object]) -> list[str]:
+    """Return lines of TOML; JSON writes texts and numbers as TOML does."""
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
 
 
 def _make_key(path: Path) -> None:

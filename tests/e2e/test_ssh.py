@@ -1,0 +1,104 @@
+"""A hub with a local site and two SSH hosts: one pool, one array, one bill; nothing is lost."""
+
+import signal
+
+import pytest
+
+from fenglin.client.requests import Filter
+from fenglin.testing import HubProcess, LocalSite, TruthDir, hub_file
+from fenglin.testing.servers.sshd import SshHosts, find_sshd
+
+pytest.importorskip("asyncssh")
+pytestmark = pytest.mark.xdist_group("e2e-ssh")
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    missing = find_sshd()
+    if missing:
+        pytest.skip(missing)
+    with SshHosts(2) as made:
+        yield made
+
+
+@pytest.fixture
+def own(hosts, tmp_path, eventually):
+    config = hub_file([LocalSite("home", cpu=1)]) + hosts.block("lab", cpu=1)
+    with HubProcess(tmp_path / "hub", config) as process:
+        client = process.start().client()
+        eventually(lambda: all(site.seen_ms for site in client.sites(Filter()).items))
+        yield process
+
+
+@pytest.fixture
+def truth(hosts, tmp_path):
+    """Return a folder in which payloads testify, whoever they run as."""
+    made = TruthDir(hosts.shared / f"truth-{tmp_path.name}")
+    made.folder.chmod(0o777)
+    return made
+
+
+def test_one_array_over_local_and_ssh_with_one_bill(own, truth):
+    client = own.client()
+    script = 'umask 0; echo "$FENGLIN_SITE $FENGLIN_NODE" > out.txt; id -un'
+    document = truth.job("spread", tasks=60, sleep_s=0.05, script=script, artifacts=["out.txt"])
+    job = client.submit({**document, "resources": {"cpu": 0.5, "memory": "16MiB"}}).id
+
+    view = client.wait(job, 60)
+    assert (view.state, view.tasks.succeeded) == ("succeeded", 60)
+    assert [run.number for run in truth.runs(job)] == [1] * 60
+    kept = {one.path: one for one in client.artifacts(job)}
+    assert sorted(kept) == sorted(f"{task}/out.txt" for task in range(60))
+    folder = own.data / "artifacts" / job
+    places = {(folder / path).read_text().strip() for path in kept}
+    assert places == {"home std-0", "lab std-0", "lab std-1"}
+    by_site = {one.site: one for one in view.allocations}
+    assert set(by_site) == {"home", "lab"}
+
+    statement = client.ledger_statement("default")
+    lines = [line for line in statement.lines if line.job == job]
+    assert {line.site for line in lines} == {"home", "lab"}
+    assert sum(line.amount_micro for line in lines) == view.cost_micro > 0
+    assert client.ledger_verify().ok
+
+
+def test_tasks_on_hosts_outlive_the_hub(own, truth, running, hosts):
+    client = own.client()
+    job = client.submit(truth.job("long", tasks=4, sleep_s=3, sites=["lab"])).id
+    running(job, 4)
+    assert own.kill() == -signal.SIGKILL
+    hosts.stop(hosts.addresses[0])
+    hosts.start(hosts.addresses[0])
+    own.start()
+
+    view = own.client().wait(job, 30)
+    assert (view.state, view.tasks.succeeded) == ("succeeded", 4)
+    runs = truth.runs(job)
+    assert [run.number for run in runs] == [1] * 4
+    assert all(run.ended_s - run.began_s >= 3 for run in runs)
+    assert own.client().ledger_verify().ok
+
+
+def test_changed_host_keys_are_refused(own, truth, hosts, eventually):
+    client = own.client()
+    old = [hosts.known_hosts.read_text(), own.stop()][0]
+    try:
+        for address in hosts.addresses:
+            hosts.stop(address)
+            hosts.new_host_key(address, known=False)
+            hosts.start(address)
+        client = own.start().client()
+        job = client.submit(truth.job("refused", sites=["lab"])).id
+        eventually(lambda: "key" in client.site("lab").state_reason)
+        down = client.site("lab")
+        assert down.state == "down"
+        assert "host key" in down.state_reason
+        assert "has changed" in down.state_reason
+        assert client.wait(job, 0.3).reason == "site_down"
+        assert truth.runs(job) == []
+    finally:
+        hosts.known_hosts.write_text(old)
+        for address in hosts.addresses:
+            hosts.stop(address)
+            hosts.new_host_key(address)
+            hosts.start(address)
