@@ -1,0 +1,105 @@
+# ruff: noqa: ANN401, PTH100, PTH102, PTH105, PTH110, PTH120, PTH123
+"""One element of the array, on a compute node: `python -I -S -E element.py ATTEMPT_DIR`.
+
+Stands beside a copy of `fenglin.runner.host` in the shared folder and imports nothing else but
+the standard library, so that nodes need Python 3.9 and nothing of ours. It binds the attempt to
+its array (whichever array comes first, so that a job submitted twice runs once), makes its own
+folder `eN` (an element runs once), and is then a runner like any other. SIGTERM is how it hears
+of a stop: a FIFO does not reach over a network file system.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+SIGTERM = 15
+STOP = "stop"
+CONTROL = "control"
+BOUND_BY = "slurm"
+
+
+def main(attempt: str) -> int:
+    """Run this element's tasks; return the exit status, 0 also when there is nothing to do."""
+    attempt = os.path.abspath(attempt)
+    job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ["SLURM_JOB_ID"]
+    element = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    claims = _host("claim")
+    claim = claims.read(attempt)
+    if claim is None:
+        claims.take(attempt, claims.Claim(int(job), 0, BOUND_BY))
+        claim = claims.read(attempt)
+    if claim.void or claim.pid != int(job) or os.path.exists(f"{attempt}/{STOP}"):
+        return 0
+    folder = f"{attempt}/e{element}"
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return 0
+    _heed(attempt, folder)
+    _run(attempt, folder, element)
+    return 0
+
+
+def _run(attempt: str, folder: str, element: int) -> None:
+    """Be the runner of this element's part."""
+    orders, proc = _host("order"), _host("proc")
+    with open(f"{attempt}/{orders.ORDER}", "rb") as file:
+        values = orders.decode(file.read())
+    values["tasks"] = [part(orders.indices(values["tasks"][0]), values["chunk"][0], element)]
+    values["share"] = [f"1 {os.environ.get('SLURMD_NODENAME', os.uname().nodename)}"]
+    order = orders.Order(values)
+    stat = proc.stat_of(os.getpid())
+    ticks = stat[0] if stat else 0
+    os.environ[proc.MARK_VARIABLE] = proc.mark(order.key, os.getpid(), ticks)
+    journal = _host("journal").Journal(folder, order.key)
+    _host("loop").Runner(folder, order, journal, ticks).run()
+
+
+def part(tasks: Any, chunk: str, element: int) -> str:
+    """Return the tasks of an element: its own index, or its run of neighbours."""
+    if chunk == "0":
+        return str(element)
+    first = element * int(chunk)
+    chosen = [task for place, task in enumerate(tasks) if first <= place < first + int(chunk)]
+    return ",".join(map(str, chosen))
+
+
+def _heed(attempt: str, folder: str) -> None:
+    """Turn SIGTERM into a stop of the runner in this folder."""
+    # The module without its Python half, whose import costs each element some milliseconds.
+    signals = __import__("_signal")
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        try:
+            with open(f"{attempt}/{STOP}", encoding="ascii") as file:
+                grace = file.read()
+        except OSError:
+            grace = "0"  # the site itself wants an end, and soon
+        draft = f"{folder}/.{STOP}"
+        try:
+            with open(draft, "w", encoding="ascii") as file:
+                file.write(grace or "0")
+            os.replace(draft, f"{folder}/{STOP}")
+            control = os.open(f"{folder}/{CONTROL}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(control, b"look\n")
+            os.close(control)
+        except OSError:
+            return  # it has not come so far, and reads the file when it does
+
+    signals.signal(SIGTERM, stop)
+
+
+def _host(name: str) -> Any:
+    """Return a module of the runner that stands beside this file."""
+    return __import__(f"host.{name}", fromlist=["*"])
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sys.exit(main(sys.argv[1]))

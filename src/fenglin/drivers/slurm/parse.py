@@ -1,0 +1,184 @@
+"""What Slurm's commands answer, understood. Pure; the formats are the same from 20.x to 26.x.
+
+Parsable formats rather than `--json`: JSON is not there before 21.08 and its fields differ between
+22.05 and 24.11 (`job_state` is a word here and a list there), while nothing that the driver needs
+is missing from the formats, which cost both sides a fraction (measured by `bench/slurm_array.py`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from fenglin.catalog.devices import lookup
+
+QUEUE_FORMAT = "%F|%K|%j"
+NODE_FORMAT = "%N|%P|%a|%T|%c|%m|%G|%f"
+# What Slurm prints as array index for the rest of an array whose pending elements are gone.
+NO_INDEX = 2**32 - 2
+# What a node may be doing and yet take jobs, now or after its present ones.
+USABLE = frozenset({"idle", "mixed", "allocated", "completing", "planned", "powered_down"})
+UNREACHED = "*"
+LIVE_STATES = frozenset(
+    {
+        "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING",
+        "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SIGNALING", "STAGE_OUT", "RESV_DEL_HOLD",
+        "SPECIAL_EXIT", "POWER_UP_NODE", "UPDATE_DB",
+    }
+)  # fmt: skip
+_FIELD = re.compile(r"(\w+)=(\S*)")
+_CARDS = re.compile(r"gpu(?::([^:(]+))?:(\d+)")
+
+
+class PartNode(Struct, frozen=True):
+    """One node as one partition shows it.
+
+    Attributes:
+        name: Of the node.
+        partition: Of which it is a part.
+        up: Whether it takes jobs.
+        cards: (type, count) of its GPUs; the type is empty where the cluster does not type them.
+        features: Its features.
+    """
+
+    name: str
+    partition: str
+    up: bool
+    cards: tuple[tuple[str, int], ...] = ()
+    features: tuple[str, ...] = ()
+
+
+class Ended(Struct, frozen=True):
+    """How Slurm says that an element of an array stands.
+
+    Attributes:
+        state: Base state, such as `NODE_FAIL`.
+        ran: Whether it ever had a node.
+    """
+
+    state: str
+    ran: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still run."""
+        return self.state in LIVE_STATES
+
+
+def elements(text: str) -> frozenset[int]:
+    """Return the array indices in `4-9,12%2`; a job that is no array has element 0.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    if text in ("N/A", ""):
+        return frozenset((0,))
+    found: set[int] = set()
+    for part in text.strip("[]").partition("%")[0].split(","):
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        found.update(range(int(first), int(last or first) + 1, int(step or 1)))
+    return frozenset(found)
+
+
+def read_queue(text: str, prefix: str) -> dict[str, dict[int, set[int]]]:
+    """Return job name → array job id → its live elements, for names that start with the prefix.
+
+    Raises:
+        ValueError: a line of ours cannot be understood, so the listing proves nothing.
+    """
+    found: dict[str, dict[int, set[int]]] = {}
+    for line in text.splitlines():
+        words = line.split("|", 2)
+        if len(words) < 3 or not words[2].startswith(prefix):
+            continue
+        number, index, name = words
+        live = found.setdefault(name, {}).setdefault(int(number), set())
+        live.update((int(index),) if index.isdecimal() else elements(index))
+    return found
+
+
+def read_nodes(text: str) -> tuple[PartNode, ...]:
+    """Return the nodes that `sinfo --Node` prints, one per node and partition.
+
+    Raises:
+        ValueError: a line cannot be understood.
+    """
+    nodes = []
+    for line in text.splitlines():
+        name, partition, available, state, _, _, gres, features = line.split("|", 7)
+        words = () if features == "(null)" else tuple(features.split(","))
+        nodes.append(
+            PartNode(
+                name,
+                partition.rstrip("*"),
+                available == "up" and is_usable(state),
+                read_cards(gres),
+                words,
+            )
+        )
+    return tuple(nodes)
+
+
+def is_usable(state: str) -> bool:
+    """Return whether a node in that state takes jobs; `*` means that it does not answer."""
+    base = state.rstrip("~#!%@^-+$")
+    return base.lower() in USABLE and not state.endswith(UNREACHED)
+
+
+def read_cards(gres: str) -> tuple[tuple[str, int], ...]:
+    """Return the (type, count) of the GPUs in a node's GRES, such as `gpu:a100:4(S:0-1)`."""
+    return tuple((kind or "", int(count)) for kind, count in _CARDS.findall(gres))
+
+
+def card_type(accelerator: str, kinds: frozenset[str]) -> str:
+    """Return how a cluster spells a model of the registry; empty where it has no types.
+
+    Raises:
+        LookupError: it has typed cards, and none is that model.
+    """
+    wanted = lookup(accelerator)
+    for kind in sorted(kinds):
+        device = lookup(kind)
+        same = kind.casefold() == accelerator.casefold()
+        if same or (device is not None and device == wanted):
+            return kind
+    if kinds - {""}:
+        raise LookupError(accelerator)
+    return ""
+
+
+def read_states(text: str) -> tuple[dict[int, Ended], Ended | None]:
+    """Return element → state from `scontrol --oneliner show job ARRAY`, and that of the rest.
+
+    The rest are elements that never started and were cancelled together: depending on the
+    version Slurm prints their range, or no index at all.
+    """
+    known: dict[int, Ended] = {}
+    rest: Ended | None = None
+    for line in text.splitlines():
+        fields: dict[str, str] = {}
+        # Free texts such as the command come later in the line and may hold what looks alike.
+        for name, value in _FIELD.findall(line):
+            fields.setdefault(name, value)
+        if "JobState" not in fields:
+            continue
+        nodes = fields.get("NodeList", "")
+        seen = Ended(fields["JobState"], ran=nodes not in ("", "(null)"))
+        index = fields.get("ArrayTaskId", "0")
+        try:
+            indices = elements(index)
+        except ValueError:
+            indices = frozenset((NO_INDEX,))
+        if NO_INDEX in indices:
+            rest = seen
+        else:
+            known.update(dict.fromkeys(indices, seen))
+    return known, rest
+
+
+def read_config(text: str) -> dict[str, str]:
+    """Return the `Name = value` lines of `scontrol show config`."""
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}

@@ -1,0 +1,241 @@
+"""The site's part of the shared file system: attempt folders, the runner's code, files moved.
+
+HUB/SITE/generation          random, new when the folder was lost
+HUB/SITE/code-DIGEST/        element.py and host/, what nodes run
+HUB/SITE/attempts/KEY/       order, claim (the array's id), journal (merged), stop, epoch
+HUB/SITE/attempts/KEY/in/    inputs     out/INDEX/  artifacts on their way to the hub
+HUB/SITE/attempts/KEY/eN/    an element: journal, control, INDEX.log, tINDEX/
+HUB/SITE/kept/KEY/           after `forget`: claim, journal, INDEX.log
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fenglin.drivers.slurm import element
+from fenglin.drivers.slurm.layout import Layout
+from fenglin.runner import host
+from fenglin.runner.host import claim as claims
+from fenglin.runner.host.attempts import Attempts
+from fenglin.runner.host.journal import JOURNAL
+from fenglin.runner.host.order import ORDER, decode, encode
+from fenglin.runner.host.workspace import remove_tree
+from fenglin.runner.orders import order_lines
+
+if TYPE_CHECKING:
+    from fenglin.ports.driver import StagedInput, StartOrder
+
+GENERATION = "generation"
+INPUTS = "in"
+OUTPUTS = "out"
+OUTPUT = "slurm.out"
+CHUNK = "chunk"
+TARGET = "artifacts_target"
+
+
+class Shared:
+    """Folders of one site, on the shared file system. Synchronous: called in worker threads.
+
+    Attributes:
+        attempts: The attempt folders.
+    """
+
+    def __init__(self, root: Path, log_cap_bytes: int) -> None:
+        """Make what is missing.
+
+        Raises:
+            OSError: the folder cannot be made or written.
+        """
+        self.root = root
+        self.attempts = Attempts(root)
+        self._log_cap_bytes = log_cap_bytes
+        self._code: Path | None = None
+
+    @property
+    def generation(self) -> str:
+        """Id of this folder's life.
+
+        Raises:
+            OSError: it cannot be read, or is gone.
+        """
+        return (self.root / GENERATION).read_text(encoding="ascii").strip()
+
+    def begin(self) -> None:
+        """Give a new folder its id.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.root / GENERATION
+        if not path.exists():
+            draft = self.root / f".{GENERATION}.{secrets.token_hex(4)}"
+            draft.write_text(secrets.token_hex(8), encoding="ascii")
+            draft.replace(path)
+
+    def prepare(self, order: StartOrder, layout: Layout) -> bool:
+        """Make the attempt's folder with its order and inputs; return whether it is new.
+
+        Raises:
+            OSError, RefusedError, UnicodeEncodeError: it cannot be, nothing has left us.
+        """
+        path = self.attempts.active / order.key
+        fresh = self.attempts.folder(order.key) is None
+        inputs = tuple(
+            msgspec.structs.replace(item, source=str(path / INPUTS / str(number)))
+            for number, item in enumerate(order.inputs)
+        )
+        brought = msgspec.structs.replace(
+            order, inputs=inputs, artifacts_dir=str(path / OUTPUTS), nodes=1
+        )
+        lines = [
+            *order_lines(brought, self._log_cap_bytes, 0),
+            (CHUNK, str(layout.chunk)),
+            (TARGET, order.artifacts_dir),
+        ]
+        self.attempts.start(order.key, order.epoch, encode(lines), go=False)
+        if claims.read(str(path)) is None and path.exists():
+            _bring(path / INPUTS, order.inputs)
+        return fresh
+
+    def script(self, path: Path, python: str) -> str:
+        """Return the batch script of an attempt; the same for every element."""
+        words = (python, "-I", "-S", "-E", str(self._installed() / "element.py"), str(path))
+        return "#!/bin/sh\nexec " + " ".join(_quoted(word) for word in words) + "\n"
+
+    def layout(self, path: Path) -> tuple[Layout, str]:
+        """Return an attempt's layout and where its artifacts go.
+
+        Raises:
+            OSError, ValueError, KeyError, IndexError: the order cannot be read.
+        """
+        values = decode((path / ORDER).read_bytes())
+        return Layout(values["tasks"][0], int(values[CHUNK][0])), values[TARGET][0]
+
+    def keep(self, path: Path) -> None:
+        """Move an ended attempt to `kept`, with its claim, its journal and its output only.
+
+        Raises:
+            OSError: the disk refuses; asked again it goes on.
+        """
+        for entry in list(os.scandir(path)):
+            if entry.is_dir(follow_symlinks=False):
+                if _is_element(entry.name):
+                    _lift_logs(path, Path(entry.path))
+                remove_tree(entry.path)
+            elif entry.name not in (claims.CLAIM, JOURNAL, OUTPUT) and not entry.name.endswith(
+                ".log"
+            ):
+                Path(entry.path).unlink()
+        path.rename(self.root / "kept" / path.name)
+
+    def _installed(self) -> Path:
+        """Copy what nodes run, once per version of it; no hub ever changes a copy in use.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self._code is not None and self._code.exists():
+            return self._code
+        own, others = Path(element.__file__), Path(host.__file__).parent
+        files = {"element.py": own, **{f"host/{f.name}": f for f in sorted(others.glob("*.py"))}}
+        data = {name: path.read_bytes() for name, path in files.items()}
+        digest = hashlib.sha256(b"\0".join([n.encode() + d for n, d in sorted(data.items())]))
+        target = self.root / f"code-{digest.hexdigest()[:16]}"
+        if not target.exists():
+            draft = self.root / f".code.{secrets.token_hex(4)}"
+            (draft / "host").mkdir(parents=True)
+            for name, content in data.items():
+                (draft / name).write_bytes(content)
+            try:
+                draft.rename(target)
+            except OSError:
+                remove_tree(str(draft))
+                if not target.exists():
+                    raise
+        self._code = target
+        return target
+
+
+def deliver(source: Path, target: Path) -> None:
+    """Move a task's artifacts from the shared folder to the hub's; what is not there was moved.
+
+    Raises:
+        OSError: the disk refuses; asked again it goes on.
+    """
+    if not source.is_dir() or source.is_symlink():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.parent / f".{target.name}.new"
+    old = target.parent / f".{target.name}.old"
+    for leftover in (draft, old):
+        remove_tree(str(leftover))
+    try:
+        source.rename(draft)
+    except OSError:
+        # Another file system: copied, links as links (the runner has left none).
+        shutil.copytree(source, draft, symlinks=True)
+    if target.exists():
+        target.rename(old)
+    draft.rename(target)
+    remove_tree(str(old))
+    remove_tree(str(source))
+
+
+def elements_in(path: Path) -> set[int]:
+    """Return the elements that have a folder.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    return {int(name[1:]) for name in os.listdir(path) if _is_element(name)}  # noqa: PTH208 - names alone
+
+
+def _is_element(name: str) -> bool:
+    return name[:1] == "e" and name[1:].isdecimal()
+
+
+def _bring(folder: Path, inputs: tuple[StagedInput, ...]) -> None:
+    """Put what tasks need where the nodes see it; linked where that can be, else copied."""
+    for number, item in enumerate(inputs):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        source, target = Path(item.source), folder / str(number)
+        if target.exists() or not source.exists():
+            continue  # what is not there is missed, and told, by the task that needs it
+        draft = folder / f".{number}"
+        if source.is_dir():
+            remove_tree(str(draft))
+            shutil.copytree(source, draft, symlinks=True, copy_function=_link_or_copy)
+        else:
+            draft.unlink(missing_ok=True)
+            _link_or_copy(str(source), str(draft))
+        draft.rename(target)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Link a file that nobody may write; copy any other, and across file systems."""
+    if not Path(source).stat().st_mode & 0o222 and os.geteuid() != 0:
+        try:
+            os.link(source, target)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copy2(source, target)
+
+
+def _lift_logs(path: Path, folder: Path) -> None:
+    for entry in list(os.scandir(folder)):
+        if entry.name.endswith(".log") and entry.is_file(follow_symlinks=False):
+            Path(entry.path).replace(path / entry.name)
+
+
+def _quoted(word: str) -> str:
+    """Return a word for the shell of the batch script."""
+    return "'" + word.replace("'", "'\\''") + "'"

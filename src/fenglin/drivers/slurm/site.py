@@ -1,0 +1,287 @@
+"""A Slurm cluster as the engine sees it: orders become arrays, their journals become news."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from fenglin.drivers.slurm.commands import Slurm
+from fenglin.drivers.slurm.inventory import Inventory
+from fenglin.drivers.slurm.layout import Layout, lay_out
+from fenglin.drivers.slurm.observer import UNREADABLE, Observer
+from fenglin.drivers.slurm.options import batch_options
+from fenglin.drivers.slurm.poke import Poke
+from fenglin.drivers.slurm.shared import OUTPUT, Shared
+from fenglin.drivers.slurm.submitting import Submitter
+from fenglin.errors import DriverError, InputError
+from fenglin.ports.driver import Capability, LogChunk
+from fenglin.runner.host import claim as claims
+from fenglin.runner.host.attempts import RefusedError, closing
+from fenglin.runner.host.journal import JOURNAL, POKE
+from fenglin.runner.records import total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fenglin.drivers.slurm.settings import SlurmSettings
+    from fenglin.drivers.slurm.transport import Transport
+    from fenglin.model.allocation import Usage
+    from fenglin.ports.driver import DriverContext, Observation, SiteReport, StartOrder
+
+READ_LIMIT_BYTES = 2**20
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SlurmDriver:
+    """A site with a scheduler of its own. See the package for how orders are mapped."""
+
+    kind = "slurm"
+    capabilities = frozenset(
+        {
+            Capability.ARRAYS,
+            Capability.INPUTS,
+            Capability.ARTIFACTS,
+            Capability.FOLLOW,
+            Capability.FENCE,
+            Capability.MEMORY_LIMIT,
+            Capability.METERS,
+        }
+    )
+
+    def __init__(
+        self, context: DriverContext, settings: SlurmSettings, transport: Transport
+    ) -> None:
+        """Make the folders.
+
+        Raises:
+            InputError: the shared folder cannot be used.
+        """
+        self._settings = settings
+        self._context = context
+        self._where = f"site {context.site}"
+        self._prefix = f"{context.hub}-a"
+        locks = context.directory / "locks"
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+            self._shared = _open_shared(settings, context)
+            self._poke = Poke(self._shared.attempts.active / POKE, context.wake)
+        except OSError as error:
+            raise InputError(
+                f"cannot use {error.filename or settings.shared_dir}: {error.strerror}",
+                where=f"{self._where}.shared_dir",
+                hint="a folder that hub and nodes see under one path and this user may write",
+            ) from error
+        self._slurm = Slurm(transport, self._where)
+        self._inventory = Inventory(self._slurm, settings, self._where)
+        self._submitter = Submitter(self._slurm, locks, self._prefix, self._where)
+        self._observer = Observer(
+            self._slurm, self._shared, self._submitter, settings, self._prefix
+        )
+
+    async def inventory(self) -> SiteReport:
+        """Return the declared nodes, as many of them up as the partition has usable ones.
+
+        Raises:
+            DriverError: Slurm or the shared folder cannot be asked.
+        """
+        self._poke.listen()
+        try:
+            generation = await asyncio.to_thread(lambda: self._shared.generation)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return await self._inventory.report(generation)
+
+    async def start(self, order: StartOrder) -> None:
+        """Submit the order as one array, at most once per key.
+
+        Raises:
+            DriverError: refused, or unclear whether Slurm has taken it.
+        """
+        self._poke.listen()
+        if order.nodes > 1:
+            raise DriverError(
+                "this driver does not start gangs over several nodes",
+                where=self._where,
+                hint="set nodes: 1 in the job, or allow other sites",
+            )
+        limits = await self._inventory.limits()
+        layout = lay_out(order.tasks, limits.array_size, self._settings.pack)
+        card = await self._inventory.card(order) if order.resources.accelerator_milli else ""
+        path = self._shared.attempts.active / order.key
+        options = batch_options(order, layout, self._settings, path / OUTPUT, card)
+        fresh, script = await self._safely(self._prepare, order, layout, path)
+        if script:
+            await self._submitter.submit(order.key, path, options, script, fresh=fresh)
+
+    async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:
+        """Return one observation per key, by one listing of all our jobs."""
+        self._poke.listen()
+        if not cursors:
+            return []
+        seen = await self._observer.observe(cursors)
+        if self._observer.unread:
+            self._context.wake()
+        return seen
+
+    async def stop(self, key: str, grace_ms: int) -> None:
+        """Ask the attempt to end; a later start of a never-started key will not run.
+
+        Raises:
+            DriverError: the wish could not be written down, or Slurm could not be told.
+        """
+        claim = await self._safely(self._stop, key, grace_ms)
+        if claim is None:
+            return
+        self._observer.stopped(key, grace_ms)
+        if claim.pid:
+            await self._slurm.signal(claim.pid)
+        else:
+            await self._submitter.cancel_unbound(key, self._shared.attempts.active / key)
+        self._context.wake()
+
+    async def usage(self, key: str) -> Usage:
+        """Return the total of the ends in the journal.
+
+        Raises:
+            DriverError: there is no record of the key, or it cannot be read.
+        """
+        return await self._safely(self._usage, key)
+
+    async def read_log(self, key: str, task: int, offset: int, limit: int) -> LogChunk:
+        """Return up to `limit` bytes (at most 1 MiB) of a task's output.
+
+        Raises:
+            DriverError: the file is there and cannot be read.
+        """
+        return await self._safely(self._read_log, key, task, offset, limit)
+
+    async def keys(self) -> frozenset[str]:
+        """Return the keys of all folders that are not forgotten, and of all live jobs.
+
+        Raises:
+            DriverError: either cannot be listed.
+        """
+        queued = await self._slurm.queue(self._prefix)
+        return await self._safely(self._keys, frozenset(queued))
+
+    async def forget(self, key: str) -> None:
+        """Drop an ended attempt's leftovers except its output and its journal.
+
+        Raises:
+            DriverError: it still runs, or the disk refuses.
+        """
+        await self._safely(self._forget, key)
+        self._observer.forget(key)
+        self._submitter.forget(key)
+
+    async def close(self) -> None:
+        """Stop listening. What runs goes on."""
+        self._poke.close()
+        await self._submitter.close()
+
+    # --- in worker threads -------------------------------------------------------------------
+
+    async def _safely(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Do work with files in a thread; its errors become ours."""
+        try:
+            return await asyncio.to_thread(work, *arguments, **named)
+        except RefusedError as error:
+            raise DriverError(
+                error.what, where=self._where, hint=error.hint, effect_unknown=error.unknown
+            ) from error
+        except UnicodeEncodeError as error:
+            raise DriverError(f"a text is not valid Unicode: {error}", where=self._where) from error
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except UNREADABLE as error:
+            raise DriverError(f"a file of it is damaged: {error}", where=self._where) from error
+
+    def _prepare(self, order: StartOrder, layout: Layout, path: Path) -> tuple[bool, str]:
+        """Return whether the attempt is new, and its batch script; no script when it exists."""
+        fresh = self._shared.prepare(order, layout)
+        if not path.exists() or claims.read(str(path)) is not None:
+            return fresh, ""
+        return fresh, self._shared.script(path, self._settings.python)
+
+    def _stop(self, key: str, grace_ms: int) -> claims.Claim | None:
+        """Write the wish; return the claim, None when there is nothing to tell Slurm of."""
+        ordered = self._shared.attempts.folder(key) is not None
+        self._shared.attempts.stop(key, grace_ms)
+        path = self._shared.attempts.active / key
+        if not ordered or not path.exists() or closing(path) is not None:
+            return None
+        return claims.read(str(path))
+
+    def _keys(self, queued: frozenset[str]) -> frozenset[str]:
+        """Return the keys of folders and of jobs; what was forgotten may still be completing."""
+        held = {k for k in self._shared.attempts.keys() if k.startswith(self._prefix)}  # noqa: SIM118
+        bare = {key for key in queued - held if self._shared.attempts.folder(key) is None}
+        return frozenset(held | bare)
+
+    def _usage(self, key: str) -> Usage:
+        path = self._shared.attempts.folder(key)
+        if path is None:
+            raise RefusedError(f"no record of attempt {key}")
+        return total(_content(path / JOURNAL))
+
+    def _forget(self, key: str) -> None:
+        path = self._shared.attempts.folder(key)
+        if path is None or path.parent != self._shared.attempts.active:
+            return
+        claim = claims.read(str(path))
+        if claim is None:
+            raise RefusedError(f"attempt {key} may still start", "stop it first")
+        if not claim.void and closing(path) is None:
+            raise RefusedError(f"attempt {key} still runs", "stop it first")
+        self._shared.keep(path)
+
+    def _read_log(self, key: str, task: int, offset: int, limit: int) -> LogChunk:
+        """Read a log. Whether it is complete is asked before it is read."""
+        path = self._shared.attempts.folder(key)
+        if path is None:
+            return LogChunk(b"", offset, complete=False)
+        attempt = self._observer.attempt(key)
+        if attempt is None:
+            claim = claims.read(str(path))
+            ended = claim is not None and (bool(claim.void) or closing(path) is not None)
+            file = path / f"{task}.log"
+        else:
+            ended = attempt.done or task in attempt.ended
+            file = path / f"e{attempt.element_of(task)}" / f"{task}.log"
+        try:
+            with file.open("rb") as log:
+                size = os.fstat(log.fileno()).st_size
+                log.seek(offset)
+                data = log.read(max(0, min(limit, READ_LIMIT_BYTES)))
+        except FileNotFoundError:
+            return LogChunk(b"", offset, complete=ended)
+        after = offset + len(data)
+        return LogChunk(data, after, complete=ended and after >= size)
+
+    def _unreadable(self, error: OSError) -> DriverError:
+        return DriverError(
+            f"cannot use {error.filename or 'the shared folder'}: {error.strerror or error}",
+            where=self._where,
+            hint="is the shared file system mounted and well, and not full?",
+        )
+
+
+def _open_shared(settings: SlurmSettings, context: DriverContext) -> Shared:
+    """Open this hub's part of the shared folder. The folder itself is never made by us.
+
+    An empty folder in its place would be a file system that is not mounted.
+    """
+    settings.shared_dir.stat()
+    shared = Shared(settings.shared_dir / context.hub / context.site, settings.log_cap_bytes)
+    shared.begin()
+    return shared
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

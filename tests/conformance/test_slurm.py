@@ -1,0 +1,118 @@
+"""The Slurm driver passes the conformance suite, against a real cluster."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fenglin.drivers.slurm import driver
+from fenglin.testing.conformance import DriverConformance, Harness
+from fenglin.testing.servers.slurm import SlurmCluster, find_slurm, program
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    why = find_slurm()
+    if why:
+        pytest.skip(why)
+    # A short path: the name of a socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="fl-slurm-"))
+    try:
+        with SlurmCluster(folder / "east", "east") as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def runners(attempt):
+    """Return the pids of the elements of an attempt that run on this machine."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if os.fsencode(attempt) in words and any(w.endswith(b"/element.py") for w in words):
+            found.append(int(entry.name))
+    return found
+
+
+class SlurmHarness(Harness):
+    """A cluster of two nodes, with what its operator can do."""
+
+    poll_s = 0.05
+    tick_s = 0.3
+    patience_s = 40.0
+
+    def __init__(self, cluster, folder):
+        self.cluster = cluster
+        shared = folder / "shared"
+        shared.mkdir(parents=True)
+        self.commands = folder / "commands"
+        self.commands.mkdir()
+        for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo"):
+            (self.commands / name).symlink_to(program(name))
+        settings = {
+            "commands": str(self.commands),
+            "shared_dir": str(shared),
+            "conf": str(cluster.conf),
+            "partition": {"std": "main"},
+            "poll": "0s",
+            "lost_after": "1s",
+        }
+        super().__init__(driver, folder, settings)
+        self.foreign = ""
+
+    def attempt(self, key):
+        return self.folder / "shared" / self.hub / self.site / "attempts" / key
+
+    async def command(self, name, *arguments):
+        return await asyncio.to_thread(self.cluster.command, name, *arguments)
+
+    async def close(self):
+        await self.command("scancel", "--quiet", "--user", str(os.getuid()))
+
+    async def cut(self):
+        self.commands.rename(self.folder / "away")
+
+    async def mend(self):
+        (self.folder / "away").rename(self.commands)
+
+    async def lose_agent(self, key):
+        for pid in runners(self.attempt(key)):
+            os.kill(pid, signal.SIGKILL)
+
+    async def objects(self, key):
+        listed = await self.command("squeue", "--noheader", f"--name={key}", "--format=%F")
+        return len(set(listed.split()))
+
+    async def take_down(self, node):
+        machine = self.machine(node)
+        await self.command("scontrol", "update", machine, "State=DRAIN", "Reason=test")
+
+    async def bring_up(self, node):
+        await self.command("scontrol", "update", self.machine(node), "State=RESUME")
+
+    def machine(self, node):
+        """Return one of the cluster's nodes; any will do, since places are only counted."""
+        return f"NodeName={self.cluster.nodes[int(node[1:])]}"
+
+    async def add_foreign(self):
+        told = await self.command(
+            "sbatch", "--parsable", "--output=/dev/null", "--job-name=c-a1-1", "--wrap=sleep 300"
+        )
+        self.foreign = told.strip()
+        return self.foreign
+
+    async def foreign_lives(self, name):
+        return name in (await self.command("squeue", "--noheader", "--format=%i")).split()
+
+
+class TestSlurm(DriverConformance):
+    @pytest.fixture
+    def harness(self, cluster, tmp_path):
+        return SlurmHarness(cluster, tmp_path / "site")
