@@ -38,6 +38,9 @@ COMMANDS = {
     "simulate": Entry("fenglin.cli.simulate", "Replay published traces under a virtual clock."),
     "hub": Entry("fenglin.cli.hub", "Run a hub."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),
+    "squeue": Entry("fenglin.cli.slurm.squeue", "Show jobs, as Slurm's squeue does."),
+    "sbatch": Entry("fenglin.cli.slurm.sbatch", "Submit a script, as Slurm's sbatch does."),
+    "scancel": Entry("fenglin.cli.slurm.scancel", "End jobs, as Slurm's scancel does."),
 }
 
 _HEAD = """\
