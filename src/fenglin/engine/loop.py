@@ -325,6 +325,7 @@ class Loop:
         self._arrivals_at_ms = ended_ms + ARRIVALS_PER_PLAN * (ended_ms - started_ms)
         self.last = LastPlan(snapshot, made)
         self.pool.foresight.promised(made)
+        self.pool.promised(made, self._policy)
         self._keep(snapshot, made)
         self._next_ms = made.next_ms
         return snapshot, made

@@ -18,6 +18,7 @@ from fenglin.errors import DamageError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import AttemptState, JobState, SiteState
+from fenglin.planner.policy import Backfill
 from fenglin.ports.driver import STOP_GRACE_MS
 from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
 from fenglin.quantities.resources import DIMENSIONS
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fenglin.model.job import JobSpec
+    from fenglin.model.plan import Plan, Reservation
+    from fenglin.planner.policy import Policy
     from fenglin.ports.driver import SiteReport
 
 MOST_SHAPES = 10_000
@@ -90,6 +93,8 @@ class Pool:
     children: dict[int, set[int]] = field(default_factory=dict)
     spending: Spending | None = None
     foresight: Foresight = field(default_factory=Foresight)
+    # What the last plan promised and the next one keeps; after a restart it is made anew.
+    reservations: tuple[Reservation, ...] = ()
     _stored_spent_ms: dict[str, int] = field(default_factory=dict)
     _stored_spent_at_ms: int = 0
     _rows: dict[int, JobRow] = field(default_factory=dict)
@@ -273,7 +278,13 @@ class Pool:
             jobs=list(extra) if alone else [*self._rows.values(), *extra],
             shares=list(self._share_rows(now_ms)),
             spent_ms=self.spent_ms(now_ms) or {},
+            reservations=() if alone else self.reservations,
         )
+
+    def promised(self, plan: Plan, policy: Policy) -> None:
+        """Remember a plan's reservations where the next plan is to keep them."""
+        kept = policy.backfill is Backfill.CONSERVATIVE
+        self.reservations = plan.reservations if kept else ()
 
     def pending_rows(self) -> int:
         """Return how many jobs have pending tasks."""

@@ -14,6 +14,7 @@ from fenglin.planner.draft import Draft
 from fenglin.planner.horizon import Horizon
 from fenglin.planner.lent import Lent
 from fenglin.planner.pack import Pool
+from fenglin.planner.policy import Backfill
 from fenglin.planner.runtime import FOREVER, runtime_of
 from fenglin.planner.tail import Held, finish_in
 from fenglin.quantities.resources import Resources
@@ -28,7 +29,7 @@ class Turn(NamedTuple):
         free: What was free, whoever it was kept for.
         open: The same, less what is kept for ever for the reservations of those ahead.
         lent: What of that was free until they begin; None without such reservations.
-        ahead: Those reservations.
+        ahead: Those reservations, and what had been promised to jobs behind.
         account_left_micro: Money of its account.
         queue_used: [Q][D] what queues held.
     """
@@ -68,9 +69,17 @@ class Aftermath:
             )
         }
         self._lay_out()
+        # What was promised before is ahead of everybody, in the place that it has now.
+        promised: set[int] = set()
+        if draft.policy.backfill is Backfill.CONSERVATIVE:
+            promised.update(snapshot.held_job.tolist())
         self._reserved = sorted(
             (
-                (self.places[booking.job], booking, self._rows(booking))
+                (
+                    -1 if booking.job in promised else self.places[booking.job],
+                    booking,
+                    self._rows(booking),
+                )
                 for booking in plan.reservations
             ),
             key=lambda entry: entry[0],
@@ -104,7 +113,11 @@ class Aftermath:
         ]
         for pool in pools:
             self._take_licences(pool, np.flatnonzero(begun).tolist())
-        ahead = [(booking, rows) for at_, booking, rows in self._reserved if at_ < place]
+        ahead = [
+            (booking, rows)
+            for at_, booking, rows in self._reserved
+            if at_ < place and booking.job != number
+        ]
         lent = self._lend(pools[1], number, stop, ahead) if ahead else None
         left = int(snapshot.account_available_micro[snapshot.job_account[row]])
         left -= int(self._start_hold[mine].sum())
@@ -118,7 +131,7 @@ class Aftermath:
         """
         horizon = self._profile(number, len(self._node))
         for place, booking, rows in self._reserved:
-            if place < self.places[number]:
+            if place < self.places[number] and booking.job != number:
                 self._book(horizon, booking, rows)
         return horizon
 

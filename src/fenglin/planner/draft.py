@@ -191,6 +191,10 @@ class Draft:
         scored = self._score(row, self.job_shape[row], runtime)
         return best_first(scored, self._columns["number"][row])
 
+    def forget_options(self) -> None:
+        """Look anew, from now on, which options have room: something was given back."""
+        self._scored.clear()
+
     def charge(self, grant: Grant, piece: Piece, tasks: int) -> None:
         """Book granted slots: to the job, its queue and, one task per slot, its account."""
         figures = piece.option.figures

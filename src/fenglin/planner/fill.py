@@ -21,7 +21,7 @@ def fill(draft: Draft, levels: list[list[Line]]) -> None:
     """Grant slots level by level (priority), within a level by fair turns."""
     for lines in levels:
         _fill_level(draft, lines)
-        if len(draft.closed_shapes) == len(draft.snapshot.shapes):
+        if len(draft.closed_shapes) == len(draft.snapshot.shapes) and not draft.book.held:
             return
 
 
@@ -99,22 +99,27 @@ def _head(draft: Draft, line: Line) -> int:
     shape_of = draft.job_shape
     while line.at < len(jobs):
         row = jobs[line.at]
-        if shape_of[row] not in closed and not _shut_out(draft, row):
+        if (shape_of[row] not in closed or row in draft.book.held) and not _shut_out(draft, row):
             return row
         line.at += 1
     return -1
 
 
 def _shut_out(draft: Draft, row: int) -> bool:
-    """Return whether a job just like this one was refused for quota or money, and note it."""
+    """Return whether a job just like this one was refused for quota or money, and note it.
+
+    What had been promised to it is lifted.
+    """
     if draft.closed_quotas and (draft.job_queue[row], draft.job_shape[row]) in draft.closed_quotas:
         draft.refused.setdefault(row, Reason.QUEUE_QUOTA)
+        draft.book.lift(row)
         return True
     if draft.closed_accounts:
         runtime = runtime_of(draft.snapshot, row, draft.policy)
         key = (draft.job_account[row], draft.job_shape[row], runtime)
         if key in draft.closed_accounts:
             draft.refused.setdefault(row, Reason.BUDGET_EXHAUSTED)
+            draft.book.lift(row)
             return True
     return False
 

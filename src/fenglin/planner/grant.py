@@ -9,6 +9,7 @@ import numpy as np
 
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import Draft, Grant, Piece
+from fenglin.planner.promises import Place
 from fenglin.planner.rank import Figures, Scored, best_first, score
 from fenglin.planner.runtime import FOREVER
 from fenglin.planner.tail import finish_in, useful_slots
@@ -21,7 +22,8 @@ def grant_slots(draft: Draft, row: int, wanted: int) -> int:
     When it gets fewer, the cause is noted in the draft: the quota of its queue, the money of
     its account, its own faster slots being worth waiting for, or no room for its shape.
     """
-    if draft.book.shut(row):
+    place = draft.book.lift(row)
+    if place is None and draft.book.shut(row):
         return 0
     allowed = draft.quota_tasks(row)
     if allowed < wanted:
@@ -31,11 +33,13 @@ def grant_slots(draft: Draft, row: int, wanted: int) -> int:
         return 0
     grant = draft.open(row)
     goal = min(wanted, allowed)
-    turn = _Turn(goal, everywhere=draft.book.strict(draft.shape_of(row)))
+    turn = _Turn(goal, everywhere=draft.book.strict(draft.shape_of(row)), place=place)
     if not turn.everywhere:
         _serve(draft, grant, turn, grant.options, _room, _take)
     if turn.got < goal and (turn.everywhere or draft.book.reservations):
         _serve(draft, grant, turn, _lendable(draft, grant, turn), _borrowable, _borrow)
+    if not turn.got and place is not None:
+        _serve(draft, grant, turn, [_option(draft, grant, place)], _promised, _claim)
     if turn.got < goal:
         _note(draft, grant, turn)
     return turn.got
@@ -48,6 +52,7 @@ class _Turn:
     Attributes:
         goal: Slots (gangs) it may take.
         everywhere: Whether it chooses its nodes among booked and other ones alike.
+        place: What had been booked for it.
         got: Slots it got.
         useless: Whether room was left that its own slots make needless.
         unaffordable: Whether room was left that its account cannot pay.
@@ -55,6 +60,7 @@ class _Turn:
 
     goal: int
     everywhere: bool
+    place: Place | None
     got: int = 0
     useless: bool = False
     unaffordable: bool = False
@@ -142,6 +148,30 @@ def _borrow(draft: Draft, grant: Grant, option: Scored, turn: _Turn, count: int)
     return done
 
 
+def _option(draft: Draft, grant: Grant, place: Place) -> Scored:
+    """Return the option that a promised place belongs to."""
+    tasks, present = draft.pending(grant.row), draft.present(grant.row)
+    figures = draft.figures(place.view, grant.shape_row, grant.runtime, tasks, 1, present)
+    return score([figures], draft.policy)[0]
+
+
+def _promised(draft: Draft, grant: Grant, _option: Scored, turn: _Turn) -> int:
+    """Return in how many slots the job may start in its own place: one, if it is free already."""
+    shape = draft.snapshot.shapes[grant.shape_row]
+    return int(turn.place is not None and draft.book.may_claim(shape, turn.place))
+
+
+def _claim(draft: Draft, grant: Grant, option: Scored, turn: _Turn, count: int) -> int:
+    """Start one task (gang) in the job's own place; return how many."""
+    if turn.place is None or count <= 0:
+        return 0
+    shape = draft.snapshot.shapes[grant.shape_row]
+    limit_ms = grant.runtime.limit_on(option.figures.view.flavor)
+    lot = draft.book.claim(shape, turn.place, limit_ms)
+    draft.charge(grant, Piece(option, lot.shares, lot.cards, lot.until_ms), 1)
+    return 1
+
+
 def _helpful(draft: Draft, grant: Grant, option: Scored) -> int:
     """Return how many slots of the option would help beside those the job holds."""
     tasks = draft.pending(grant.row)
@@ -192,8 +222,9 @@ def _note(draft: Draft, grant: Grant, turn: _Turn) -> None:
         again = draft.snapshot.now_ms + max(1, wait)
         draft.patient_until_ms = min(draft.patient_until_ms, again)
     else:
-        if not grant.held and draft.book.may_reserve(grant.shape_row):
+        own = turn.place
+        if not grant.held and (own is not None or draft.book.may_reserve(grant.shape_row)):
             kept = draft.book.keeps_room(grant.shape_row)
             busy = Reason.RESERVED_FOR_OTHERS if kept else why_no_room(draft, grant.shape_row)
-            draft.book.reserve(grant, busy)
+            draft.book.reserve(grant, busy, own)
         draft.book.note_full(grant)

@@ -34,11 +34,20 @@ class Window(NamedTuple):
     nodes: Bool
 
 
+class _Booking(NamedTuple):
+    """What is booked on each of some nodes, from when and until when."""
+
+    nodes: tuple[int, ...]
+    need: Vector
+    begin_ms: int
+    end_ms: int
+
+
 class _Table(NamedTuple):
-    """One flavor's events in order of node and time.
+    """The events of some nodes, in order of node and time.
 
     Attributes:
-        node: [E] position in the flavor; each node's first event is what is free now.
+        node: [E] position among the nodes; each node's first event is what is free now.
         time: [E] Unix time.
         level: [E, D] free from this event until the node's next.
         heads: [n] each node's first event.
@@ -67,8 +76,12 @@ class Horizon:
         self._node: I64 = snapshot.share_node.astype(np.int64)
         self._time: I64 = snapshot.now_ms + wait
         self._delta: I64 = snapshot.share_need * snapshot.share_slots[:, None]
-        self._new: list[tuple[int, int, Vector]] = []
+        self._bookings: list[_Booking] = []
+        # The events of all bookings; None when they are to be gathered.
+        self._booked: tuple[I64, I64, I64] | None = None
         self._tables: dict[int, _Table] = {}
+        # What was unbooked last, with the table of its flavor before that.
+        self._lifted: tuple[_Booking, _Table | None] | None = None
 
     def occupy(self, node: I64, amounts: I64, end_ms: I64) -> None:
         """Take amounts [E, D] on nodes [E] now, to be given back at `end_ms` [E]."""
@@ -77,12 +90,22 @@ class Horizon:
         self._changed(node)
 
     def book(self, nodes: Sequence[int], need: Vector, begin_ms: int, end_ms: int) -> None:
-        """Take the need on each of the nodes from `begin_ms` to `end_ms`."""
-        for node in nodes:
-            self._new.append((node, begin_ms, tuple(-amount for amount in need)))
-            if end_ms < FOREVER:
-                self._new.append((node, end_ms, need))
+        """Take the need on each of the nodes, of one flavor, from `begin_ms` to `end_ms`."""
+        booking = _Booking(tuple(nodes), need, begin_ms, end_ms)
+        self._bookings.append(booking)
+        self._booked, lifted = None, self._lifted
         self._changed(nodes)
+        if lifted is not None and lifted[0] == booking and lifted[1] is not None:
+            self._tables[int(self._snapshot.node_flavor[booking.nodes[0]])] = lifted[1]
+
+    def unbook(self, nodes: Sequence[int], need: Vector, begin_ms: int, end_ms: int) -> None:
+        """Take a booking out again."""
+        booking = _Booking(tuple(nodes), need, begin_ms, end_ms)
+        self._bookings.remove(booking)
+        self._booked = None
+        table = self._tables.get(int(self._snapshot.node_flavor[booking.nodes[0]]))
+        self._changed(nodes)
+        self._lifted = booking, table
 
     def keep(self, job_number: int, until_ms: int) -> None:
         """Let what the job holds now be given back no earlier than `until_ms`."""
@@ -138,6 +161,29 @@ class Horizon:
         ready[node[(first <= start_ms) & (start_ms <= last)]] = True
         return Window(start_ms, ready)
 
+    def when(self, nodes: I64, need: Vector, span_ms: int, since_ms: int) -> int:
+        """Return from when on, at the earliest, all of these nodes have room for so long.
+
+        Args:
+            nodes: [M] node rows, rising.
+            need: What is needed on each of them.
+            span_ms: For how long.
+            since_ms: Not before this; FOREVER is returned where they never have.
+        """
+        table = self._laid_out(nodes)
+        fits: Bool = np.ones(len(table.node), np.bool_)
+        for dimension, amount in enumerate(need):
+            if amount:
+                fits &= table.level[:, dimension] >= amount
+        node, first, last = _runs(table, fits, span_ms)
+        first = np.maximum(first, since_ms)
+        some = first <= last
+        node, first, last = node[some], first[some], last[some]
+        if not len(node):
+            return FOREVER
+        found = _first_with(len(nodes), np.zeros(len(node), np.int64), first, last)
+        return FOREVER if found is None else found[0]
+
     def levels(self, nodes: I64, begins: I64) -> I64:
         """Return [M, W + 1, D]: what is free right after now and right after each of the dates.
 
@@ -145,10 +191,7 @@ class Horizon:
             nodes: [M] node rows, rising.
             begins: [M, W] dates, rising in each row.
         """
-        self._gather()
-        place = np.minimum(np.searchsorted(nodes, self._node), len(nodes) - 1)
-        mine = nodes[place] == self._node
-        place, time, delta = place[mine], self._time[mine], self._delta[mine]
+        place, time, delta = self._of(nodes)
         answer = np.repeat(self._base[nodes][:, None, :], begins.shape[1] + 1, axis=1)
         for at in range(begins.shape[1]):
             past = time <= begins[place, at]
@@ -163,12 +206,17 @@ class Horizon:
         table = self._tables.get(view.row)
         if table is not None:
             return table
-        self._gather()
-        mine = (self._node >= view.first) & (self._node < view.stop)
-        count = view.stop - view.first
-        delta = np.concatenate((self._base[view.first : view.stop], self._delta[mine]))
-        node = np.concatenate((np.arange(count), self._node[mine] - view.first))
-        time = np.concatenate((np.full(count, self._snapshot.now_ms), self._time[mine]))
+        table = self._laid_out(np.arange(view.first, view.stop))
+        self._tables[view.row] = table
+        return table
+
+    def _laid_out(self, nodes: I64) -> _Table:
+        """Return the events of these nodes, rising, in order."""
+        count = len(nodes)
+        place, time, delta = self._of(nodes)
+        delta = np.concatenate((self._base[nodes], delta))
+        node = np.concatenate((np.arange(count), place))
+        time = np.concatenate((np.full(count, self._snapshot.now_ms), time))
         # What is given back at a moment may be taken at the same moment.
         takes = np.asarray((delta < 0).any(axis=1), np.bool_)
         takes[:count] = False
@@ -178,17 +226,36 @@ class Horizon:
         heads = np.flatnonzero(np.concatenate(([True], node[1:] != node[:-1])))[:count]
         before = sums[heads] - delta[order][heads]
         level = sums - before[node]
-        table = _Table(node, time, level, heads, node[1:] == node[:-1])
-        self._tables[view.row] = table
-        return table
+        return _Table(node, time, level, heads, node[1:] == node[:-1])
 
-    def _gather(self) -> None:
-        """Take single events into the columns."""
-        if not self._new:
-            return
-        node, time, delta = zip(*self._new, strict=True)
-        self._new = []
-        self._extend(np.array(node, np.int64), np.array(time, np.int64), np.array(delta, np.int64))
+    def _of(self, nodes: I64) -> tuple[I64, I64, I64]:
+        """Return the events of these nodes: position among them, time, amounts."""
+        place_of = np.full(len(self._base), -1, np.int64)
+        place_of[nodes] = np.arange(len(nodes))
+        parts: list[tuple[I64, I64, I64]] = []
+        for node, time, delta in self._events():
+            place = place_of[node]
+            mine = np.flatnonzero(place >= 0)
+            parts.append((place[mine], time[mine], delta[mine]))
+        running, booked = parts
+        return (
+            np.concatenate((running[0], booked[0])),
+            np.concatenate((running[1], booked[1])),
+            np.concatenate((running[2], booked[2])),
+        )
+
+    def _events(self) -> tuple[tuple[I64, I64, I64], tuple[I64, I64, I64]]:
+        """Return the events of what runs, and those of all bookings."""
+        if self._booked is None:
+            rows: list[tuple[int, int, Vector]] = []
+            for nodes, need, begin_ms, end_ms in self._bookings:
+                taken = tuple(-amount for amount in need)
+                rows += [(node, begin_ms, taken) for node in nodes]
+                rows += [(node, end_ms, need) for node in nodes if end_ms < FOREVER]
+            node, time, delta = zip(*rows, strict=True) if rows else ((), (), ())
+            amounts = np.array(delta, np.int64).reshape(len(rows), self._base.shape[1])
+            self._booked = np.array(node, np.int64), np.array(time, np.int64), amounts
+        return (self._node, self._time, self._delta), self._booked
 
     def _extend(self, node: I64, time: I64, delta: I64) -> None:
         self._node = np.concatenate((self._node, node))
@@ -197,6 +264,9 @@ class Horizon:
 
     def _changed(self, nodes: Sequence[int] | I64) -> None:
         """Forget the tables of the flavors that have these nodes."""
+        if not len(nodes):
+            return
+        self._lifted = None
         flavors = self._snapshot.node_flavor[np.asarray(nodes, np.int64)]
         for flavor_row in np.unique(flavors).tolist():
             self._tables.pop(flavor_row, None)

@@ -61,6 +61,24 @@ class Lent:
         self.nodes = merged
         self._hold_back(np.searchsorted(merged, nodes))
 
+    def release(self, nodes: I64, need: Vector, begin_ms: int, end_ms: int) -> None:
+        """Take a booking out: its nodes have the need back from `begin_ms` to `end_ms`.
+
+        Args:
+            nodes: [M] its node rows, rising; they stay known here.
+            need: What it took of each.
+            begin_ms: When it would have begun.
+            end_ms: When it would have ended.
+        """
+        self._follow()
+        at = np.searchsorted(self.nodes, nodes)
+        inside = (self._begins[at] >= begin_ms) & (self._begins[at] < end_ms)
+        self._room[at, 1:] += inside[..., None] * np.array(need, np.int64)
+        kept = self._room[at, 0] - self._pool.free[:, nodes].T
+        self._pool.give_back(nodes, kept, self._cards[at])
+        self._cards[at] = 0
+        self._hold_back(at)
+
     def counts(self, shape: Shape, view: FlavorView, end_ms: int) -> tuple[I64, I64]:
         """Return (node rows, parts of a task that fit until then) of a flavor's booked nodes."""
         first, stop = np.searchsorted(self.nodes, (view.first, view.stop)).tolist()

@@ -1,8 +1,9 @@
 """The working copy of free capacity: how many tasks fit where, and taking them.
 
 Free amounts stand in rows, one per dimension, and cards one by one. Capacity only shrinks while
-a plan is made, so a node that was full for a shape stays full: each shape goes on looking where
-it last found room, and looks no further than it needs to. Where the exact number is wanted, it
+a plan is made, but for bookings that are lifted (`give_back`); so a node that was full for a shape
+stays full: each shape goes on looking where it last found room, and looks no further than it needs
+to. Where the exact number is wanted, it
 is kept by shape and flavor and brought up to date on the nodes that were touched since.
 """
 
@@ -271,6 +272,22 @@ class Pool:
                     occupy(free, fit.card_milli, slots)
                 self.cards[node] = free
         self._take_licences(shape, flavor_row, shares)
+
+    def give_back(self, nodes: I64, amounts: I64, cards: I64) -> None:
+        """Let nodes [M] have amounts [M, D] and thousandths of cards [M, C] more."""
+        self.free[:, nodes] += amounts.T
+        self.cards[nodes] += cards
+        self.touch(nodes)
+        for view in self._flavors:
+            mine = nodes[(nodes >= view.first) & (nodes < view.stop)]
+            if len(mine):
+                np.minimum(self.cursor[:, view.row], mine.min(), out=self.cursor[:, view.row])
+
+    def give_back_licences(self, shape: Shape, flavor_row: int) -> None:
+        """Let the flavor's site have one task's licences more."""
+        site_row = self._flavors[flavor_row].site_row
+        for name, count in shape.licences:
+            self._licence_free[self._licence_row[site_row, name]] += count
 
     def touch(self, nodes: I64) -> None:
         """Take note that somebody has taken from `free` and `cards` of these nodes directly."""

@@ -34,12 +34,14 @@ def plan(snapshot: Snapshot, policy: Policy = BALANCED, *, loop: Kernel | None =
     eligible = may_start(snapshot)
     wanted = wanted_per_shape(snapshot, eligible)
 
-    # 2. Which flavors can hold which shapes, and how much fits before anything is granted.
+    # 2. Which flavors can hold which shapes, and how much fits before anything is granted; then
+    #    the last plan's promises are booked, where they are to be kept.
     draft = Draft(snapshot, policy, loop)
     room = room_per_shape(draft, wanted)
     draft.closed_shapes.update(
         row for row, fits in enumerate(room) if not fits and not draft.book.may_reserve(row)
     )
+    draft.book.resume(eligible)
 
     # 3. Grant slots by priority and fair turns, each job its best options first. What a priority
     #    could not place may interrupt what runs below it, before the next one is asked.

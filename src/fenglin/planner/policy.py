@@ -54,8 +54,10 @@ class Policy(Struct, frozen=True, omit_defaults=True):
         hold_margin_milli: Money held is the expected price times this, in thousandths.
         max_shares: Most nodes in one allocation.
         backfill: Which waiting jobs hold future capacity that others may not delay: `none`,
-            `easy` (those at the head), `conservative` (all, up to `reservations`).
-        reservations: Most jobs that hold future capacity: of each cycle, by planning order.
+            `easy` (those at the head), `conservative` (all, up to `reservations`, and kept from
+            cycle to cycle).
+        reservations: Most jobs that hold future capacity: of each cycle, by planning order. A job
+            beyond is promised no start.
         guard_ms: A job that has waited this long goes before all of its priority; 0 for never.
         decay_ms: Half-life of past use in fair turns; 0 counts only what is held now.
         pack: How a node is chosen: `first` (by name), `best` (tightest), `fgd` (least
@@ -180,7 +182,7 @@ CONSERVATIVE = Policy(
     fair=False,
     patience=0.0,
     backfill=Backfill.CONSERVATIVE,
-    reservations=1_000,
+    reservations=100,
     preempt=False,
     improve_steps=0,
 )

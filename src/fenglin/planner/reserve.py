@@ -2,15 +2,16 @@
 
 Asked when a job finds no room in its turn. Over all flavors the option that can begin first is
 booked in the profile (`horizon.py`), on named nodes; what is free there until then is lent to
-tasks that end in time (`lent.py`). Made anew in each cycle, from the snapshot alone: as long as
-promises are kept, the same nodes are still there at the same time, because nothing was started
-that would not leave them.
+tasks that end in time (`lent.py`).
 
 - `easy`: the first blocked job of each flavor. A job may reserve only on a flavor on which
   nobody ahead of it has; with one flavor that is the EASY of D. Lifka, "The ANL/IBM SP Scheduling
-  System", JSSPP 1995, and each of several sites has a head of its own.
+  System", JSSPP 1995, and each of several sites has a head of its own. Made anew in each cycle:
+  as long as work ends as promised, the same nodes are still there at the same time, because
+  nothing was started that would not leave them.
 - `conservative`: every blocked job, up to the policy's number. After D. Feitelson and A. Weil,
-  "Utilization and predictability in scheduling the IBM SP2 with backfilling", IPPS 1998.
+  "Utilization and predictability in scheduling the IBM SP2 with backfilling", IPPS 1998. What
+  the last plan booked is kept (`promises.py`): a reservation never moves back.
 
 One task (gang) of a job is booked, and none for a job that holds slots already: those come back
 to it, being ahead, one after the other. In the profile they are therefore given back only when
@@ -20,9 +21,11 @@ all its tasks are done, so that a date behind an array is an honest one.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from msgspec import structs
 
 from fenglin.model.allocation import Share
 from fenglin.model.job import Topology
@@ -30,12 +33,13 @@ from fenglin.model.plan import Reservation
 from fenglin.model.reason import Reason
 from fenglin.planner.horizon import Horizon, Window
 from fenglin.planner.lent import Lent, tasks_in
+from fenglin.planner.licences import KeptLicences
 from fenglin.planner.policy import Backfill
+from fenglin.planner.promises import Place, book, dates, standing
 from fenglin.planner.rank import best_first, score
 from fenglin.planner.runtime import FOREVER, hold_per_task_micro
 from fenglin.planner.tail import finish_in
 from fenglin.planner.view import FlavorView
-from fenglin.quantities.resources import Resources
 from fenglin.snapshot.cards import assign
 from fenglin.snapshot.snapshot import I64, Bool, Shape
 
@@ -86,10 +90,13 @@ class Book:
         # How many pieces, and tasks of the fast lane, the profile knows already.
         self._seen = self._in_lane = 0
         self._begins: dict[int, list[int]] = {}
-        self._rows: dict[int, I64] = {}
+        # By job row: what is booked now; and what of that the last plan had promised to jobs
+        # that had no turn yet.
+        self._places: dict[int, Place] = {}
+        self.held: dict[int, Place] = {}
         # Why the jobs that hold reservations found no room in their turn.
         self.busy: dict[int, Reason] = {}
-        self._licences_held: dict[tuple[int, str], int] = {}
+        self._licences = KeptLicences(draft)
         # Per shape, the shortest (work on speed 1, timeout) that was too long to be lent to.
         self._too_long: dict[int, tuple[int, int]] = {}
         # [shapes, D] what one task takes of a node.
@@ -105,50 +112,115 @@ class Book:
         So it is under `conservative`, or reservations behind it would have to move: on the first
         nodes that have room for long enough. Where nothing is booked, single tasks do so anyhow.
         """
-        some = bool(self.reservations) or shape.nodes > 1
+        some = bool(self.reservations or self.held) or shape.nodes > 1
         return some and self._most > 0 and not self._easy and not shape.licences
 
     def may_reserve(self, shape_row: int) -> bool:
         """Return whether a job of the shape could still get a reservation."""
-        if len(self.reservations) >= self._most or self._effort <= 0:
+        if len(self.reservations) + len(self.held) >= self._most or self._effort <= 0:
             return False
         nodes = self._draft.snapshot.shapes[shape_row].nodes
         open_to = self._draft.possible[shape_row] & (self._open >= nodes)
         return shape_row not in self._undated and bool(open_to.any())
 
-    def reserve(self, grant: Grant, busy: Reason) -> None:
+    def resume(self, eligible: Bool) -> None:
+        """Book what the last plan promised, where the policy keeps promises.
+
+        Args:
+            eligible: [J] as `order.may_start` said.
+        """
+        draft = self._draft
+        if self._easy or not self._most or not len(draft.snapshot.held_job):
+            return
+        places = dict(list(standing(draft, eligible).items())[: self._most])
+        if not places:
+            return
+        self.held = book(draft, self._up_to_date(), places)
+        for row, place in self.held.items():
+            self._hold(row, place)
+        self._renew(sorted(self._begins))
+
+    def lift(self, row: int) -> Place | None:
+        """Take out what is booked for a job whose turn it is, and return it; None for nothing."""
+        place = None if self._easy else self._places.pop(row, None)
+        if place is None:
+            return None
+        draft, shape = self._draft, self._draft.shape_of(row)
+        need = shape.resources.values()
+        self._up_to_date().unbook(place.nodes, need, place.start_ms, place.end_ms)
+        self._lent.release(np.array(place.nodes, np.int64), need, place.start_ms, place.end_ms)
+        for node in place.nodes:
+            self._begins[node].remove(place.start_ms)
+            if not self._begins[node]:
+                del self._begins[node]
+        self._licences.release(shape, place)
+        if self.held.pop(row, None) is None:
+            number = int(draft.snapshot.job_number[row])
+            self.reservations = [one for one in self.reservations if one.job != number]
+            self.busy.pop(row, None)
+        # What was full may have room now.
+        self._too_long.clear()
+        draft.forget_options()
+        return place
+
+    def reserve(self, grant: Grant, busy: Reason, own: Place | None) -> None:
         """Book the earliest option for one task (gang) of a blocked job that may have one.
 
         Args:
             grant: Of the job.
             busy: Why it found no room.
+            own: What was booked for it: it has that back if nothing is earlier.
         """
         draft = self._draft
+        if grant.row in self._places:
+            return
         horizon = self._up_to_date()
-        choices = self._choices(horizon, grant)
-        if not choices:
+        choices = self._choices(horizon, grant) if self.may_reserve(grant.shape_row) else []
+        place = self._first(grant, choices) if choices else None
+        if own is not None and self._still(grant, own):
+            place = own if place is None or own.start_ms <= place.start_ms else place
+        if place is None:
             return
         self.busy[grant.row] = busy
-        view, window = self._first(grant, choices)
-        shape = draft.snapshot.shapes[grant.shape_row]
-        rows = view.first + np.flatnonzero(window.nodes)[: shape.nodes]
-        end_ms = window.start_ms + grant.runtime.on(view.flavor)
-        need = shape.resources.values()
-        horizon.book(rows.tolist(), need, window.start_ms, end_ms)
-        self._hold(grant, view, rows, window.start_ms)
+        need = draft.snapshot.shapes[grant.shape_row].resources.values()
+        horizon.book(place.nodes, need, place.start_ms, place.end_ms)
+        self._hold(grant.row, place)
+        self._renew(place.nodes)
         names = draft.snapshot.node_names
         self.reservations.append(
             Reservation(
                 job=int(draft.snapshot.job_number[grant.row]),
-                site=view.site.name,
-                flavor=view.flavor.name,
-                shares=tuple(Share(names[row], 1) for row in rows.tolist()),
-                start_ms=window.start_ms,
-                finish_ms=end_ms,
+                site=place.view.site.name,
+                flavor=place.view.flavor.name,
+                shares=tuple(Share(names[node], 1) for node in place.nodes),
+                start_ms=place.start_ms,
+                finish_ms=place.end_ms,
             )
         )
         if self._easy:
-            self._open[view.row] = 0
+            self._open[place.view.row] = 0
+
+    def may_claim(self, shape: Shape, place: Place) -> bool:
+        """Return whether the place of a job, lifted before, is free from now until its end."""
+        nodes, counts = self._counts(
+            structs.replace(shape, licences=()), place.view, place.end_ms, everywhere=True
+        )
+        rows = np.array(place.nodes, np.int64)
+        free = bool((counts[np.searchsorted(nodes, rows)] > 0).all())
+        return free and self._licences.left(shape, place.view.site_row)
+
+    def claim(self, shape: Shape, place: Place, limit_ms: int) -> Lot:
+        """Take the place, which is free, now, for a task that may take as long as `limit_ms`.
+
+        What follows on its nodes was booked behind its expected end, so it need not fit by its
+        limit, as it must elsewhere.
+        """
+        shares = [(node, 1) for node in place.nodes]
+        bare = structs.replace(shape, licences=())
+        lot = self._taken(bare, place.view, shares, place.end_ms, deep=False)
+        self._licences.take(shape, place)
+        until_ms = self._draft.snapshot.now_ms + limit_ms
+        return lot._replace(until_ms=min(until_ms, FOREVER - 1))
 
     def shut(self, row: int) -> bool:
         """Return whether the job is known to get nothing; quick, for long queues."""
@@ -164,7 +236,8 @@ class Book:
         shape_row = grant.shape_row
         if not self.keeps_room(shape_row):
             self._too_long[shape_row] = (0, 0)
-            if not self.may_reserve(shape_row):
+            # Who was promised something may yet leave room, or a reservation, to others.
+            if not self.held and not self.may_reserve(shape_row):
                 self._draft.closed_shapes.add(shape_row)
             return
         work, timeout = self._too_long.get(shape_row, (FOREVER, FOREVER))
@@ -177,14 +250,13 @@ class Book:
 
     def keeps_room(self, shape_row: int) -> bool:
         """Return whether a task of the shape would fit now, were nothing kept for others."""
-        if not self.reservations:
+        if not self.reservations and not self.held:
             return False
         draft = self._draft
         shape = draft.snapshot.shapes[shape_row]
-        held = self._licences_held
         for flavor_row in np.flatnonzero(draft.possible[shape_row]).tolist():
             view = draft.flavors[flavor_row]
-            if any((view.site_row, name) in held for name, _ in shape.licences):
+            if self._licences.some(shape, view.site_row):
                 return True
             if self.slots(shape, view, draft.snapshot.now_ms + 1):
                 return True
@@ -276,14 +348,15 @@ class Book:
         Returns:
             Node rows [M], amounts [M, D], cards [M, C]; None for a job without a reservation.
         """
-        rows = self._rows.get(row)
-        return None if rows is None else (rows, *self._lent.kept(rows))
+        if row not in self._places:
+            return None
+        rows = np.array(self._places[row].nodes, np.int64)
+        return (rows, *self._lent.kept(rows))
 
     def lend_no_more(self, row: int) -> None:
         """Keep the job's nodes from everybody from now on: it may start earlier than booked."""
-        rows = self._rows.get(row)
-        if rows is not None:
-            self._lent.freeze(rows)
+        if row in self._places:
+            self._lent.freeze(np.array(self._places[row].nodes, np.int64))
 
     def _choices(self, horizon: Horizon, grant: Grant) -> list[_Choice]:
         """Return the flavors on which the job could begin at a known date."""
@@ -298,7 +371,7 @@ class Book:
             if hold_per_task_micro(view.flavor, shape, grant.runtime, draft.policy) > money:
                 poor += 1
                 continue
-            if shape.licences and not self._licensed(shape, view.site_row):
+            if not self._licences.left(shape, view.site_row):
                 continue
             self._effort -= horizon.events(view)
             limit_ms = grant.runtime.limit_on(view.flavor)
@@ -312,7 +385,15 @@ class Book:
             self._undated.add(grant.shape_row)
         return choices
 
-    def _first(self, grant: Grant, choices: list[_Choice]) -> _Choice:
+    def _first(self, grant: Grant, choices: list[_Choice]) -> Place:
+        """Return the place that begins first; among equals the best by score."""
+        view, window = self._choice(grant, choices)
+        count = self._draft.snapshot.shapes[grant.shape_row].nodes
+        nodes = view.first + np.flatnonzero(window.nodes)[:count]
+        end_ms = window.start_ms + grant.runtime.on(view.flavor)
+        return Place(view, tuple(nodes.tolist()), window.start_ms, end_ms)
+
+    def _choice(self, grant: Grant, choices: list[_Choice]) -> _Choice:
         """Return the choice that begins first; among equals the best by score."""
         soonest = min(choice.window.start_ms for choice in choices)
         equals = {c.view.row: c for c in choices if c.window.start_ms == soonest}
@@ -327,20 +408,6 @@ class Book:
         number = int(draft.snapshot.job_number[grant.row])
         best = best_first(score(figures, draft.policy), number)[0]
         return equals[best.figures.view.row]
-
-    def _licensed(self, shape: Shape, site_row: int) -> bool:
-        """Return whether the site has the licences of one task left; nobody knows their return."""
-        snapshot = self._draft.snapshot
-        left = dict(zip(snapshot.licence_names, snapshot.licence_free.tolist(), strict=True))
-        for grant, piece in self._draft.placed:
-            other = snapshot.shapes[grant.shape_row]
-            tasks = sum(slots for _, slots in piece.shares) // other.nodes
-            for name, count in other.licences:
-                left[piece.option.figures.view.site_row, name] -= count * tasks
-        return all(
-            left.get((site_row, name), 0) - self._licences_held.get((site_row, name), 0) >= count
-            for name, count in shape.licences
-        )
 
     def _up_to_date(self) -> Horizon:
         """Return the profile with all that was granted so far."""
@@ -363,29 +430,31 @@ class Book:
         self._in_lane = draft.lane.count
         for grant in draft.flowing:
             if draft.pending(grant.row) > grant.slots:
-                wait_ms = finish_in(grant.held, draft.pending(grant.row))
-                self._horizon.keep(int(draft.snapshot.job_number[grant.row]), now_ms + wait_ms)
+                until_ms = now_ms + _flow_ms(draft, grant)
+                self._horizon.keep(int(draft.snapshot.job_number[grant.row]), until_ms)
         return self._horizon
 
-    def _hold(self, grant: Grant, view: FlavorView, rows: I64, begin_ms: int) -> None:
-        """Keep the booked nodes and licences from others, as far as others might be late."""
-        horizon, draft = self._horizon, self._draft
-        assert horizon is not None  # noqa: S101 - it was just booked in
-        for row in rows.tolist():
-            insort(self._begins.setdefault(row, []), begin_ms)
-        width = max(len(self._begins[row]) for row in rows.tolist())
-        begins = np.full((len(rows), width), FOREVER, np.int64)
-        for at, row in enumerate(rows.tolist()):
-            begins[at, : len(self._begins[row])] = self._begins[row]
-        pool = draft.pool
-        self._lent.renew(rows, begins, horizon.levels(rows, begins))
-        self._rows[grant.row] = rows
-        licences = draft.snapshot.shapes[grant.shape_row].licences
-        if licences:
-            pool.take_exactly(Shape(Resources(), licences=licences), view.row, [(int(rows[0]), 1)])
-        for name, count in licences:
-            place = (view.site_row, name)
-            self._licences_held[place] = self._licences_held.get(place, 0) + count
+    def _still(self, grant: Grant, own: Place) -> bool:
+        """Return whether a job can pay for its place, the time of which has not passed."""
+        draft = self._draft
+        shape = draft.snapshot.shapes[grant.shape_row]
+        hold = hold_per_task_micro(own.view.flavor, shape, grant.runtime, draft.policy)
+        paid = hold <= draft.account_left[draft.job_account[grant.row]]
+        return paid and own.start_ms > draft.snapshot.now_ms
+
+    def _hold(self, row: int, place: Place) -> None:
+        """Write a booked place down, and keep its licences from others."""
+        self._places[row] = place
+        for node in place.nodes:
+            insort(self._begins.setdefault(node, []), place.start_ms)
+        self._licences.keep(self._draft.shape_of(row), place)
+
+    def _renew(self, nodes: Sequence[int]) -> None:
+        """Keep booked nodes from others, as far as others might be late."""
+        assert self._horizon is not None  # noqa: S101 - it was just booked in
+        rows = np.array(nodes, np.int64)
+        begins = dates(self._begins, rows)
+        self._lent.renew(rows, begins, self._horizon.levels(rows, begins))
 
     def _counts(
         self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool
@@ -414,5 +483,17 @@ def _span_ms(draft: Draft, grant: Grant, until_ms: int) -> int:
     """
     longest = max(piece.option.figures.task_ms for piece in grant.pieces)
     if draft.pending(grant.row) > grant.slots:
-        longest = max(longest, finish_in(grant.held, draft.pending(grant.row)))
+        longest = max(longest, _flow_ms(draft, grant))
     return min(longest, until_ms - draft.snapshot.now_ms)
+
+
+def _flow_ms(draft: Draft, grant: Grant) -> int:
+    """Return after what time a job that holds slots has done all its tasks on them.
+
+    Where promises are kept, one task more is allowed for: by a promise made to the second, a job
+    whose tasks end a second late could not go on, and its slots would idle till then.
+    """
+    time_ms = finish_in(grant.held, draft.pending(grant.row))
+    if draft.policy.backfill is Backfill.CONSERVATIVE:
+        time_ms += max(part.task_ms for part in grant.held)
+    return time_ms

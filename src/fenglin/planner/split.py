@@ -63,7 +63,7 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
         depth = piece_depth(span_ms, bundle.figures.task_ms, grant.runtime, draft.policy)
         if bundle.until_ms < FOREVER:
             limit_ms = grant.runtime.limit_on(bundle.figures.view.flavor)
-            depth = min(depth, (bundle.until_ms - draft.snapshot.now_ms) // limit_ms)
+            depth = min(depth, max(1, (bundle.until_ms - draft.snapshot.now_ms) // limit_ms))
         more = min(depth - 1, left // bundle.slots) * bundle.slots
         more = _affordable(draft, grant, bundle.figures, more)
         left -= more

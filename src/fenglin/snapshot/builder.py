@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from fenglin.errors import InputError
 from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE
+from fenglin.model.plan import Reservation
 from fenglin.model.site import Queue, Site
 from fenglin.snapshot.live import Columns, ShareRow, reckon
-from fenglin.snapshot.places import lay_out
+from fenglin.snapshot.places import Places, lay_out
 from fenglin.snapshot.snapshot import I32, I64, Shape, Snapshot
 
 __all__ = ["JobRow", "ShareRow", "build", "shape_key"]
@@ -50,7 +51,7 @@ class JobRow(NamedTuple):
     predicted_ms: int = 0
 
 
-def build(
+def build(  # noqa: PLR0913 - one argument for each kind of record
     *,
     index: int,
     now_ms: int,
@@ -60,13 +61,16 @@ def build(
     jobs: Sequence[JobRow],
     shares: Sequence[ShareRow] = (),
     spent_ms: Mapping[str, int] = _NOTHING,
+    reservations: Sequence[Reservation] = (),
 ) -> Snapshot:
     """Return the snapshot of these records.
 
     A queue that a row names but `queues` lacks gets weight 1000 and no quota; an account that
     `accounts` (name → micro-units available) lacks has no money. A share on a node that is no
     longer known still counts against its queue and its job, but holds no node. `spent_ms` is
-    the decayed past use by queue, in milliseconds of the whole pool.
+    the decayed past use by queue, in milliseconds of the whole pool. `reservations` are those of
+    the previous plan; of a job that waits no longer, or with a node that is no longer known, they
+    are left out.
 
     Raises:
         InputError: two sites, flavors or nodes of a site, or jobs have one name, or a node's
@@ -96,6 +100,7 @@ def build(
         **_job_columns(jobs, job_shape, queue_row, account_names, live.active),
         **live.columns,
     }
+    columns |= _held_columns(reservations, places, columns["job_number"])
     for column in columns.values():
         column.flags.writeable = False
     return Snapshot(
@@ -186,4 +191,25 @@ def _job_columns(
         "job_priority": column(_field(jobs, "priority"), np.int32),
         "job_active": slots,
         **{f"job_{name}": column(_field(jobs, name), np.int64) for name in _WIDE},
+    }
+
+
+def _held_columns(
+    reservations: Sequence[Reservation], places: Places, job_number: NDArray[Any]
+) -> Columns:
+    """Return the `held_*` columns of the reservations that can still be meant."""
+    rows: list[tuple[int, int, int, int]] = []
+    if reservations:
+        row_of = places.rows()
+        waiting = set(np.intersect1d(job_number, [one.job for one in reservations]).tolist())
+        for one in reservations:
+            nodes = [row_of.get((one.site, share.node), -1) for share in one.shares]
+            if one.job in waiting and min(nodes, default=-1) >= 0:
+                rows += [(one.job, node, one.start_ms, one.finish_ms) for node in nodes]
+    table = np.array(sorted(rows), np.int64).reshape(len(rows), 4)
+    return {
+        "held_job": table[:, 0].copy(),
+        "held_node": table[:, 1].astype(np.int32),
+        "held_start_ms": table[:, 2].copy(),
+        "held_end_ms": table[:, 3].copy(),
     }

@@ -19,7 +19,7 @@ from fenglin.errors import DamageError
 from fenglin.model.site import Queue, Site
 from fenglin.snapshot.snapshot import Shape, Snapshot
 
-_MAGIC = b"FLSNAP1\n"
+_MAGIC = b"FLSNAP2\n"
 _DTYPES: dict[object, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),

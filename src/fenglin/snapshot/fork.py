@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from fenglin.model.allocation import Share
+from fenglin.model.plan import Reservation
 from fenglin.model.site import Queue, Site
 from fenglin.quantities.resources import DIMENSIONS, Resources
 from fenglin.snapshot.builder import JobRow, ShareRow, build
@@ -39,6 +42,7 @@ def fork(
     """Return the moment with these sites, queues and balances instead; None keeps what is.
 
     Work on nodes that the fork lacks is gone: it holds neither node nor quota, and is counted.
+    Promises on them are gone too.
     """
     kept = snapshot.sites if sites is None else tuple(sites)
     names = {(site.name, node.name) for site in kept for node in site.nodes}
@@ -57,6 +61,7 @@ def fork(
             queue.name: spent
             for queue, spent in zip(snapshot.queues, snapshot.queue_spent_ms.tolist(), strict=True)
         },
+        reservations=reservations(snapshot),
     )
     lost = sum(share.slots for share in shares) - sum(share.slots for share in staying)
     return Fork(_with_licences(made, snapshot), lost)
@@ -113,6 +118,27 @@ def share_rows(snapshot: Snapshot) -> list[ShareRow]:
             )
         )
     return rows
+
+
+def reservations(snapshot: Snapshot) -> list[Reservation]:
+    """Return the previous plan's reservations, as they were given."""
+    found: list[Reservation] = []
+    starts = np.flatnonzero(np.diff(snapshot.held_job, prepend=-1)).tolist()
+    for first, stop in pairwise([*starts, len(snapshot.held_job)]):
+        nodes = snapshot.held_node[first:stop].tolist()
+        flavor = int(snapshot.node_flavor[nodes[0]])
+        site = snapshot.sites[int(snapshot.flavor_site[flavor])]
+        found.append(
+            Reservation(
+                job=int(snapshot.held_job[first]),
+                site=site.name,
+                flavor=site.flavors[int(snapshot.flavor_slot[flavor])].name,
+                shares=tuple(Share(snapshot.node_names[node], 1) for node in nodes),
+                start_ms=int(snapshot.held_start_ms[first]),
+                finish_ms=int(snapshot.held_end_ms[first]),
+            )
+        )
+    return found
 
 
 def _cards(snapshot: Snapshot, share: int) -> tuple[int, ...]:

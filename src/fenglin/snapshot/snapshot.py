@@ -60,8 +60,8 @@ class Snapshot:
     """One picture of the pool.
 
     S sites, F flavors, N nodes, J jobs that still have pending tasks, Q queues, A accounts,
-    L licences, R live allocation shares; D = len(DIMENSIONS) resource dimensions, C cards of
-    the node that has most.
+    L licences, R live allocation shares, H nodes promised to jobs; D = len(DIMENSIONS) resource
+    dimensions, C cards of the node that has most.
 
     Attributes:
         index: Position in the hub's log that this picture shows.
@@ -116,6 +116,11 @@ class Snapshot:
         share_preemptible: [R] whether its job may be interrupted.
         share_checkpoint_ms: [R] most work of a task lost when interrupted; 0 for all of it.
         share_stopping: [R] whether the site was told to stop it; it ends by `share_end_ms`.
+        held_job: [H] number of a waiting job whose reservation the previous plan made or kept;
+            rows by (job, node).
+        held_node: [H] row of a node of that reservation.
+        held_start_ms: [H] promised start.
+        held_end_ms: [H] until when, as it was expected then.
     """
 
     index: int
@@ -169,3 +174,7 @@ class Snapshot:
     share_preemptible: Bool
     share_checkpoint_ms: I64
     share_stopping: Bool
+    held_job: I64
+    held_node: I32
+    held_start_ms: I64
+    held_end_ms: I64

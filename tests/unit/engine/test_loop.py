@@ -21,7 +21,7 @@ from fenglin.errors import StaleEpochError, UnavailableError
 from fenglin.model.allocation import TaskEnd
 from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState, JobState
-from fenglin.planner.policy import BALANCED
+from fenglin.planner.policy import BALANCED, CONSERVATIVE
 from fenglin.ports.driver import Observation, Presence, SiteReport
 
 
@@ -31,9 +31,9 @@ def play(store, effects, clock, monkeypatch):
     monkeypatch.setattr(room, "STORE_RETRY_S", 0.0)
     monkeypatch.setattr(room, "REST_PER_WORK", 0.0)
 
-    def run(pool, scene):
+    def run(pool, scene, policy=BALANCED):
         async def inner():
-            loop = Loop(pool, store, BALANCED, clock, Meters())
+            loop = Loop(pool, store, policy, clock, Meters())
             loop.ended = []
             loop.connect(effects, loop.ended.extend)
             task = asyncio.create_task(loop.run())
@@ -79,6 +79,21 @@ def test_a_job_is_planned_committed_and_only_then_started(world, play, store, ef
     assert [unit.allocation.job for unit in change.starts] == [1]
     assert effects.calls == [("start", 1, 1)]
     assert pool.jobs[1].state is JobState.RUNNING
+
+
+def test_what_a_plan_promises_the_next_one_sees(world, play):
+    """Job 2 waits for the 64 cores that a1 holds."""
+    pool = world.pool([world.job(1), world.job(2)], [world.allocation(1, 1, "0", slots=64)])
+
+    async def scene(loop, _task):
+        await until(lambda: loop.last)
+        first = loop.last
+        loop.replan()
+        await until(lambda: loop.last is not first)
+        return first.plan.reservations, loop.last.snapshot.held_job.tolist()
+
+    promised, held = play(pool, scene, CONSERVATIVE)
+    assert [one.job for one in promised] == held == [2]
 
 
 def test_a_store_that_is_away_loses_no_news(world, play, store, effects):

@@ -14,7 +14,7 @@ from fenglin.model.job import Dependency
 from fenglin.model.site import Node
 from fenglin.model.states import JobState, SiteState
 from fenglin.planner import plan
-from fenglin.planner.policy import BALANCED
+from fenglin.planner.policy import BALANCED, CONSERVATIVE
 from fenglin.ports.driver import SiteReport
 from fenglin.quantities.taskset import EMPTY, TaskSet
 from fenglin.testing.builders import a_site
@@ -117,6 +117,21 @@ def test_a_plan_becomes_starts_with_hold_receipt_and_story(world):
         assert unit.job.pending == EMPTY
     # The pool itself is untouched until the store has said yes.
     assert pool.jobs[1].pending == TaskSet.span(0, 3)
+
+
+def test_the_next_picture_shows_what_a_plan_promised(world):
+    """To conservative plans of the pool as it is; who asks about an empty pool sees none."""
+    running = world.allocation(1, 9, "0", slots=64)
+    pool = world.pool([world.job(9), world.job(2)], [running])
+    snapshot = pool.snapshot(5_000)
+    made = plan(snapshot, CONSERVATIVE)
+    assert [(one.job, one.start_ms) for one in made.reservations] == [(2, 60_000)]
+    pool.promised(made, CONSERVATIVE)
+    shown = pool.snapshot(6_000)
+    assert (shown.held_job.tolist(), shown.held_start_ms.tolist()) == ([2], [60_000])
+    assert not len(pool.snapshot(6_000, alone=True).held_job)
+    pool.promised(made, BALANCED)
+    assert not len(pool.snapshot(6_000).held_job)
 
 
 def test_two_starts_of_one_job_chain(world):

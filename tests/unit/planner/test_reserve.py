@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from msgspec import structs
 
@@ -12,6 +14,7 @@ from fenglin.planner import plan
 from fenglin.planner.policy import BALANCED, Backfill
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import JobRow, ShareRow, build
+from fenglin.snapshot.fork import job_rows
 from fenglin.snapshot.snapshot import Shape
 
 NONE = structs.replace(BALANCED, backfill=Backfill.NONE)
@@ -199,3 +202,58 @@ def test_two_halves_are_not_lent_as_a_whole_card(now_ms):
     result = plan(snapshot)
     assert reserved(result, now_ms) == ["1 s n0,n1 30-90"]
     assert [start.job for start in result.starts] == [3]
+
+
+def again(pool, text, before, later_s):
+    """Plan `text` with what a plan of `before` promised, so many seconds after it."""
+    promised = plan(pool(before), CONSERVATIVE).reservations
+    moved = [
+        structs.replace(one, start_ms=one.start_ms - later_s * 1_000,
+                        finish_ms=one.finish_ms - later_s * 1_000)
+        for one in promised
+    ]  # fmt: skip
+    snapshot = pool(text)
+    columns = build(
+        index=snapshot.index, now_ms=snapshot.now_ms, sites=snapshot.sites, accounts={},
+        jobs=job_rows(snapshot), reservations=moved,
+    )  # fmt: skip
+    held = {name: getattr(columns, name) for name in HELD}
+    return plan(replace(snapshot, **held), CONSERVATIVE)
+
+
+HELD = ("held_job", "held_node", "held_start_ms", "held_end_ms")
+# Job 1 holds the only licence until 10 s; job 2 is expected to take 5 s and asked for 50.
+LICENSED = (
+    "site s super 1×2,9 1 0 licences=m:1\n{live}"
+    "job 2 2,1 licences=m:1 estimate=50 learned=5\njob 3 2,1 estimate=5\n"
+)
+
+
+def test_a_promised_place_keeps_its_licence_and_is_started_with_it(pool, starts, now_ms):
+    before = LICENSED.format(live="live 1 s/n0 2×1,1 10\n")
+    assert reserved(plan(pool(before), CONSERVATIVE), now_ms) == ["2 s n0 10-15", "3 s n0 15-20"]
+    other = "job 4 1,1 licences=m:1 estimate=1 priority=1\n"
+    due = again(pool, LICENSED.format(live="") + other, before, 10)
+    assert starts(due) == ["2 s n0:1 1"]
+    assert reserved(due, now_ms) == ["3 s n0 5-10"]
+    early = again(pool, before + other, before, 0)
+    assert starts(early) == []
+    assert reserved(early, now_ms) == ["2 s n0 10-15", "3 s n0 15-20"]
+
+
+def test_a_promise_is_void_for_who_can_no_longer_have_it(pool, now_ms):
+    """Its quota, its money, its date or its needs are others now; those behind move up."""
+    before = FULL.replace("job 1 2,1", "job 1 2,1 account=a queue=q") + "money a 9\n"
+    assert reserved(plan(pool(before), CONSERVATIVE), now_ms)[0] == "1 s n0 10-17"
+    for text in (
+        before + "queue q quota=1,1\n",
+        before.replace("1 0\n", "1 9\n", 1).replace("money a 9", "money a 0")
+        + "money default 99\n",
+        before.replace("job 1 2,1", "job 1 2,1 not_before=5"),
+    ):
+        moved_up = ["2 s n0 10-17", "3 s n0 17-24"]
+        assert reserved(again(pool, text, before, 0), now_ms) == moved_up
+    two = before.replace("job 1 2,1", "job 1 2,1 nodes=2")
+    assert reserved(again(pool, two, before, 0), now_ms) == [
+        "1 s n0,n1 27-34", "2 s n0 10-17", "3 s n0 17-24",
+    ]  # fmt: skip

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fenglin.errors import InputError
+from fenglin.model.allocation import Share
 from fenglin.model.job import AcceleratorNeed
+from fenglin.model.plan import Reservation
 from fenglin.model.site import Flavor, Node, Queue, Site
 from fenglin.model.states import ComputeClass, SiteState
 from fenglin.quantities.resources import Resources
@@ -30,7 +32,7 @@ def site(name, **changes):
     return Site(name, **(values | changes))
 
 
-def make(sites=(), jobs=(), shares=(), queues=(), accounts=None):
+def make(sites=(), jobs=(), shares=(), queues=(), accounts=None, reservations=()):
     return build(
         index=4,
         now_ms=100,
@@ -39,6 +41,7 @@ def make(sites=(), jobs=(), shares=(), queues=(), accounts=None):
         accounts=accounts or {},
         jobs=jobs,
         shares=shares,
+        reservations=reservations,
     )
 
 
@@ -90,6 +93,21 @@ def test_share_on_a_lost_node_still_counts_for_queue_and_job():
     assert len(shot.share_job) == 0
     assert shot.job_active.tolist() == [2]
     assert shot.queue_used.tolist() == [[2_000, 20, 0, 0]]
+
+
+def test_promises_stand_by_job_and_node_and_only_where_both_are_known():
+    jobs = [JobRow(number, Shape(ONE), 1) for number in (3, 5)]
+    promised = [
+        Reservation(5, "a", "small", (Share("n2", 1), Share("n1", 1)), 40, 90),
+        Reservation(3, "a", "big", (Share("n3", 1),), 20, 30),
+        Reservation(4, "a", "big", (Share("n3", 1),), 20, 30),
+        Reservation(3, "gone", "big", (Share("n3", 1),), 20, 30),
+    ]
+    shot = make([site("a")], jobs, reservations=promised)
+    assert shot.held_job.tolist() == [3, 5, 5]
+    assert [shot.node_names[row] for row in shot.held_node.tolist()] == ["n3", "n1", "n2"]
+    assert shot.held_start_ms.tolist() == [20, 40, 40]
+    assert shot.held_end_ms.tolist() == [30, 90, 90]
 
 
 def test_job_columns_follow_the_number():

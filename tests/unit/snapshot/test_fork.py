@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
+from fenglin.model.allocation import Share
+from fenglin.model.plan import Reservation
 from fenglin.model.site import Flavor, Node, Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
@@ -37,6 +39,9 @@ def snapshot():
             ShareRow(2, "b", "n1", 1, 9, NEED, queue="q", preemptible=True, checkpoint_ms=7),
         ],
         spent_ms={"q": 77},
+        reservations=[
+            Reservation(4, "b", "f", (Share("n0", 1), Share("n1", 1)), start_ms=12, finish_ms=15),
+        ],
     )
 
 
@@ -44,12 +49,14 @@ def test_a_fork_without_changes_is_the_same_byte_for_byte(snapshot):
     made = fork(snapshot)
     assert made.interrupted_slots == 0
     assert to_bytes(made.snapshot) == to_bytes(snapshot)
+    assert made.snapshot.held_start_ms.tolist() == [12, 12]
 
 
 def test_dropping_a_site_interrupts_its_work(snapshot):
     made = fork(snapshot, sites=[snapshot.sites[0]])
     assert made.interrupted_slots == 1
     assert [one.name for one in made.snapshot.sites] == ["a"]
+    assert made.snapshot.held_job.tolist() == [], "what was promised there is void"
     assert made.snapshot.queue_used[:, 0].sum() == 2_000
     assert made.snapshot.licence_free.tolist() == [3]
 

@@ -238,6 +238,7 @@ class World:
         self.tally.cycles += 1
         snapshot = pool.snapshot(now_ms)
         made = plan(snapshot, policy)
+        pool.promised(made, policy)
         if self._watch is not None:
             self._watch(snapshot, made)
         change = applier.commitments(pool, snapshot, policy, made, now_ms, receipts=False)
