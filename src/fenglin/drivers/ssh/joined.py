@@ -64,6 +64,8 @@ class Cursors:
         self._at: dict[str, Cursor] = {}
         for piece in text.split(";") if text else ():
             node, cursor = piece.split("=")
+            if not cursor:
+                raise ValueError(f"no position of {node!r}")
             self._at[node] = Cursor.parse(cursor)
 
     def of(self, node: str) -> Cursor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import shlex
@@ -166,7 +167,9 @@ class Remote:
                 process = await connection.create_process(
                     command, encoding=None, stderr=asyncssh.PIPE, request_pty=False
                 )
-                process.stdin.write(b"%d\n%b%b\n" % (len(boot), boot, config))
+                # One that has ended already says why on standard error.
+                with contextlib.suppress(OSError):
+                    process.stdin.write(b"%d\n%b%b\n" % (len(boot), boot, config))
                 said = await self._said(process)
                 if said["say"] == "need":
                     text = msgspec.json.encode(files)

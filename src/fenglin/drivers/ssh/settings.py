@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +22,7 @@ T = TypeVar("T", bound=Struct)
 MOST_NICE = 19
 MOST_CALLS = 256
 # Neither may look like an option or hold anything that a shell or a URL would read.
-_ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _PRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
@@ -195,7 +196,7 @@ class _Places:
     def _place(self, way: _Way, where: str, behind: tuple[str, ...]) -> Place:
         user = way.user or self._block.user
         key_file = way.key_file or self._block.key_file
-        if not _ADDRESS.fullmatch(way.address):
+        if not _is_address(way.address):
             raise InputError(
                 f"{way.address[:80]!r} is not an address",
                 where=f"{where}.address",
@@ -250,6 +251,15 @@ def _convert(raw: Mapping[str, object], kind: type[T], where: str) -> T:
         raise InputError(
             what, where=f"{where}{path.rstrip('`')}", hint=f"known here: {', '.join(shown)}"
         ) from error
+
+
+def _is_address(text: str) -> bool:
+    """Return whether it is a host name or an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _NAME.fullmatch(text) is not None
+    return "%" not in text
 
 
 def _in_range(name: str, value: int, least: int, most: int, where: str) -> None:

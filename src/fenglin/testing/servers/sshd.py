@@ -164,11 +164,10 @@ class SshHosts:
             cpu: Cores of one host: a promise, not checked against this machine.
             core_hour: Price in CNY.
         """
-        settings = self.settings()
-        hosts = settings.pop("hosts")
-        assert isinstance(hosts, list)
+        settings = {key: text for key, text in self.settings().items() if key != "hosts"}
         ways = "\n".join(
-            f"[[site.{name}.settings.hosts]]\n" + "\n".join(_toml(host)) for host in hosts
+            f"[[site.{name}.settings.hosts]]\naddress = {json.dumps(address)}\nport = {self.port}"
+            for address in self.addresses
         )
         return f"""
 [site.{name}]
@@ -178,7 +177,7 @@ provider = "provider-{name}"
 {chr(10).join(_toml(settings))}
 {ways}
 [site.{name}.flavor.std]
-nodes = {len(hosts)}
+nodes = {len(self.addresses)}
 cpu = {cpu}
 memory = "1GiB"
 disk = "1GiB"
