@@ -78,6 +78,10 @@ def warn_of_losses(source: Source) -> None:
         show_warning(f"{source.name}: and {len(notes) - _MAX_SHOWN} more; -o json shows all")
 
 
+# What YAML 1.1 takes for ends of lines besides the usual ones; a block would turn them into those.
+_OTHER_BREAKS = "\r\x85\u2028\u2029"
+
+
 def native_yaml(data: dict[str, object]) -> str:
     """Return a native document as YAML that our reader reads back as it is."""
     import yaml  # noqa: PLC0415 - slow to load
@@ -90,7 +94,8 @@ def native_yaml(data: dict[str, object]) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None if _is_plain(value) else '"'
+        block = "\n" in value and not any(mark in value for mark in _OTHER_BREAKS)
+        style = "|" if block else None if _is_plain(value) else '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
 
     Dumper.add_representer(str, text)

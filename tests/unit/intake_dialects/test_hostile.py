@@ -65,6 +65,11 @@ def take(text, dialect=""):
         assert again.jobs[0].document.spec(NOW_MS) == job.document.spec(NOW_MS)
 
 
+@pytest.mark.parametrize("mark", ["\r", "\x85", "\u2028", "\u2029"])
+def test_a_script_keeps_marks_that_yaml_takes_for_ends_of_lines(mark):
+    take(f"#!/bin/sh\n#SBATCH -n 1\necho a{mark}b\n", "sbatch")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80), st.sampled_from(["", *TITLES]))
 def test_any_text(text, dialect):
