@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fenglin.drivers.local import settings as local
+from fenglin.drivers.ssh import settings as ssh
 from fenglin.engine.meters import Meters
 from fenglin.intake import hubfile, policyfile
 from fenglin.intake.hubfile import read_hub_file
@@ -44,6 +45,14 @@ def test_every_setting_of_the_local_driver_is_told():
     text = CONFIGURATION.read_text(encoding="utf-8")
     # The first three come from the blocks around the settings.
     own = set(local.ALLOWED) - {"flavors", "nodes", "licences"}
+    assert own
+    assert not [name for name in sorted(own) if f"`{name}`" not in text]
+
+
+@pytest.mark.parametrize("block", ["_Block", "_HostBlock"])
+def test_every_setting_of_the_ssh_driver_is_told(block):
+    text = CONFIGURATION.read_text(encoding="utf-8").partition("of the `ssh` driver")[2]
+    own = set(getattr(ssh, block).__struct_fields__) - {"flavors", "nodes", "licences"}
     assert own
     assert not [name for name in sorted(own) if f"`{name}`" not in text]
 
