@@ -36,7 +36,7 @@ def test_a_cycle_comes_back_and_is_planned_the_same(pool, policy):
 
 
 @pytest.mark.parametrize("spoil", [
-    lambda data: b"",
+    lambda _: b"",
     lambda data: b"FLCYCLE2\n" + data[9:],
     lambda data: data[:-1],
     lambda data: data + b"x",
