@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from fenglin.cli.options import one_of
 from fenglin.cli.output import Output, write_data, write_fields
 from fenglin.cli.session import OutputOption
 
@@ -95,8 +96,8 @@ def _replay(asked: Replay, waits: Path | None, nodes: Path | None) -> dict[str, 
     from fenglin.simulator.swf import read_trace  # noqa: PLC0415 - see above
     from fenglin.simulator.trace import usable  # noqa: PLC0415 - see above
 
-    policy = swf_run.BatchPolicy(_one_of(asked.policy, POLICIES, "--policy"))
-    runtime = swf_run.Runtime(_one_of(asked.runtime, RUNTIMES, "--runtime"))
+    policy = swf_run.BatchPolicy(one_of(asked.policy, POLICIES, "--policy"))
+    runtime = swf_run.Runtime(one_of(asked.runtime, RUNTIMES, "--runtime"))
     believes = runtime is swf_run.Runtime.REQUESTED
     read = read_trace(asked.file)
     procs = asked.procs or read.machine_procs or _no_procs(asked.file)
@@ -133,19 +134,6 @@ def _replay(asked: Replay, waits: Path | None, nodes: Path | None) -> dict[str, 
         pairs = zip(trace.job_id.tolist(), fares.wait_s.tolist(), strict=True)
         _write_csv(waits, ("job_id", "wait_s"), pairs)
     return answer
-
-
-def _one_of(word: str, known: tuple[str, ...], option: str) -> str:
-    """Return a word that is known.
-
-    Raises:
-        InputError: it is not.
-    """
-    if word in known:
-        return word
-    from fenglin.errors import InputError  # noqa: PLC0415 - only for a typing error
-
-    raise InputError(f"{word!r} is none of {', '.join(known)}", where=option)
 
 
 def _no_procs(file: Path) -> int:
