@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LOOK_DEADLINE_S = 8.0
 SUBMIT_DEADLINE_S = 20.0
 DEFAULT_ARRAY_SIZE = 1_001
+# What scancel ends with, without a word, when there is nothing to cancel: the last byte of Slurm's
+# errors 2017 (invalid job id) and 2021 (already done).
+GONE_STATUSES = frozenset({2017 & 0xFF, 2021 & 0xFF})
 # Said when the request may have reached slurmctld although its answer did not reach us.
 _UNCLEAR = re.compile(
     r"timed out|unable to contact|connection|zero bytes|i/o error|unexpected message"
@@ -147,7 +150,8 @@ class Slurm:
 
     async def _cancel(self, arguments: list[str]) -> None:
         answer = await self._transport.run(["scancel", *arguments], deadline_s=LOOK_DEADLINE_S)
-        if answer.status and not _GONE.search(answer.error):
+        gone = answer.status in GONE_STATUSES or _GONE.search(answer.error)
+        if answer.status and not gone:
             raise self._error("scancel", answer, effect_unknown=True)
 
     async def _look(self, command: list[str]) -> Answer:

@@ -94,14 +94,13 @@ class Observer:
         await self._end_the_deaf(listing)
         return seen
 
-    def attempt(self, key: str) -> Attempt | None:
-        """Return an attempt that is bound to an array; None when there is none.
-
-        Raises:
-            OSError, ValueError, KeyError, IndexError, RefusedError: it cannot be read now.
-        """
+    def known(self, key: str) -> Attempt | None:
+        """Return an attempt that is bound to an array; None when none can be read."""
         with self._pass:
-            return self._attempt(key)
+            try:
+                return self._attempt(key)
+            except UNREADABLE:
+                return None
 
     def forget(self, key: str) -> None:
         """Drop what is remembered of a key."""

@@ -118,20 +118,28 @@ class Shared:
         values = decode((path / ORDER).read_bytes())
         return Layout(values["tasks"][0], int(values[CHUNK][0])), values[TARGET][0]
 
+    def log_places(self, key: str, task: int, element: int) -> list[Path]:
+        """Return where a task's log may be, in the order in which `keep` moves it."""
+        name = f"{task}.log"
+        own = [self.attempts.active / key / f"e{element}" / name] if element >= 0 else []
+        return [*own, self.attempts.active / key / name, self.root / "kept" / key / name]
+
     def keep(self, path: Path) -> None:
         """Move an ended attempt to `kept`, with its claim, its journal and its output only.
 
         Raises:
             OSError: the disk refuses; asked again it goes on.
         """
-        for entry in list(os.scandir(path)):
+        entries = list(os.scandir(path))
+        # Logs first: as long as the order is there, they may still be where they were.
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if _is_element(entry.name):
                     _lift_logs(path, Path(entry.path))
                 remove_tree(entry.path)
-            elif entry.name not in (claims.CLAIM, JOURNAL, OUTPUT) and not entry.name.endswith(
-                ".log"
-            ):
+        for entry in entries:
+            worth = entry.name in (claims.CLAIM, JOURNAL, OUTPUT) or entry.name.endswith(".log")
+            if not worth and not entry.is_dir(follow_symlinks=False):
                 Path(entry.path).unlink()
         path.rename(self.root / "kept" / path.name)
 

@@ -243,23 +243,25 @@ class SlurmDriver:
         path = self._shared.attempts.folder(key)
         if path is None:
             return LogChunk(b"", offset, complete=False)
-        attempt = self._observer.attempt(key)
-        if attempt is None:
+        attempt = self._observer.known(key)
+        places = self._shared.log_places(key, task, attempt.element_of(task) if attempt else -1)
+        if attempt is not None:
+            ended = attempt.done or task in attempt.ended
+        else:
             claim = claims.read(str(path))
             ended = claim is not None and (bool(claim.void) or closing(path) is not None)
-            file = path / f"{task}.log"
-        else:
-            ended = attempt.done or task in attempt.ended
-            file = path / f"e{attempt.element_of(task)}" / f"{task}.log"
-        try:
-            with file.open("rb") as log:
-                size = os.fstat(log.fileno()).st_size
-                log.seek(offset)
-                data = log.read(max(0, min(limit, READ_LIMIT_BYTES)))
-        except FileNotFoundError:
-            return LogChunk(b"", offset, complete=ended)
-        after = offset + len(data)
-        return LogChunk(data, after, complete=ended and after >= size)
+        # `forget` moves a log from place to place in this order, so none is overlooked.
+        for place in places:
+            try:
+                with place.open("rb") as log:
+                    size = os.fstat(log.fileno()).st_size
+                    log.seek(offset)
+                    data = log.read(max(0, min(limit, READ_LIMIT_BYTES)))
+            except FileNotFoundError:
+                continue
+            after = offset + len(data)
+            return LogChunk(data, after, complete=ended and after >= size)
+        return LogChunk(b"", offset, complete=ended)
 
     def _unreadable(self, error: OSError) -> DriverError:
         return DriverError(

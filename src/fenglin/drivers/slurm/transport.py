@@ -15,6 +15,8 @@ from fenglin.errors import DriverError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# What a pipe holds before anybody reads from it.
+PIPE_BYTES = 2**16
 # Of the hub's environment only these reach the commands, and by `sbatch` the jobs.
 PASSED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TZ", "USER")
 
@@ -49,7 +51,7 @@ class Transport(Protocol):
 
         Args:
             command: Name of the program and its arguments.
-            given: Its standard input.
+            given: Its standard input, at most 64 KiB.
             deadline_s: It is killed after that.
             hold: An open file that stays open as long as the command lives, whatever becomes
                 of us; -1 for none.
@@ -88,11 +90,12 @@ class LocalCommands:
         """Run a command; see the protocol."""
         name = command[0]
         program = f"{self._folder}/{name}" if self._folder else name
+        given_file = _filled_pipe(given)
         try:
             process = await asyncio.create_subprocess_exec(
                 program,
                 *command[1:],
-                stdin=asyncio.subprocess.PIPE,
+                stdin=given_file,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=self._env,
@@ -105,9 +108,11 @@ class LocalCommands:
                 where=self._where,
                 hint="install Slurm's commands on the hub's machine, or set `commands`",
             ) from error
+        finally:
+            os.close(given_file)
         try:
             async with asyncio.timeout(deadline_s):
-                out, error_text = await process.communicate(given)
+                out, error_text = await process.communicate()
         except TimeoutError as error:
             raise DriverError(
                 f"{name} gave no answer within {deadline_s:g} s",
@@ -120,6 +125,21 @@ class LocalCommands:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
         return Answer(process.returncode or 0, _text(out), _text(error_text))
+
+
+def _filled_pipe(data: bytes) -> int:
+    """Return a pipe to read the data from.
+
+    Not one that the loop feeds: uvloop raises when the command has ended before it was fed.
+    """
+    if len(data) > PIPE_BYTES:
+        raise ValueError(f"{len(data)} bytes of input, more than a pipe holds")
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        os.write(writing, data)
+    finally:
+        os.close(writing)
+    return reading
 
 
 def _text(data: bytes) -> str:
