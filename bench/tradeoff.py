@@ -72,6 +72,11 @@ def words(x: float, y: float, text: str, more: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{text}</text>'
 
 
+def legend(row: int) -> tuple[float, float]:
+    """Return the place of a line of the legend, where no curve comes."""
+    return WIDTH - RIGHT - 240, HEIGHT - BOTTOM - 102 + 18 * row
+
+
 def frame() -> Iterator[str]:
     """Yield the axes, and where the goal lies."""
     yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
@@ -116,7 +121,7 @@ def curve(name: str, found: dict[Contender, Change], row: int) -> Iterator[str]:
     x, y = x_of(min(X_TO, max(X_FROM, knowing.worst_wait))), y_of(knowing.slowdown)
     cross = f"M{x - 5:.1f} {y - 5:.1f}l10 10m0 -10l-10 10"
     yield f'<path d="{cross}" stroke="{colour}" stroke-width="2"/>'
-    yield words(WIDTH - RIGHT - 190, TOP + 24 + 18 * row, name, f'fill="{colour}"')
+    yield words(*legend(row), name, f'fill="{colour}"')
 
 
 def picture(found: dict[str, dict[Contender, Change]]) -> str:
@@ -126,7 +131,7 @@ def picture(found: dict[str, dict[Contender, Change]]) -> str:
         parts += curve(name, changes, row)
     notes = ("● balanced, with its patience in %", "✕ easy-sjbf with actual times")
     for row, note in enumerate(notes, start=len(found)):
-        parts.append(words(WIDTH - RIGHT - 190, TOP + 24 + 18 * row, note, 'fill="#444"'))
+        parts.append(words(*legend(row), note, 'fill="#444"'))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
         ' font-family="sans-serif" font-size="12">'
