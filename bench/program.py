@@ -23,7 +23,7 @@ from bench import (
     offers,
     openb,
     placements,
-    pool,
+    pools,
     quality,
     reads,
     report,
@@ -55,7 +55,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "placements": placements.run,
     "slurm": slurm_plan.run,
     "fairness": fairness.run,
-    "pool": pool.run,
+    "pool": pools.run,
     "ssh": ssh.run,
 }
 # Rows in which SkyPilot may take part.

@@ -75,7 +75,7 @@ def speed(count: int, beat_ms: int) -> float:
 def peak_mib(count: int) -> float:
     """Return the peak memory of a process of its own that runs so many jobs."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.pool", str(count)],
+        [sys.executable, "-m", "bench.pools", str(count)],
         capture_output=True, text=True, check=False, timeout=900, cwd=ROOT, env=environment(),
     )  # fmt: skip
     if done.returncode:
