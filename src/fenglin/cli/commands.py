@@ -41,6 +41,11 @@ COMMANDS = {
     "squeue": Entry("fenglin.cli.slurm.squeue", "Show jobs, as Slurm's squeue does."),
     "sbatch": Entry("fenglin.cli.slurm.sbatch", "Submit a script, as Slurm's sbatch does."),
     "scancel": Entry("fenglin.cli.slurm.scancel", "End jobs, as Slurm's scancel does."),
+    "sinfo": Entry("fenglin.cli.slurm.sinfo", "Show nodes and queues, as Slurm's sinfo does."),
+    "sacct": Entry("fenglin.cli.slurm.sacct", "Show past jobs, as Slurm's sacct does."),
+    "compat": Entry(
+        "fenglin.cli.slurm.compat", "Put Slurm's commands on the PATH under their own names."
+    ),
 }
 
 _HEAD = """\
