@@ -1,10 +1,12 @@
 """A hub with a local site and two SSH hosts: one pool, one array, one bill; nothing is lost."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
 from fenglin.client.requests import Filter
+from fenglin.errors import FenglinError
 from fenglin.testing import HubProcess, LocalSite, TruthDir, hub_file
 from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
@@ -102,3 +104,28 @@ def test_changed_host_keys_are_refused(own, truth, hosts, eventually):
             hosts.stop(address)
             hosts.new_host_key(address)
             hosts.start(address)
+
+
+def test_a_hub_killed_while_a_host_starts_an_attempt_starts_nothing_twice(own, truth):
+    own.stop()
+    client = own.start(crash_at="c4").client(tries=1)
+    job = client.submit(truth.job("once", tasks=6, sleep_s=0.2, sites=["lab"])).id
+    assert own.wait(20) == -signal.SIGKILL
+    own.start()
+    view = own.client().wait(job, 30)
+    assert (view.state, view.tasks.succeeded) == ("succeeded", 6)
+    assert [run.number for run in truth.runs(job)] == [1] * 6
+    assert own.client().ledger_verify().ok
+
+
+def test_a_hub_killed_while_hosts_are_told_to_stop_stops_all_the_same(own, truth, running):
+    own.stop()
+    client = own.start(crash_at="c8").client(tries=1)
+    job = client.submit(truth.job("long", tasks=4, sleep_s=60, sites=["lab"])).id
+    running(job, 4)
+    with pytest.raises(FenglinError):
+        client.wait(client.cancel(job).id, 20)
+    assert own.wait(20) == -signal.SIGKILL
+    own.start()
+    assert own.client().wait(job, 30).state == "cancelled"
+    assert not any(Path(f"/proc/{run.pid}").exists() for run in truth.runs(job))

@@ -126,7 +126,13 @@ class Artifacts:
         line = self._remotes[file.node].line
         async with line.files:
             sftp = await line.sftp()
-            await sftp.get(file.source, str(target))
+            try:
+                await sftp.get(file.source, str(target))
+            except asyncssh.SFTPNoSuchFile:
+                raise
+            except (asyncssh.Error, OSError):
+                line.drop_sftp(sftp)
+                raise
         target.chmod(0o755 if file.executable else 0o644)
 
 

@@ -137,6 +137,7 @@ async def _upload(remote: Remote, digest: str, source: str, uploads: str) -> Non
         try:
             await sftp.put(source, f"{uploads}/{name}")
         except (asyncssh.Error, OSError) as error:
+            remote.line.drop_sftp(sftp)
             raise DriverError(
                 f"cannot bring {source} to {remote.node}: {error}",
                 where=f"node {remote.node}",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fenglin.drivers.ssh.settings import Place
 
 CONNECT_TIMEOUT_S = 8.0
+CLOSE_TIMEOUT_S = 2.0
 KEEPALIVE_S = 10.0
 KEEPALIVES = 3
 PAUSE_FIRST_S = 0.5
@@ -116,13 +117,24 @@ class Line:
                     ) from error
             return self._sftp
 
+    def drop_sftp(self, sftp: asyncssh.SFTPClient) -> None:
+        """Have the next file use a new channel: this one has failed."""
+        if self._sftp is sftp:
+            self._sftp = None
+            sftp.exit()
+
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up; a host that does not even take that is left."""
         self._opener.cancel()
-        if self._connection is not None:
-            self._connection.close()
-            await self._connection.wait_closed()
-        self._connection = self._sftp = None
+        connection, self._connection, self._sftp = self._connection, None, None
+        if connection is None:
+            return
+        connection.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await connection.wait_closed()
+        except TimeoutError:
+            connection.abort()
 
     async def _connect(self) -> None:
         """Connect and verify.

@@ -17,6 +17,7 @@ import msgspec
 import fenglin.runner
 from fenglin.drivers.ssh.line import Opener
 from fenglin.errors import DriverError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.runner.host.boot import MARK
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ ASK_TIMEOUT_S = 20.0
 MOST_HEAD_BYTES = 2**25
 MOST_BODY_BYTES = 2**23
 NOISE_LINES = 200
+CRASH_POINTS = {"start": "c4", "stop": "c8"}
 # All that ever stands in a command line on a host; the rest is read from standard input.
 LOADER = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 _PACKAGE = Path(fenglin.runner.__file__).parent
@@ -133,6 +135,8 @@ class Remote:
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 self._write(b"%d %d\n%b%b" % (len(text), len(body), text, body))
+                if operation in CRASH_POINTS:
+                    crash_point(CRASH_POINTS[operation])
                 answer: tuple[dict[str, Any], bytes] = await future
                 return answer
         except TimeoutError as error:

@@ -66,7 +66,7 @@ class Place(Struct, frozen=True):
         address: Name or IP address.
         port: TCP port.
         user: Who to be there; empty for the hub's own user name.
-        key_file: Private key; empty for the keys that an SSH agent of the hub's user holds.
+        key_file: Private key; empty for those of an SSH agent and the usual files in `~/.ssh`.
         known_hosts: File with host keys.
         host_key: Fingerprint of the only key that is accepted; empty to ask `known_hosts`.
         jump: The host to go through; None for the direct way.

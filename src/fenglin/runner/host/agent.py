@@ -17,12 +17,14 @@ attempts whose journals have grown.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import select
 import stat
+import threading
 import time
 
 from . import claim as claims
@@ -46,6 +48,7 @@ UPLOAD_AGE_S = 86_400
 REAP_S = 1.0
 OWNER = "agent"
 MEMORY = "memory"
+_SENDING = threading.Lock()
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
@@ -77,6 +80,7 @@ class Agent:
         self._memory = _memory(os.path.join(self.place, MEMORY))
         self._poke = _fifo(os.path.join(self.place, POKE))
         self._input = bytearray()
+        self._asked_machine = threading.Lock()
         _sweep(self._blobs, BLOB_AGE_S)
         _sweep(self._uploads, UPLOAD_AGE_S)
 
@@ -135,6 +139,10 @@ class Agent:
         """Do one request; whatever fails is told, and ends nothing."""
         answer: dict[str, Any] = {}
         data = b""
+        if head["op"] == "machine" and self._asked_machine.acquire(blocking=False):
+            work = threading.Thread(target=self._tell_machine, args=[head["id"]], daemon=True)
+            work.start()
+            return
         try:
             answer, data = getattr(self, "_op_" + str(head["op"]))(head, body)
         except RefusedError as error:
@@ -290,6 +298,10 @@ class Agent:
         os.rename(draft, self._blob(head["digest"]))
         return {}, b""
 
+    def _op_machine(self, _: dict[str, Any], __: bytes) -> Answer:
+        """Come here only while an earlier question is open."""
+        raise RefusedError("the tools of its cards do not answer", "try nvidia-smi there by hand")
+
     def _op_kept(self, head: dict[str, Any], _: bytes) -> Answer:
         """Answer [task, path, size, mode] of each artifact of these tasks."""
         base = os.path.join(self.place, "artifacts", _checked(head["key"], _NAME))
@@ -305,8 +317,15 @@ class Agent:
                         files.append([int(task), short, info.st_size, info.st_mode & 0o777])
         return {"files": files, "base": base}, b""
 
-    def _op_machine(self, _: dict[str, Any], __: bytes) -> Answer:
-        return {**machine.facts(self.place), "memory": self._memory}, b""
+    def _tell_machine(self, number: int) -> None:
+        """Answer beside all else: the tool of a sick card hangs for as long as it likes."""
+        try:
+            answer = {**machine.facts(self.place), "memory": self._memory}
+        except OSError as error:
+            answer = {"error": {"what": refused(error).what}}
+        self._asked_machine.release()
+        with contextlib.suppress(BrokenPipeError):
+            _send({**answer, "id": number}, b"")
 
 
 def _checked(text: str, form: re.Pattern[str]) -> str:
@@ -320,8 +339,9 @@ def _send(head: dict[str, Any], body: bytes) -> None:
     """Write one message."""
     text = json.dumps(head).encode()
     view = memoryview(b"%d %d\n%s%s" % (len(text), len(body), text, body))
-    while view:
-        view = view[os.write(1, view) :]
+    with _SENDING:
+        while view:
+            view = view[os.write(1, view) :]
 
 
 def _put(path: str, text: str) -> None:
