@@ -358,6 +358,25 @@ def test_the_ends_of_one_host_are_told_while_another_is_away(lab, hosts):
     assert [end.exit_code for end in lab.finish(key)[0]] == [0, 0]
 
 
+def test_a_host_that_hangs_does_not_hold_up_the_others(lab, hosts, monkeypatch):
+    monkeypatch.setattr(lab.driver._observer._rounds, "_patience_s", 0.3)
+    monkeypatch.setattr(lab.driver._rounds, "_patience_s", 0.3)
+    lab.until(lambda: all(node.up for node in lab.call(lab.driver.inventory()).nodes))
+    script = '[ "$FENGLIN_NODE" = n0 ] || sleep 1'
+    key = lab.start(lab.order(script, shares=BOTH, tasks="0-1", task_count=2))
+    hosts.freeze(hosts.addresses[1])
+    try:
+        seen = lab.until(lambda: (s := lab.look(key)).ends and s)
+        assert (seen.presence, len(seen.ends)) == (Presence.UNKNOWN, 1)
+        # It was well a moment ago and its tasks may be too: not down before it has had its time.
+        began_s = time.monotonic()
+        assert all(node.up for node in lab.call(lab.driver.inventory()).nodes)
+        assert time.monotonic() - began_s < 5
+    finally:
+        hosts.thaw(hosts.addresses[1])
+    assert [end.exit_code for end in lab.finish(key)[0]] == [0, 0]
+
+
 def test_cards_are_shown_to_the_slot_that_has_them(lab):
     script = 'echo "$FENGLIN_CARDS"; sleep 0.3'
     shares = (Share("n0", 2, (0, 1, 4, 5)),)

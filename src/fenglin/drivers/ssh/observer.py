@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from fenglin.drivers.ssh import gangs, joined
 from fenglin.drivers.ssh.joined import Cursors, Seen, Whole
 from fenglin.drivers.ssh.parts import Note, note_in
+from fenglin.drivers.ssh.rounds import Rounds
 from fenglin.errors import DriverError, FenglinError
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import STOP_GRACE_MS, Observation, Presence
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from fenglin.drivers.ssh.remote import Remote
 
 _log = structlog.get_logger("fenglin.ssh")
+
+# How long a look waits for its slowest host; those that take longer are silent meanwhile.
+PATIENCE_S = 5.0
 
 # Node → key → what it told; None for a node that does not answer.
 _Told = dict[str, "dict[str, Seen] | None"]
@@ -44,6 +49,12 @@ class Observer:
         self._recovered: dict[str, Note] = {}
         self.unread = False
         self._with_artifacts: set[str] = set()
+        # A late look was made from older cursors and is of no use.
+        self._rounds: Rounds[dict[str, Seen] | None] = Rounds(PATIENCE_S, keep_late=False)
+
+    async def close(self) -> None:
+        """Give up looks that are under way."""
+        await self._rounds.close()
 
     async def observe(self, cursors: Mapping[str, str]) -> list[Observation]:
         """Return one observation per key."""
@@ -127,8 +138,9 @@ class Observer:
         return await self._asked(asked)
 
     async def _asked(self, asked: Mapping[str, dict[str, int]]) -> _Told:
-        answers = await asyncio.gather(*(self._look(node, keys) for node, keys in asked.items()))
-        return dict(zip(asked, answers, strict=True))
+        calls = {node: partial(self._look, node, keys) for node, keys in asked.items()}
+        answers = await self._rounds.ask(calls)
+        return {node: answers.get(node) for node in asked}
 
     async def _look(self, node: str, keys: dict[str, int]) -> dict[str, Seen] | None:
         """Ask one host; None when it does not answer, or not sensibly."""

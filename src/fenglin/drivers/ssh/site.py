@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from fenglin.drivers.ssh.line import Line
 from fenglin.drivers.ssh.observer import Observer
 from fenglin.drivers.ssh.parts import Note, Notes, Part, divide, part_lines
 from fenglin.drivers.ssh.remote import Remote
+from fenglin.drivers.ssh.rounds import Rounds
 from fenglin.drivers.ssh.usage import read_log, usage_of
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.driver import Capability, LogChunk, SiteReport
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import DriverContext, Observation, StartOrder
 
 T = TypeVar("T")
-INVENTORY_DEADLINE_S = 9.0
+# The watcher waits for the inventory before it looks: a host that hangs must not stop it.
+INVENTORY_PATIENCE_S = 3.0
+INVENTORY_DEADLINE_S = 12.0
+FRESH_MS = 30_000
 FACTS_FILE = "nodes.json"
 
 _log = structlog.get_logger("fenglin.ssh")
@@ -81,6 +86,7 @@ class SshDriver:
         self._artifacts = Artifacts(self._remotes, context.wake)
         self._observer = Observer(self._remotes, self._notes, self._artifacts)
         self._facts: dict[str, NodeFacts] = {}
+        self._rounds: Rounds[NodeFacts] = Rounds(INVENTORY_PATIENCE_S, keep_late=True)
         # (key, node) whose start was sent: whether it took effect may be unknown from then on.
         self._sent: set[tuple[str, str]] = set()
 
@@ -91,7 +97,8 @@ class SshDriver:
             DriverError: none can; says why the first cannot.
         """
         nodes = self._settings.nodes
-        facts = await asyncio.gather(*(self._look_at(node) for node in nodes))
+        told = await self._rounds.ask({node.name: partial(self._look_at, node) for node in nodes})
+        facts = [told.get(node.name) or self._not_told(node) for node in nodes]
         for old, new in ((self._facts.get(one.node), one) for one in facts):
             if old is None or (old.problem, old.remarks) != (new.problem, new.remarks):
                 say = _log.warning if new.problem or new.remarks else _log.info
@@ -221,6 +228,8 @@ class SshDriver:
 
     async def close(self) -> None:
         """Hang up. Runners go on."""
+        await self._rounds.close()
+        await self._observer.close()
         await self._uploads.close()
         await self._artifacts.close()
         await asyncio.gather(*(remote.close() for remote in self._remotes.values()))
@@ -266,6 +275,16 @@ class SshDriver:
         memory = old.memory if old is not None else ""
         now_ms = self._context.now_ms()
         return NodeFacts(node.name, place, problem, memory=memory, seen_ms=now_ms)
+
+    def _not_told(self, node: Node) -> NodeFacts:
+        """Return what holds of a host that takes its time: what it told last, if that is fresh."""
+        old = self._facts.get(node.name)
+        now_ms = self._context.now_ms()
+        if old is not None and now_ms - old.seen_ms < FRESH_MS:
+            return old
+        memory = old.memory if old is not None else ""
+        place = str(self._settings.places[node.name])
+        return NodeFacts(node.name, place, "no answer in time", memory=memory, seen_ms=now_ms)
 
     def _write_facts(self) -> None:
         """Leave the facts for people (in a worker thread); a full disk is no reason to fail."""
