@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class SlurmHarness(Harness):
             "commands": str(self.commands),
             "shared_dir": str(shared),
             "conf": str(cluster.conf),
+            "python": str(Path(sys.executable).resolve()),  # no shim, which would be slow
             "partition": {"std": "main"},
             "poll": "0s",
             "lost_after": "1s",

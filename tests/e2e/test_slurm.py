@@ -1,6 +1,7 @@
 """One pool of this machine and two real Slurm clusters: one array, one bill, one restart."""
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ provider = "university-{name}"
 [site.{name}.settings]
 shared_dir = "{shared}"
 conf = "{conf}"
+python = "{python}"
 partition = {{ cpu = "main" }}
 poll = "500ms"
 lost_after = "2s"
@@ -54,9 +56,10 @@ def clusters():
 @pytest.fixture(scope="module")
 def config(clusters, tmp_path_factory):
     text = hub_file([LocalSite("here", cpu=2)])
+    python = Path(sys.executable).resolve()  # no shim, which would be slow
     for name, cluster in clusters.items():
         shared = tmp_path_factory.mktemp("shared")
-        text += BLOCK.format(name=name, shared=shared, conf=cluster.conf)
+        text += BLOCK.format(name=name, shared=shared, conf=cluster.conf, python=python)
     return text
 
 

@@ -2,7 +2,8 @@
 
 Parsable formats rather than `--json`: JSON is not there before 21.08 and its fields differ between
 22.05 and 24.11 (`job_state` is a word here and a list there), while nothing that the driver needs
-is missing from the formats, which cost both sides a fraction (measured by `bench/slurm_array.py`).
+is missing from the formats. For 10,000 elements JSON is thirty times as long and costs squeue
+thirteen times as much (`bench/slurm_array.py`).
 """
 
 from __future__ import annotations
