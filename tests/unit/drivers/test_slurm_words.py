@@ -1,0 +1,174 @@
+"""What the Slurm driver says to Slurm and understands of it, without a cluster."""
+
+import pytest
+from msgspec.structs import replace
+
+from fenglin.drivers.slurm.layout import Layout, lay_out
+from fenglin.drivers.slurm.options import batch_options, comment
+from fenglin.drivers.slurm.parse import (
+    Ended,
+    card_type,
+    is_usable,
+    read_cards,
+    read_nodes,
+    read_queue,
+    read_states,
+)
+from fenglin.drivers.slurm.settings import read_settings
+from fenglin.errors import DriverError, InputError
+from fenglin.model.allocation import Share
+from fenglin.model.site import Flavor, Node
+from fenglin.model.states import ComputeClass
+from fenglin.ports.driver import StartOrder
+from fenglin.quantities.resources import Resources
+
+FLAVORS = (Flavor("cpu", ComputeClass.SUPER, Resources(8_000, 2**33)),)
+BASE = {"flavors": FLAVORS, "nodes": (Node("cpu-0", "cpu"),), "shared_dir": "/scratch"}
+
+
+PLAIN = StartOrder(
+    key="h1-a7-1", epoch=1, hub="h1", job="j3", job_name="frames", site="hpc", flavor="cpu",
+    tasks="0-9", task_count=10, tries=(), shares=(Share("cpu-0", 4),), nodes=1,
+    resources=Resources(1_000, 2**26), command=("true",), script="", env=(("TOKEN", "secret"),),
+    workdir="", inputs=(), artifacts=(), artifacts_dir="/nowhere", timeout_ms=0,
+)  # fmt: skip
+
+
+def options(settings=None, **fields):
+    order = replace(PLAIN, **fields)
+    checked = read_settings({**BASE, **(settings or {})}, "site.hpc")
+    layout = lay_out(order.tasks, 1_001, checked.pack)
+    card = "a100" if order.resources.accelerator_milli else ""
+    return batch_options(order, layout, checked, checked.shared_dir / "o", card)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "most", "pack", "array", "elements"),
+    [
+        ("0-9", 1_001, 1, "0-9%4", 10),
+        ("3,7,9-10", 1_001, 1, "3,7,9-10%4", 4),
+        ("1000", 1_001, 1, "1000%4", 1),
+        ("1001", 1_001, 1, "", 1),
+        ("0-999", 1_001, 10, "0-99%4", 100),
+        ("0-99999", 1_001, 1, "0-999%4", 1_000),
+        ("0-9", 1, 1, "", 1),
+    ],
+)
+def test_tasks_become_elements(tasks, most, pack, array, elements):
+    layout = lay_out(tasks, most, pack)
+    parts = layout.elements()
+    assert (layout.array(4), len(parts)) == (array, elements)
+    ran = [task for part in parts.values() for task in part]
+    assert ran == [task for part in Layout(tasks).elements().values() for task in part]
+    assert not parts or max(parts) < max(most, 1)
+
+
+def test_elements_of_single_tasks_keep_their_number():
+    assert lay_out("4-6", 1_001).elements() == {4: (4,), 5: (5,), 6: (6,)}
+
+
+def test_options_of_a_plain_order():
+    said = options({"account": "proj", "options": ["--exclude=n7"]}, timeout_ms=90_000)
+    assert {
+        "--job-name=h1-a7-1", "--comment=fenglin:h1:j3:frames", "--partition=cpu",
+        "--account=proj", "--exclude=n7", "--array=0-9%4", "--cpus-per-task=1", "--mem=96M",
+        "--time=3", "--no-requeue", "--output=/scratch/o", "--chdir=/scratch",
+    } <= set(said)  # fmt: skip
+    assert not any("secret" in word for word in said)
+
+
+def test_parts_of_cores_and_cards_become_whole_ones():
+    said = options(resources=Resources(1_500, 0, 0, 1_500))
+    assert {"--cpus-per-task=2", "--gres=gpu:a100:2"} <= set(said)
+    assert not any(word.startswith(("--mem", "--time")) for word in said)
+
+
+@pytest.mark.parametrize("name", ["--wrap=rm", "a\nb", "$(reboot)", "'; ls", "x" * 999, "雪", ""])
+def test_no_name_means_anything_to_slurm(name):
+    text = comment("h1", "j3", name)
+    assert len(text) <= 120
+    assert set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789:._-")
+    assert sum(word.startswith("--comment=") for word in options(job_name=name)) == 1
+
+
+def test_a_flavor_that_is_gone_is_refused():
+    with pytest.raises(DriverError, match="no flavor"):
+        options(flavor="gpu")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shared_dir": "relative"}, {"shared_dir": "/a b"}, {"shared_dir": "/a%j"},
+        {"shared_dir": 3}, {"account": "-x"}, {"account": "a\nb"}, {"qos": "a b"},
+        {"partition": {"gpu": "x"}}, {"partition": {"cpu": "a b"}},
+        {"partition": {"cpu": {"x": 1}}},
+        {"options": ["-p x"]}, {"options": ["--array=1"]}, {"options": ["--wrap=ls"]},
+        {"options": ["--exclude=a\nb"]}, {"pack": 0}, {"poll": "soon"}, {"log_cap": "much"},
+        {"sharde_dir": "/x"}, {"conf": "slurm.conf"}, {"python": ""},
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(InputError) as caught:
+        read_settings({**BASE, **wrong}, "site.hpc")
+    assert caught.value.where.startswith("site.hpc")
+
+
+def test_the_queue_is_read_for_our_names_alone():
+    text = (
+        "12|3|h1-a1-1\n12|[4-6,9%2]|h1-a1-1\n13|N/A|h1-a2-1\n"
+        "99|0-9|h1x-a1-1\n98|N/A|with|bars|h1-a3-1\n97|what|ever\n"
+    )
+    assert read_queue(text, "h1-a") == {"h1-a1-1": {12: {3, 4, 5, 6, 9}}, "h1-a2-1": {13: {0}}}
+
+
+@pytest.mark.parametrize("line", ["x|3|h1-a1-1", "12|..|h1-a1-1", "12|[1-2...]|h1-a1-1"])
+def test_a_listing_that_is_not_understood_proves_nothing(line):
+    with pytest.raises(ValueError, match=r".+"):
+        read_queue(line, "h1-a")
+
+
+def test_states_of_elements():
+    known, rest = read_states(
+        "JobId=5 ArrayJobId=1 ArrayTaskId=3 JobName=a JobState=NODE_FAIL NodeList=n1 Command=/x\n"
+        "JobId=6 ArrayJobId=1 ArrayTaskId=7-8%2 JobState=PENDING NodeList=(null)\n"
+        "JobId=1 ArrayJobId=1 ArrayTaskId=4294967294 JobState=CANCELLED NodeList= StdOut=/x\n"
+    )
+    assert known == {
+        3: Ended("NODE_FAIL", ran=True),
+        7: Ended("PENDING", ran=False),
+        8: Ended("PENDING", ran=False),
+    }
+    assert rest == Ended("CANCELLED", ran=False)
+    assert known[7].live
+    assert not known[3].live
+
+
+@pytest.mark.parametrize(
+    ("state", "usable"),
+    [
+        ("idle", True), ("mixed", True), ("allocated", True), ("idle~", True), ("completing", True),
+        ("idle*", False), ("down", False), ("down*", False), ("drained", False),
+        ("draining", False),
+        ("drained*", False), ("maint", False), ("reserved", False), ("unknown", False),
+        ("fail", False), ("", False), ("something new", False),
+    ],
+)  # fmt: skip
+def test_usable_nodes(state, usable):
+    assert is_usable(state) is usable
+
+
+def test_nodes_and_their_cards():
+    (node,) = read_nodes("n1|gpu*|up|mixed|64|512000|gpu:a100:4(S:0-1),shard:8|avx512,ib\n")
+    assert (node.name, node.partition, node.up, node.cards) == ("n1", "gpu", True, (("a100", 4),))
+    assert node.features == ("avx512", "ib")
+    (down,) = read_nodes("n1|gpu|down|idle|64|512000|(null)|(null)\n")
+    assert (down.up, down.cards, down.features) == (False, (), ())
+    assert read_cards("gpu:2") == (("", 2),)
+
+
+def test_cards_are_found_by_the_registry():
+    assert card_type("A100-80", frozenset({"nvidia_h100", "a100-80gb"})) == "a100-80gb"
+    assert card_type("A100-80", frozenset({""})) == ""
+    with pytest.raises(LookupError):
+        card_type("A100-80", frozenset({"mi300x"}))
