@@ -62,7 +62,7 @@ def gavel(  # noqa: PLR0913, PLR0917 - options are arguments
     """
     from fenglin.simulator.gavel import run  # noqa: PLC0415 - slow
     from fenglin.simulator.gavel.read import published, workload_of  # noqa: PLC0415 - slow
-    from fenglin.simulator.openb.run import read_seeds  # noqa: PLC0415 - slow
+    from fenglin.simulator.seeds import read_seeds  # noqa: PLC0415 - slow
 
     types, workers = run.cluster_of(cluster)
     first, last = run.window_of(jobs)

@@ -51,7 +51,8 @@ def openb(
 
     The figures are percent of all GPUs, when 100 % and 130 % of them have been asked for.
     """
-    from fenglin.simulator.openb.run import policy_of, read_seeds, run_seeds  # noqa: PLC0415 - slow
+    from fenglin.simulator.openb.run import policy_of, run_seeds  # noqa: PLC0415 - slow
+    from fenglin.simulator.seeds import read_seeds  # noqa: PLC0415 - slow
 
     chosen = policy_of(policy)
     wanted = read_seeds(seeds)

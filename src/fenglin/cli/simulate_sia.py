@@ -48,7 +48,7 @@ def sia(
 
     The cluster is Sia's: 6 nodes of 4 T4, 2 of 8 A100 and 3 of 8 RTX 2080 Ti.
     """
-    from fenglin.simulator.openb.run import read_seeds  # noqa: PLC0415 - slow
+    from fenglin.simulator.seeds import read_seeds  # noqa: PLC0415 - slow
     from fenglin.simulator.sia.run import run_seeds  # noqa: PLC0415 - slow
 
     outcomes = run_seeds(data, workload, read_seeds(seeds), policy, round_s)

@@ -91,10 +91,6 @@ def figures_of(data: bytes, *, linear: bool = False) -> dict[str, Any]:
     bound = made.bound_slots
     if linear:
         bound = bounds(snapshot, equipped(record.policy)).slots
-    why: dict[str, int] = {}
-    for reason in made.reasons:
-        if reason is not None:
-            why[str(reason)] = why.get(str(reason), 0) + 1
     return {
         "index": made.index,
         "now_ms": snapshot.now_ms,
@@ -111,5 +107,14 @@ def figures_of(data: bytes, *, linear: bool = False) -> dict[str, Any]:
         "gap": 1 - made.filled_slots / bound if bound else 0.0,
         "reservations": len(made.reservations),
         "evictions": len(made.evictions),
-        "waiting": dict(sorted(why.items())),
+        "waiting": waiting_by_reason(made),
     }
+
+
+def waiting_by_reason(made: Plan) -> dict[str, int]:
+    """Return how many jobs of a plan wait for each reason, by its name."""
+    count: dict[str, int] = {}
+    for reason in made.reasons:
+        if reason is not None:
+            count[str(reason)] = count.get(str(reason), 0) + 1
+    return dict(sorted(count.items()))

@@ -14,7 +14,7 @@ from fenglin.planner.planning import plan
 from fenglin.planner.policy import data_of
 from fenglin.planner.record import read_record
 from fenglin.simulator.pool.poolfile import read_pool
-from fenglin.simulator.replay import equipped
+from fenglin.simulator.replay import equipped, waiting_by_reason
 from fenglin.snapshot.fork import fork
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _figures(snapshot: Snapshot, made: Plan) -> dict[str, Any]:
         "reservations": len(made.reservations),
         "evictions": len(made.evictions),
         "started_tasks_by_site": _by_site(made),
-        "waiting_by_reason": _by_reason(made),
+        "waiting_by_reason": waiting_by_reason(made),
     }
 
 
@@ -167,14 +167,6 @@ def _by_site(made: Plan) -> dict[str, int]:
     for start in made.starts:
         tasks[start.site] = tasks.get(start.site, 0) + start.tasks
     return dict(sorted(tasks.items()))
-
-
-def _by_reason(made: Plan) -> dict[str, int]:
-    count: dict[str, int] = {}
-    for reason in made.reasons:
-        if reason is not None:
-            count[str(reason)] = count.get(str(reason), 0) + 1
-    return dict(sorted(count.items()))
 
 
 def _differences(before: Plan, after: Plan) -> dict[str, Any]:

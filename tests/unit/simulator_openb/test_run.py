@@ -11,8 +11,9 @@ import pytest
 from fenglin.cli import main
 from fenglin.errors import InputError
 from fenglin.planner.packers.columns import Policy
-from fenglin.simulator.openb.run import policy_of, read_seeds, run_seeds, run_stream
+from fenglin.simulator.openb.run import policy_of, run_seeds, run_stream
 from fenglin.simulator.openb.trace import read_streams
+from fenglin.simulator.seeds import read_seeds
 
 NAMES = {
     "02-DotProd": Policy.DOTPROD,

@@ -18,7 +18,6 @@ from fenglin.planner.packers.pack import pack, twin, typical_of
 from fenglin.simulator.openb.trace import Stream, read_streams
 
 LAST_PERCENT = 130
-MOST_SEEDS = 1_000
 
 
 @dataclass(frozen=True)
@@ -49,27 +48,6 @@ def policy_of(name: str) -> Policy:
     if name not in names:
         raise InputError(f"there is no policy {name!r}", hint=f"one of {', '.join(names)}")
     return names[name]
-
-
-def read_seeds(text: str) -> list[int]:
-    """Return seeds from text such as `42,43` or `42-51`, rising, each once.
-
-    Raises:
-        InputError: it is neither numbers nor ranges.
-    """
-    seeds: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        ends = (first, last) if dash else (first, first)
-        if not all(end.isascii() and end.isdigit() and len(end) < 10 for end in ends):
-            raise InputError(f"{part!r} is no seed", where="--seeds", hint="such as 42,43 or 42-51")
-        low, high = int(ends[0]), int(ends[1])
-        if not 0 <= high - low < MOST_SEEDS:
-            raise InputError(
-                f"{part!r} is no range", where="--seeds", hint=f"rising, of at most {MOST_SEEDS}"
-            )
-        seeds.update(range(low, high + 1))
-    return sorted(seeds)
 
 
 def run_stream(stream: Stream, policy: Policy, seed: int, *, plain: bool = False) -> Outcome:
