@@ -133,6 +133,9 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         script: Text run by its own `#!` line or /bin/sh.
         env: Sorted (name, value) pairs.
         workdir: Directory in which the task starts; empty for a fresh one of its own.
+        image: Container image in which the task runs; empty for the node as it is.
+        setup: Script that prepares the environment, once per site and content, before the
+            first task there; empty for none.
         files: What is brought before the start.
         artifacts: Globs below the working directory that are kept after success.
         retries: When to try again.
@@ -169,6 +172,8 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     script: str = ""
     env: tuple[tuple[str, str], ...] = ()
     workdir: str = ""
+    image: str = ""
+    setup: str = ""
     files: tuple[FileInput, ...] = ()
     artifacts: tuple[str, ...] = ()
     retries: Retries = Retries()

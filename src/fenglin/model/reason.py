@@ -25,6 +25,7 @@ class Reason(StrEnum):
     LABEL_DIFFERS = "label_differs"
     TOO_FAR_AWAY = "too_far_away"
     BLOCK_TOO_SMALL = "block_too_small"
+    CAPABILITY_MISSING = "capability_missing"
     DEPENDENCY_FAILED = "dependency_failed"
     NO_SITE_CAN_HOLD = "no_site_can_hold"
     # Transient: they pass with time or with an operator's action.
@@ -58,6 +59,8 @@ class Reason(StrEnum):
     DISK_EXCEEDED = "disk_exceeded"
     COMMAND_NOT_FOUND = "command_not_found"
     STAGING_FAILED = "staging_failed"
+    IMAGE_FAILED = "image_failed"
+    SETUP_FAILED = "setup_failed"
     START_FAILED = "start_failed"
     RUNNER_LOST = "runner_lost"
     NODE_REBOOTED = "node_rebooted"
@@ -90,9 +93,11 @@ _PERMANENT = frozenset(
         Reason.LABEL_DIFFERS,
         Reason.TOO_FAR_AWAY,
         Reason.BLOCK_TOO_SMALL,
+        Reason.CAPABILITY_MISSING,
         Reason.DEPENDENCY_FAILED,
         Reason.NO_SITE_CAN_HOLD,
         Reason.COMMAND_NOT_FOUND,
+        Reason.SETUP_FAILED,
         Reason.CANCELLED,
         Reason.RETRIES_EXHAUSTED,
     }

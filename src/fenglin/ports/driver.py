@@ -73,6 +73,9 @@ class StartOrder(Struct, frozen=True):
         script: Text to run.
         env: (name, value) pairs added to the task's environment.
         workdir: Absolute directory to start in; empty for a fresh one per task.
+        image: Container image in which the tasks run; empty for the node as it is.
+        setup: Script that prepares the environment before the first task, once per site and
+            content; empty for none.
         inputs: What is brought first.
         artifacts: Globs kept after success.
         artifacts_dir: Folder on the hub's machine that receives `<task index>/…`.
@@ -105,6 +108,8 @@ class StartOrder(Struct, frozen=True):
     timeout_ms: int
     grace_ms: int = STOP_GRACE_MS
     log_cap_bytes: int = LOG_CAP_BYTES
+    image: str = ""
+    setup: str = ""
 
     @property
     def slots(self) -> int:
@@ -120,6 +125,8 @@ class Capability(StrEnum):
 
     ARRAYS: an order may hold many tasks.
     GANGS: an order may want several nodes per task; they start all or none.
+    IMAGES: `StartOrder.image` is what the tasks run in.
+    SETUP: `StartOrder.setup` has run, once per site and content, before a task starts.
     INPUTS: `StartOrder.inputs` stand in the working directory before a task starts.
     ARTIFACTS: what matches `StartOrder.artifacts` is kept in `artifacts_dir` after success.
     FOLLOW: output can be read while its task runs, not only after.
@@ -135,6 +142,8 @@ class Capability(StrEnum):
 
     ARRAYS = "arrays"
     GANGS = "gangs"
+    IMAGES = "images"
+    SETUP = "setup"
     INPUTS = "inputs"
     ARTIFACTS = "artifacts"
     FOLLOW = "follow"
