@@ -6,17 +6,17 @@ Columns named `*_set` hold task sets in text form, so a row stays small however 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
 from fenglin.errors import DamageError, UnavailableError
 from fenglin.storage.failures import translate
 from fenglin.storage.ledger_schema import LEDGER_DDL
+from fenglin.storage.migrations import FIRST_VERSION, SCHEMA_VERSION, STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SCHEMA_VERSION = 1
 
 DDL: tuple[str, ...] = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
@@ -117,6 +117,7 @@ NEW_NODE_TRIGGER = """CREATE TRIGGER node_new BEFORE INSERT ON node
       OR NEW.disk_used_bytes > NEW.disk_bytes
       OR NEW.accelerator_used_milli > NEW.accelerator_milli
     BEGIN SELECT RAISE(ABORT, 'node over capacity'); END"""
+# Version 1. What came later stands in `migrations`.
 SCHEMA: tuple[str, ...] = (*DDL, CAPACITY_TRIGGER, NEW_NODE_TRIGGER)
 # Tables by which a file of ours is known from another program's.
 _LANDMARKS = frozenset({"meta", "job", "allocation", "ledger_entry"})
@@ -167,23 +168,24 @@ def _settle(conn: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
 
 
 def ensure_schema(conn: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file, or check that an old file has them at this version.
+    """Make the tables of a new file, or take an old file's forward to this version.
+
+    What an old file held is first copied beside it, to `<name>.v<version>`.
 
     Raises:
-        DamageError: the file was written by another version, or is no database of ours.
+        DamageError: the file was written by a newer version, or is no database of ours.
         UnavailableError: the disk is full.
     """
     try:
         tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master")}
         version = conn.execute("PRAGMA user_version").fetchone()[0]
-        if version == SCHEMA_VERSION and tables >= _LANDMARKS:
-            return
         if not tables and not version:
-            conn.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA:
-                conn.execute(statement)
-            conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            conn.execute("COMMIT")
+            _migrate(conn, 0)
+            return
+        if tables >= _LANDMARKS and FIRST_VERSION <= version <= SCHEMA_VERSION:
+            if version < SCHEMA_VERSION:
+                _keep_copy(conn, path.with_name(f"{path.name}.v{version}"))
+                _migrate(conn, version)
             return
     except sqlite3.Error as error:
         raise translate(error, str(path)) from error
@@ -194,7 +196,33 @@ def ensure_schema(conn: sqlite3.Connection, path: Path) -> None:
             hint="move it away, or choose another data folder",
         )
     raise DamageError(
-        f"schema version {version}, this program needs {SCHEMA_VERSION}",
+        f"schema version {version}, this program knows {FIRST_VERSION} to {SCHEMA_VERSION}",
         where=str(path),
-        hint="use the program version that wrote it, or migrate it",
+        hint="use the program version that wrote it, or a newer one",
     )
+
+
+def _migrate(conn: sqlite3.Connection, version: int) -> None:
+    """Take a file from `version` (0: an empty one) to the newest: all of it, or none."""
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in SCHEMA if version < FIRST_VERSION else ():
+            conn.execute(statement)
+        for step in STEPS[max(0, version - FIRST_VERSION) :]:
+            for statement in step:
+                conn.execute(statement)
+        conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except sqlite3.Error:
+        conn.execute("ROLLBACK")
+        raise
+    conn.execute("COMMIT")
+
+
+def _keep_copy(conn: sqlite3.Connection, copy: Path) -> None:
+    """Write the whole database to `copy`, which appears complete or not at all."""
+    part = copy.with_name(copy.name + ".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    with contextlib.closing(sqlite3.connect(part)) as target:
+        conn.backup(target)
+    part.replace(copy)

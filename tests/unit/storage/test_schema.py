@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from fenglin.errors import DamageError, UnavailableError
+from fenglin.errors import DamageError, FenglinError, UnavailableError
+from fenglin.storage import schema
 from fenglin.storage.schema import SCHEMA_VERSION, connect, ensure_schema
 
 
@@ -51,6 +52,57 @@ def test_another_version(path):
     conn.close()
     with pytest.raises(DamageError, match=f"version {SCHEMA_VERSION + 1}"):
         opened(path)
+
+
+def rows(path, question):
+    conn = sqlite3.connect(path)
+    try:
+        return conn.execute(question).fetchall()
+    finally:
+        conn.close()
+
+
+def next_version(monkeypatch, *statements):
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, statements))
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+
+
+def test_an_old_file_is_copied_and_taken_forward(path, monkeypatch):
+    opened(path)
+    with sqlite3.connect(path) as conn:
+        conn.execute("INSERT INTO meta VALUES ('a', 'b')")
+    conn.close()
+    next_version(monkeypatch, "CREATE TABLE late (x)", "INSERT INTO late VALUES (7)")
+
+    opened(path)
+    opened(path)
+
+    assert rows(path, "SELECT x FROM late") == [(7,)]
+    assert rows(path, "SELECT value FROM meta WHERE name = 'a'") == [("b",)]
+    assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION + 1,)]
+    copy = path.with_name(f"{path.name}.v{SCHEMA_VERSION}")
+    assert rows(copy, "SELECT value FROM meta WHERE name = 'a'") == [("b",)]
+    assert rows(copy, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
+def test_a_new_file_has_what_a_taken_forward_one_has(path, tmp_path, monkeypatch):
+    opened(path)
+    next_version(monkeypatch, "CREATE TABLE late (x)")
+    opened(path)
+    fresh = tmp_path / "fresh.db"
+    opened(fresh)
+    tables = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+    assert rows(path, tables) == rows(fresh, tables)
+
+
+def test_a_step_that_fails_changes_nothing(path, monkeypatch):
+    opened(path)
+    next_version(monkeypatch, "CREATE TABLE late (x)", "CREATE TABLE job (x)")
+    with pytest.raises(FenglinError):
+        opened(path)
+    assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'late'") == []
+    assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 def test_what_cannot_be_opened(tmp_path):
