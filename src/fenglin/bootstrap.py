@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 import uvloop
+from msgspec import structs
 
 from fenglin import __version__
 from fenglin.api import bind, create_app, serve
@@ -40,6 +41,7 @@ from fenglin.errors import (
 from fenglin.intake.hubfile import HubConfig, read_hub_file
 from fenglin.intake.policies import read_policy
 from fenglin.ledger.posting import grant
+from fenglin.model.states import PlacementKind
 from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.staging import FolderStaging
@@ -164,7 +166,7 @@ async def _hub(
             await _granted(store, settings, loaded.epoch, clock.now_ms()),
         )
         watchers: dict[str, Watcher] = {}
-        drivers = _drivers(settings, folder, pool.hub, clock, watchers)
+        drivers = _drivers(settings, folder, pool, clock, watchers)
         for driver in drivers.values():
             ending.push_async_callback(driver.close)
         staging = FolderStaging(folder)
@@ -215,11 +217,11 @@ def _cycles(folder: Path, most: int, pool: Pool) -> FolderCycles | None:
 def _drivers(
     settings: HubConfig,
     folder: Path,
-    hub: str,
+    pool: Pool,
     clock: SystemClock,
     watchers: dict[str, Watcher],
 ) -> dict[str, Driver]:
-    """Build each site's driver by the entry point its `driver` names."""
+    """Build each site's driver by the entry point its `driver` names, and note what it can do."""
     loop = asyncio.get_running_loop()
 
     def wake(site: str) -> None:
@@ -232,14 +234,19 @@ def _drivers(
         directory = folder / "sites" / site.name
         directory.mkdir(parents=True, exist_ok=True)
         context = DriverContext(
-            hub=hub,
+            hub=pool.hub,
             site=site.name,
             directory=directory,
             wake=partial(wake, site.name),
             now_ms=clock.now_ms,
         )
         own = settings.settings.get(site.name, {})
-        drivers[site.name] = factory(context, site_settings(site, own))
+        driver = drivers[site.name] = factory(context, site_settings(site, own))
+        pool.sites[site.name].site = structs.replace(
+            site,
+            placement=getattr(factory, "placement", PlacementKind.NODE),
+            capabilities=tuple(sorted(driver.capabilities)),
+        )
     return drivers
 
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from fenglin.engine.pool import MOST_SHAPES
 from fenglin.errors import InputError
-from fenglin.model.job import JobSpec
 from fenglin.planner import explain, plan
 from fenglin.snapshot.builder import JobRow
-from fenglin.snapshot.snapshot import Shape
 
 if TYPE_CHECKING:
     from fenglin.engine.pool import Pool
+    from fenglin.model.job import JobSpec
     from fenglin.model.plan import Option, Receipt
     from fenglin.planner.policy import Policy
+    from fenglin.snapshot.snapshot import Shape
 
 MOST_NAMED = 6
 
@@ -54,7 +54,7 @@ class Admission:
         if problem is None:
             if len(self._fits) >= MOST_SHAPES:
                 self._fits.clear()
-            problem = self._fits[shape] = self._why_never(spec)
+            problem = self._fits[shape] = self._why_never(shape, spec.account)
         if problem:
             raise InputError(
                 "no site of the pool can ever hold one task of this job",
@@ -77,10 +77,8 @@ class Admission:
             now_ms: Unix time.
             alone: As if no other job waited.
         """
-        # Behind every real job, and never confused with one.
-        number = 1 + max(self._pool.jobs, default=0)
         row = JobRow(
-            number=number,
+            number=self._number(),
             shape=self._pool.shape(spec),
             pending=spec.tasks,
             queue=spec.queue,
@@ -94,15 +92,21 @@ class Admission:
             estimate_ms=spec.estimate_ms,
             timeout_ms=spec.timeout_ms,
         )
-        snapshot = self._pool.snapshot(now_ms, (row,), alone=alone)
-        return explain(snapshot, self._policy, plan(snapshot, self._policy), number)
+        return self._planned(row, alone=alone)
 
-    def _why_never(self, spec: JobSpec) -> str:
+    def _number(self) -> int:
+        """Return a number behind every real job, never confused with one."""
+        return 1 + max(self._pool.jobs, default=0)
+
+    def _planned(self, row: JobRow, *, alone: bool) -> Receipt:
+        snapshot = self._pool.snapshot(row.submitted_ms, (row,), alone=alone)
+        return explain(snapshot, self._policy, plan(snapshot, self._policy), row.number)
+
+    def _why_never(self, shape: Shape, account: str) -> str:
         """Return why each flavor refuses for good; empty when any does not."""
-        # One task of no queue and no wish but its shape, whose fields are a job's.
-        wishes = {name: getattr(spec, name) for name in Shape.__struct_fields__}
-        bare = JobSpec(name="shape", account=spec.account, **wishes)
-        options = self.receipt(bare, 0, alone=True).options
+        # One task of no queue and no wish but its shape.
+        row = JobRow(self._number(), shape, pending=1, account=account)
+        options = self._planned(row, alone=True).options
         if any(option.reason is None or option.reason.transient for option in options):
             return ""
         named = [_line(option) for option in options[:MOST_NAMED]]

@@ -165,6 +165,8 @@ class Effects:
             artifacts=spec.artifacts,
             artifacts_dir=str(self._staging.artifacts_dir(job_id(job.number))),
             timeout_ms=spec.timeout_ms,
+            image=spec.image,
+            setup=spec.setup,
         )
 
     def _inputs(self, job: JobRecord) -> tuple[StagedInput, ...]:

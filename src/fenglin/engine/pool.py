@@ -60,17 +60,25 @@ class SiteStatus:
         """Return the site as the planner must see it."""
         nodes = self.site.nodes
         licences = self.site.licences
+        capabilities = self.site.capabilities
         if self.report is not None:
             up = {node.name: node.up for node in self.report.nodes}
             nodes = tuple(structs.replace(n, up=up.get(n.name, False)) for n in nodes)
             licences = self.report.licences or licences
+            if self.report.capabilities is not None:
+                capabilities = tuple(sorted(self.report.capabilities))
         state, reason = SiteState.ACTIVE, ""
         if self.down or self.resting:
             state, reason = SiteState.DOWN, self.down or self.resting
         elif self.drained is not None:
             state, reason = SiteState.DRAINED, self.drained
         return structs.replace(
-            self.site, nodes=nodes, licences=licences, state=state, state_reason=reason
+            self.site,
+            nodes=nodes,
+            licences=licences,
+            capabilities=capabilities,
+            state=state,
+            state_reason=reason,
         )
 
 
@@ -233,20 +241,7 @@ class Pool:
 
     def shape(self, spec: JobSpec) -> Shape:
         """Return the shape of a spec; equal shapes are one object."""
-        shape = Shape(
-            spec.resources,
-            spec.nodes,
-            spec.accelerator,
-            spec.licences,
-            spec.compute_class,
-            spec.sites,
-            spec.regions,
-            spec.require,
-            spec.topology,
-            spec.near,
-            spec.latency_ms,
-            spec.data,
-        )
+        shape = Shape.of(spec)
         if len(self._shapes) >= MOST_SHAPES:
             # One object per shape only saves memory; whoever holds an old one keeps it.
             self._shapes.clear()

@@ -25,6 +25,15 @@ EXCEEDS = (
     Reason.DISK_EXCEEDS_NODE,
     Reason.ACCELERATORS_EXCEED_NODE,
 )
+# Words of `ports.driver.Capability`, as people are told that a site lacks it.
+_CANNOT = {
+    "arrays": "start several tasks of a job at once",
+    "artifacts": "keep artifacts",
+    "gangs": "start the nodes of a task together",
+    "images": "run container images: it has no container runtime that Fenglin may use",
+    "inputs": "be brought files",
+    "setup": "run a setup script before the first task",
+}
 
 
 class Refusal(NamedTuple):
@@ -123,6 +132,7 @@ class _Wish(NamedTuple):
     require: tuple[tuple[str, str], ...]
     near: str
     latency_ms: int
+    capabilities: tuple[str, ...]
 
 
 def _wish(shape: Shape) -> _Wish:
@@ -136,12 +146,13 @@ def _wish(shape: Shape) -> _Wish:
         shape.require,
         shape.near,
         shape.latency_ms,
+        shape.capabilities,
     )
 
 
 def _refuse_wish(wish: _Wish, view: FlavorView) -> Refusal | None:
-    """Check place, labels, class, kind of accelerator and licences."""
-    return _refuse_place(wish, view) or _refuse_kind(wish, view)
+    """Check place, driver, labels, class, kind of accelerator and licences."""
+    return _refuse_place(wish, view) or _refuse_driver(wish, view) or _refuse_kind(wish, view)
 
 
 def _refuse_place(wish: _Wish, view: FlavorView) -> Refusal | None:
@@ -163,6 +174,17 @@ def _refuse_place(wish: _Wish, view: FlavorView) -> Refusal | None:
             return Refusal(
                 Reason.TOO_FAR_AWAY, f"needs at most {wish.latency_ms}ms to {wish.near}, {has}"
             )
+    return None
+
+
+def _refuse_driver(wish: _Wish, view: FlavorView) -> Refusal | None:
+    """Check what its driver can do; a site that was not asked is taken to be able to."""
+    has = view.site.capabilities
+    if has is None:
+        return None
+    for word in wish.capabilities:
+        if word not in has:
+            return Refusal(Reason.CAPABILITY_MISSING, f"the site cannot {_CANNOT.get(word, word)}")
     return None
 
 

@@ -200,12 +200,15 @@ class SiteReport(Struct, frozen=True):
         nodes: Observed nodes with their state.
         licences: (name, count), sorted.
         generation: Changes when the site lost its memory (for a machine: its boot id).
+        capabilities: What of the declared the site as it is can do, where only asking it tells
+            (a host may have no container runtime); None for all of it.
     """
 
     flavors: tuple[Flavor, ...]
     nodes: tuple[Node, ...]
     licences: tuple[tuple[str, int], ...] = ()
     generation: str = ""
+    capabilities: frozenset[Capability] | None = None
 
 
 class LogChunk(Struct, frozen=True):

@@ -132,6 +132,7 @@ def shape_key(shape: Shape) -> tuple[object, ...]:
         shape.near,
         shape.latency_ms,
         shape.data,
+        shape.capabilities,
     )
 
 

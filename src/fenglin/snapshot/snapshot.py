@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fenglin.model.job import AcceleratorNeed, DataNeed, Topology
+from fenglin.model.job import AcceleratorNeed, DataNeed, JobSpec, Topology
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
@@ -39,6 +39,7 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True
         near: Site whose users it serves; empty for nobody's.
         latency_ms: Longest round trip to `near`; 0 for any.
         data: What it reads.
+        capabilities: What the site's driver must be able to do, sorted.
     """
 
     resources: Resources
@@ -53,6 +54,42 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True
     near: str = ""
     latency_ms: int = 0
     data: tuple[DataNeed, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Shape:
+        """Return the shape of a job."""
+        return cls(
+            spec.resources,
+            spec.nodes,
+            spec.accelerator,
+            spec.licences,
+            spec.compute_class,
+            spec.sites,
+            spec.regions,
+            spec.require,
+            spec.topology,
+            spec.near,
+            spec.latency_ms,
+            spec.data,
+            needed_capabilities(spec),
+        )
+
+
+def needed_capabilities(spec: JobSpec) -> tuple[str, ...]:
+    """Return what a site's driver must be able to do to run the job, sorted.
+
+    The words are those of `ports.driver.Capability`.
+    """
+    needs = (
+        ("arrays", spec.tasks > 1),
+        ("artifacts", bool(spec.artifacts)),
+        ("gangs", spec.nodes > 1),
+        ("images", bool(spec.image)),
+        ("inputs", bool(spec.files)),
+        ("setup", bool(spec.setup)),
+    )
+    return tuple(word for word, needed in needs if needed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -118,14 +118,7 @@ def a_snapshot(
     rows = [
         JobRow(
             number=number,
-            shape=Shape(
-                spec.resources,
-                spec.nodes,
-                spec.accelerator,
-                spec.licences,
-                spec.compute_class,
-                spec.sites,
-            ),
+            shape=Shape.of(spec),
             pending=spec.tasks,
             queue=spec.queue,
             account=spec.account,

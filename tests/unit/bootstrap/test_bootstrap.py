@@ -5,6 +5,7 @@ import socket
 import stat
 
 import pytest
+from msgspec.structs import replace
 
 from fenglin import bootstrap
 from fenglin.bootstrap import SystemClock, run_hub
@@ -16,8 +17,12 @@ from fenglin.errors import (
     InputProblems,
     UnavailableError,
 )
+from fenglin.intake.hubfile import read_hub_file
+from fenglin.model.job import FileInput
+from fenglin.planner.policy import BALANCED
+from fenglin.ports.hub import Principal
 from fenglin.storage.store import SqliteStore
-from fenglin.testing.builders import hub_file
+from fenglin.testing.builders import LocalSite, a_job, hub_file
 
 
 @pytest.fixture
@@ -198,3 +203,21 @@ def test_a_wrong_policy_file_is_told_before_the_folder_is_taken(start, tmp_path)
         start('policy = "night.toml"')
     assert caught.value.problems[0].line == 1
     assert not (tmp_path / "data").exists()
+
+
+def test_the_planner_learns_what_each_driver_can_do(tmp_path):
+    """The mock driver brings no files: a job with some is refused before it is stored."""
+    settings = read_hub_file(
+        hub_file([LocalSite("far")]).replace('"local"', '"mock"'), "fenglin.toml"
+    )
+    spec = replace(a_job(), files=(FileInput("a", "0" * 64, 1),))
+
+    async def ask():
+        async with bootstrap._hub(settings, BALANCED, tmp_path) as (service, background):
+            for work in background:
+                work.close()
+            with pytest.raises(InputError, match="can ever hold") as caught:
+                await service.dry_run(spec, Principal("admin", frozenset({"admin"})))
+            return caught.value.hint
+
+    assert "far/std: the site cannot be brought files" in asyncio.run(ask())

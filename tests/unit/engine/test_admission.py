@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from fenglin.engine.admission import Admission
 from fenglin.errors import InputError
-from fenglin.model.job import DataNeed, JobSpec, Topology
+from fenglin.model.job import DataNeed, Topology
 from fenglin.planner.policy import BALANCED
 from fenglin.quantities.resources import Resources
-from fenglin.snapshot.snapshot import Shape
 from fenglin.testing.builders import a_job, a_site
 
 
@@ -19,11 +18,6 @@ def check(world):
     """Submit a job with these wishes to a pool of one site, `site`, of three nodes."""
     admission = Admission(world.pool(sites=(a_site(nodes=3),)), BALANCED, frozenset({"default"}))
     return lambda **wishes: admission.check(replace(a_job(), **wishes))
-
-
-def test_every_wish_of_a_shape_is_a_field_of_a_job():
-    """`Admission` asks for a bare job of a shape's fields, by their names."""
-    assert {field.name for field in fields(Shape)} <= {field.name for field in fields(JobSpec)}
 
 
 @pytest.mark.parametrize(
@@ -62,3 +56,13 @@ def test_names_that_do_not_exist_are_told_with_their_place(check, wishes, where)
 
 def test_what_fits_is_taken(check):
     check(near="site", latency_ms=1, data=(DataNeed("a", 2**40, ("site",)),), sites=("site",))
+
+
+def test_what_no_driver_can_do_is_told_at_once(world):
+    """A job with an image never waits for a site that will not learn to run one."""
+    bare = replace(a_site(), capabilities=("arrays", "inputs"))
+    admission = Admission(world.pool(sites=(bare,)), BALANCED, frozenset({"default"}))
+    admission.check(a_job(tasks=2))
+    with pytest.raises(InputError, match="can ever hold") as caught:
+        admission.check(replace(a_job(), image="debian:12"))
+    assert "site/std: the site cannot run container images" in caught.value.hint

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from fenglin.engine import pool as room
 from fenglin.engine.applier import commitments
@@ -15,7 +16,7 @@ from fenglin.model.site import Node
 from fenglin.model.states import JobState, SiteState
 from fenglin.planner import plan
 from fenglin.planner.policy import BALANCED, CONSERVATIVE
-from fenglin.ports.driver import SiteReport
+from fenglin.ports.driver import Capability, SiteReport
 from fenglin.quantities.taskset import EMPTY, TaskSet
 from fenglin.testing.builders import a_site
 
@@ -102,6 +103,15 @@ def test_a_node_that_is_not_reported_is_not_up():
     report = SiteReport((), (Node("n0", "std"), Node("n1", "std", up=False)))
     found = SiteStatus(site, down="", report=report).effective()
     assert [node.up for node in found.nodes] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("seen", "can"), [(None, ("images", "setup")), (frozenset({Capability.SETUP}), ("setup",))]
+)
+def test_what_a_site_can_do_is_what_it_was_seen_to_be_able_to(seen, can):
+    site = structs.replace(a_site(), capabilities=("images", "setup"))
+    report = SiteReport((), site.nodes, capabilities=seen)
+    assert SiteStatus(site, down="", report=report).effective().capabilities == can
 
 
 def test_a_plan_becomes_starts_with_hold_receipt_and_story(world):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fenglin.model.job import Topology
 from fenglin.model.site import Flavor, Link, Node, Site
@@ -13,9 +14,11 @@ from fenglin.planner import explain, plan
 from fenglin.planner.feasible import out_of_service, possible, refuse
 from fenglin.planner.policy import BALANCED
 from fenglin.planner.view import flavor_views
+from fenglin.ports.driver import Capability
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import JobRow, build
 from fenglin.snapshot.snapshot import Shape
+from fenglin.testing.builders import a_job, a_site, a_snapshot
 
 # The last site's links are to `card`: 7.5 ms away.
 POOL = """
@@ -67,6 +70,32 @@ def test_permanent_refusals(pool, job, site, reason, evidence):
     assert option.evidence.startswith(evidence)
     assert option.terms == ()
     assert option.tasks == 0
+
+
+def test_what_a_driver_cannot_do_is_refused_by_a_typed_reason():
+    """Where nobody asked the driver, it is taken to be able to."""
+    job = replace(a_job(), image="debian:12", artifacts=("*.png",))
+    able = ("artifacts", "images")
+    sites = [
+        replace(a_site(name), capabilities=can)
+        for name, can in {"able": able, "bare": ("artifacts",), "unasked": None}.items()
+    ]
+    snapshot = a_snapshot(sites, [job])
+    option = only_option(snapshot, "bare")
+    assert option.reason == "capability_missing"
+    assert not option.reason.transient
+    assert option.evidence.startswith("the site cannot run container images")
+    allowed = possible(snapshot, flavor_views(snapshot))[0].tolist()
+    assert allowed == [True, False, True]
+
+
+@pytest.mark.parametrize("word", [word.value for word in Capability])
+def test_every_capability_can_be_told_of(word):
+    shape = replace(Shape.of(a_job()), capabilities=(word,))
+    (view,) = flavor_views(a_snapshot([replace(a_site(), capabilities=())]))
+    refusal = refuse(shape, view)
+    assert refusal is not None
+    assert refusal.evidence.startswith("the site cannot ")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from fenglin.intake.native import decode_json
-from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE, JobSpec
+from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE
 from fenglin.simulator.readers.kind import Kind
 from fenglin.simulator.readers.lines import numbered_lines
 from fenglin.simulator.readers.options import ReadOptions
@@ -98,7 +98,7 @@ def history_line(job: JobView, speeds_milli: Mapping[tuple[str, str], int]) -> b
         state=job.state,
         tasks=job.task_count,
         runtime_ms=_runtime_ms(job, speeds_milli),
-        shape=_shape(spec),
+        shape=Shape.of(spec),
         name=job.name,
         queue=job.queue,
         account=job.account,
@@ -108,18 +108,6 @@ def history_line(job: JobView, speeds_milli: Mapping[tuple[str, str], int]) -> b
         deadline_ms=spec.deadline_ms,
     )
     return _ENCODER.encode(line) + b"\n"
-
-
-def _shape(spec: JobSpec) -> Shape:
-    """Return what one task needs."""
-    return Shape(
-        resources=spec.resources,
-        nodes=spec.nodes,
-        accelerator=spec.accelerator,
-        licences=spec.licences,
-        compute_class=spec.compute_class,
-        sites=spec.sites,
-    )
 
 
 def _runtime_ms(job: JobView, speeds_milli: Mapping[tuple[str, str], int]) -> int:
