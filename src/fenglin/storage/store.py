@@ -91,14 +91,13 @@ class SqliteStore:
         """See `ports.store.Store`."""
 
         def work(conn: sqlite3.Connection) -> None:
-            commits.check_epoch(conn, epoch)
             conn.execute(
                 "INSERT OR REPLACE INTO site_wish (site, drained, reason, actor, time_ms)"
                 " VALUES (?, ?, ?, ?, ?)",
                 (site, int(drained), reason, actor, now_ms),
             )
 
-        await self._writer.run(work)
+        await self.write(epoch, work)
 
     async def add_token(self, token: NewToken) -> None:
         """See `ports.store.Store`."""
@@ -166,12 +165,7 @@ class SqliteStore:
 
     async def post(self, epoch: int, drafts: Sequence[Draft], now_ms: int) -> list[Entry]:
         """See `ports.store.Store`."""
-
-        def work(conn: sqlite3.Connection) -> list[Entry]:
-            commits.check_epoch(conn, epoch)
-            return books.append(conn, drafts, now_ms)
-
-        return await self._writer.run(work)
+        return await self.write(epoch, lambda conn: books.append(conn, drafts, now_ms))
 
     async def balances(self) -> dict[str, int]:
         """See `ports.store.Store`."""
@@ -179,13 +173,11 @@ class SqliteStore:
 
     async def ledger_verify(self) -> LedgerCheck:
         """See `ports.store.Store`."""
-        return await asyncio.to_thread(self._guard, books.verify)
+        return await self.read(books.verify)
 
     async def ledger_statement(self, account: str, from_ms: int, to_ms: int) -> Statement:
         """See `ports.store.Store`."""
-        return await asyncio.to_thread(
-            self._guard, lambda conn: books.statement(conn, account, from_ms, to_ms)
-        )
+        return await self.read(lambda conn: books.statement(conn, account, from_ms, to_ms))
 
     def ledger_entries(self) -> Generator[Entry]:
         """See `ports.store.Store`."""
@@ -197,6 +189,28 @@ class SqliteStore:
             raise translate(error) from error
         finally:
             conn.close()
+
+    async def write(self, epoch: int, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in a transaction of its own on the one writer; for other rooms.
+
+        Raises:
+            StaleEpochError: another leader took over; `work` was not run.
+            UnavailableError: the disk is full or the database is away; nothing was written.
+        """
+
+        def fenced(conn: sqlite3.Connection) -> T:
+            commits.check_epoch(conn, epoch)
+            return work(conn)
+
+        return await self._writer.run(fenced)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on a thread with a reading connection; it may take long.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        return await asyncio.to_thread(self._guard, work)
 
     async def close(self) -> None:
         """See `ports.store.Store`."""
