@@ -15,6 +15,7 @@ from fenglin.intake.native import decode_batch, decode_json
 from fenglin.model.ids import parse_job_id
 from fenglin.wire.views import (
     ArtifactView,
+    Changed,
     DryRun,
     EventView,
     Explanation,
@@ -87,6 +88,28 @@ async def list_jobs(request: Asked) -> Page[JobView]:
 async def show(request: Asked, job: FromPath[str]) -> JobView:
     """Return a job with its allocations and document. Also served by the fast lane."""
     return await operations.show_job(desk_of(request), request.user, job)
+
+
+@get(
+    "/v1/jobs:watch",
+    opt=needs("read", query.WATCH),
+    tags=_TAGS,
+    operation_id="watchJobs",
+    summary="Watch jobs",
+)
+async def watch(request: Asked) -> Changed:
+    """Answer as soon as jobs have changed, or when the time is over.
+
+    Ask first without `after`, then always with `next` of the answer before: no change is missed.
+    """
+    desk = desk_of(request)
+    asked = query_of(request)
+    cut = [text.partition("=") for _, text in asked.filters]
+    labels = [(name, value) for name, _, value in cut]
+    timeout_s = float(asked.values["timeout_s"])
+    with desk.waiter():
+        work = desk.hub.watch(asked.text("after"), labels, timeout_s, request.user)
+        return await desk.unless_stopped(work, inlet_of(request).hung_up())
 
 
 @get(
@@ -215,6 +238,7 @@ ROUTES = (
     submit_batch,
     plan,
     list_jobs,
+    watch,
     show,
     explain,
     events,

@@ -124,6 +124,7 @@ class Query:
             cursor=str(values["cursor"]),
             sort=str(values.get("sort", "")),
             filters=self.filters,
+            detail=bool(values.get("detail", False)),
         )
 
 
@@ -190,12 +191,19 @@ def _filter(name: str, doc: str, allowed: tuple[str, ...] = ()) -> Param:
 
 
 JOBS: Params = (
+    _filter("id", "Only these jobs."),
     _filter("state", "Only jobs in this state.", tuple(JobState)),
     _filter("queue", "Only jobs of this queue."),
     _filter("account", "Only jobs of this account."),
     _filter("name", "Only jobs whose name contains this."),
     _filter("label", "Only jobs with this label, as `key=value`."),
     _sort("id", "name", "priority", "state", "submitted_ms"),
+    Param(
+        "detail",
+        "With labels, document, allocations and task sets, as one job alone shows.",
+        "boolean",
+        default=False,
+    ),
     *_CUT,
 )
 SITES: Params = (
@@ -221,6 +229,11 @@ WAIT: Params = (
     Param(
         "timeout_s", "How long to wait at most.", "number", default=MAX_WAIT_S, highest=MAX_WAIT_S
     ),
+)
+WATCH: Params = (
+    Param("after", "`next` of the answer before; empty to learn where to begin, at once."),
+    _filter("label", "Only jobs with this label, as `key=value`."),
+    *WAIT,
 )
 LOGS: Params = (
     Param("task", "Index of the task.", "integer", default=0, highest=MAX_TASKS - 1),

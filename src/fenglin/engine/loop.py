@@ -110,7 +110,7 @@ class Loop:
         self._meters = meters
         self._cycles = cycles
         self._effects: Effects
-        self._on_change: Callable[[list[JobRecord]], None]
+        self._on_change: Callable[[list[JobRecord], list[JobRecord]], None]
         self._inbox: list[News] = []
         self._wake = asyncio.Event()
         self._breakers = Breakers(clock)
@@ -124,8 +124,15 @@ class Loop:
         self._marks: list[Callable[[], None]] = []
         pool.remember_use(policy.decay_ms, clock.now_ms())
 
-    def connect(self, effects: Effects, on_change: Callable[[list[JobRecord]], None]) -> None:
-        """Take what answers to this loop; `on_change` hears of ended jobs after each commit."""
+    def connect(
+        self, effects: Effects, on_change: Callable[[list[JobRecord], list[JobRecord]], None]
+    ) -> None:
+        """Take what answers to this loop.
+
+        Args:
+            effects: Calls the sites.
+            on_change: Hears after each commit which jobs have changed, and which of them ended.
+        """
         self._effects = effects
         self._on_change = on_change
 
@@ -388,7 +395,12 @@ class Loop:
                 self._effects.start(record, self.pool.jobs[record.job])
         if change.allocations or change.jobs:
             crash_point("c6")
-            self._on_change(ended)
+        changed = list(change.jobs)
+        if change.starts:
+            out = {id(unit) for unit in refused}
+            changed += [unit.job for unit in change.starts if id(unit) not in out]
+        if change.allocations or changed:
+            self._on_change(changed, ended)
 
     def _site_of(self, allocation: int) -> str:
         record = self.pool.allocations.get(allocation)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import structs
 
 from fenglin.engine import sights
+from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
 from fenglin.ledger.beancount import beancount
@@ -24,9 +25,9 @@ from fenglin.planner import Explainer, explain, plan
 from fenglin.planner.record import record_bytes
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
-from fenglin.ports.hub import Health
+from fenglin.ports.hub import Health, Listing
 from fenglin.ports.store import SubmitRequest
-from fenglin.wire.views import ArtifactView, BlobView, DryRun, Explanation, PromiseView
+from fenglin.wire.views import ArtifactView, BlobView, Changed, DryRun, Explanation, PromiseView
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from fenglin.ports.clock import Clock
     from fenglin.ports.cycles import Cycles
     from fenglin.ports.driver import Driver
-    from fenglin.ports.hub import Listing, Principal
+    from fenglin.ports.hub import Principal
     from fenglin.ports.staging import Staging
     from fenglin.ports.store import AllocationRecord, JobRecord, Store
     from fenglin.snapshot.snapshot import Snapshot
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 
 MOST_RECEIPTS = 100
 MOST_EVENTS = 200
+# Each comes with its document, and other requests wait meanwhile.
+MOST_WATCHED = 200
 EXPORT_CHUNK_BYTES = 64 * 1024
 _FORMS = {"csv": csv, "jsonl": jsonl, "beancount": beancount}
 _ENCODER = msgspec.json.Encoder()
@@ -103,6 +106,7 @@ class HubService:
         self._cycles = rooms.cycles
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
+        self._changes = Changes(rooms.loop.pool.epoch)
         self._storing: set[asyncio.Task[Sequence[Submitted]]] = set()
         self._receipts_of: LastPlan | None = None
         self._explainer: Explainer | None = None
@@ -139,6 +143,7 @@ class HubService:
         if records:
             await self._load_parents(records)
             self._pool.add_jobs(records)
+            self.changed(records, [])
             self._meters.submitted(len(records))
             self._loop.tell(JobsAdded(records))
         return answers
@@ -160,7 +165,11 @@ class HubService:
 
     async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:
         """See `ports.hub.Hub`."""
-        return await self._store.jobs(listing, principal.account)
+        page = await self._store.jobs(listing, principal.account)
+        last = self._loop.last
+        if listing.detail and last is not None:
+            return structs.replace(page, items=sights.with_reasons(page.items, last.plan))
+        return page
 
     async def job(self, number: int, principal: Principal) -> JobView:
         """See `ports.hub.Hub`."""
@@ -224,6 +233,19 @@ class HubService:
             if not waiting:
                 self._waiters.pop(number, None)
         return await self.job(number, principal)
+
+    async def watch(
+        self, after: str, labels: Sequence[tuple[str, str]], timeout_s: float, principal: Principal
+    ) -> Changed:
+        """See `ports.hub.Hub`."""
+        pick = Pick(tuple(labels), principal.account, MOST_WATCHED)
+        news = await self._changes.wait(after, pick, timeout_s)
+        if not news.numbers:
+            return Changed([], news.place, news.reset)
+        order = {job_id(number): at for at, number in enumerate(news.numbers)}
+        ids = tuple(("id", one) for one in order)
+        page = await self.jobs(Listing(limit=MOST_WATCHED, filters=ids, detail=True), principal)
+        return Changed(sorted(page.items, key=lambda view: order[view.id]), news.place)
 
     async def read_log(
         self, number: int, task: int, offset: int, limit: int, principal: Principal
@@ -379,12 +401,13 @@ class HubService:
         """See `ports.hub.Hub`."""
         return self._meters.expose(len(self._pool.jobs), self._pool.epoch)
 
-    def changed(self, ended: list[JobRecord]) -> None:
-        """Wake those who wait for these jobs; called by the loop after each commit."""
+    def changed(self, changed: list[JobRecord], ended: list[JobRecord]) -> None:
+        """Wake those who wait for or watch these jobs; called by the loop after each commit."""
         for job in ended:
             for future in self._waiters.pop(job.number, ()):
                 if not future.done():
                     future.set_result(None)
+        self._changes.note(changed)
         self._changed.set()
         self._changed = asyncio.Event()
 

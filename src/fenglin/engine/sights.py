@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from fenglin.errors import InputError
+from fenglin.model.ids import parse_job_id
 from fenglin.model.job import DEFAULT_QUEUE
 from fenglin.model.states import SiteState
 from fenglin.quantities.resources import Resources
@@ -17,13 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fenglin.engine.pool import Pool, SiteStatus
+    from fenglin.model.plan import Plan
     from fenglin.model.site import Flavor
     from fenglin.ports.hub import Listing
+    from fenglin.wire.views import JobView
 
 T = TypeVar("T", bound=msgspec.Struct)
 SITE_FILTERS = ("state", "provider", "driver", "name", "class")
 NODE_FILTERS = ("site", "flavor", "up", "name")
 QUEUE_FILTERS = ("name", "cohort")
+
+
+def with_reasons(jobs: Sequence[JobView], plan: Plan) -> list[JobView]:
+    """Say why tasks of each job wait, by a plan; a receipt for each would take too long."""
+    why = dict(zip(plan.order, plan.reasons, strict=True))
+    return [
+        msgspec.structs.replace(job, reason=why.get(parse_job_id(job.id)) or "")
+        if job.tasks.pending and not job.reason
+        else job
+        for job in jobs
+    ]
 
 
 def page(rows: Sequence[T], listing: Listing, filters: tuple[str, ...]) -> Page[T]:

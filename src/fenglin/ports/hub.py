@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fenglin.wire.views import (
         ArtifactView,
         BlobView,
+        Changed,
         DryRun,
         EventView,
         Explanation,
@@ -61,12 +62,14 @@ class Listing(Struct, frozen=True):
         sort: Field name, `-` in front for falling order; empty for the natural order.
         filters: (field, value) pairs that must all hold; a repeated field means any of its
             values. `name` matches a part of the name; `label` takes `key=value`.
+        detail: Of jobs: with labels, document, allocations and task sets, as one alone shows.
     """
 
     limit: int = 100
     cursor: str = ""
     sort: str = ""
     filters: tuple[tuple[str, str], ...] = ()
+    detail: bool = False
 
 
 class Health(Struct, frozen=True):
@@ -96,7 +99,7 @@ class Hub(Protocol):
     async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:
         """List jobs, newest first unless sorted otherwise.
 
-        Filters: state, queue, account, name, label. Sorts: id, name, priority, state,
+        Filters: id, state, queue, account, name, label. Sorts: id, name, priority, state,
         submitted_ms.
         """
         ...
@@ -121,6 +124,19 @@ class Hub(Protocol):
 
     async def wait(self, number: int, timeout_s: float, principal: Principal) -> JobView:
         """Return when the job has ended or the time is over, whichever is first."""
+        ...
+
+    async def watch(
+        self, after: str, labels: Sequence[tuple[str, str]], timeout_s: float, principal: Principal
+    ) -> Changed:
+        """Return jobs that changed after a place, as soon as there are any.
+
+        Args:
+            after: `next` of the answer before; empty to learn where to begin, at once.
+            labels: Only jobs with all of these; a repeated name means any of its values.
+            timeout_s: Longest wait for a change.
+            principal: Who asks.
+        """
         ...
 
     async def read_log(

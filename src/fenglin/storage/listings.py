@@ -14,15 +14,16 @@ import msgspec
 
 from fenglin.errors import InputError
 from fenglin.intake.document import to_document
-from fenglin.model.ids import allocation_id, job_id
+from fenglin.model.ids import allocation_id, job_id, parse_job_id
 from fenglin.model.states import JobState, TaskState
 from fenglin.quantities.taskset import TaskSet
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, decode_spec
-from fenglin.wire.views import AllocationView, JobView, Page, TaskCounts
+from fenglin.wire.views import AllocationView, JobView, Page, TaskCounts, TaskSets
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from fenglin.model.job import JobSpec
     from fenglin.ports.hub import Listing
     from fenglin.ports.store import AllocationRecord
 
@@ -37,10 +38,12 @@ SORTS = {
 }
 _NUMBERS = ("number", "priority", "submitted_ms")
 MOST_FILTERS = 100
-FILTERS = ("state", "queue", "account", "name", "label")
+MOST_IDS = 900  # below the 999 parameters that the oldest SQLite builds allow
+FILTERS = ("id", "state", "queue", "account", "name", "label")
 _VIEW = (
     "number, name, queue, account, priority, state, reason, detail, tasks, pending_set,"
     " succeeded_set, failed_set, cancelled_set, submitted_ms, started_ms, ended_ms, cost_micro,"
+    " actor,"
     " (SELECT coalesce(sum(held_micro), 0) FROM allocation"
     "  WHERE allocation.job = job.number AND allocation.state <> 'ended'),"
     " (SELECT coalesce(max(finish_ms), 0) FROM allocation"
@@ -83,7 +86,7 @@ def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[
         rows = conn.execute(
             # The page is cut before its rows are put together. Columns come from SORTS,
             # conditions from _conditions; values are bound.
-            f"SELECT {_VIEW}, {column} FROM job WHERE number IN"  # noqa: S608
+            f"SELECT {_VIEW}, spec, {column} FROM job WHERE number IN"  # noqa: S608
             f" (SELECT number FROM job WHERE {condition} ORDER BY {ordering} LIMIT ?)"
             f" ORDER BY {ordering}",
             (*values, listing.limit + 1),
@@ -95,6 +98,8 @@ def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[
     more = len(rows) > listing.limit
     rows = rows[: listing.limit]
     cursor = _write_cursor(rows[-1][-1], rows[-1][0]) if more else ""
+    if listing.detail:
+        return Page(_detailed(conn, rows), cursor)
     return Page([_job_view(row) for row in rows], cursor)
 
 
@@ -106,12 +111,44 @@ def show_job(conn: sqlite3.Connection, number: int, account: str) -> JobView | N
     ).fetchone()
     if row is None or (account and row[3] != account):
         return None
-    view = _job_view(row)
-    allocations = [_allocation_view(record) for record in allocations_of(conn, number)]
-    spec = decode_spec(row[-1])
-    return msgspec.structs.replace(
-        view, allocations=allocations, spec=to_document(spec), labels=dict(spec.labels)
-    )
+    return _detailed(conn, [row])[0]
+
+
+def _detailed(conn: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[JobView]:
+    """Return jobs with all that is known of them; allocations come in one query."""
+    held: dict[int, list[AllocationView]] = {}
+    numbers = ", ".join(str(int(row[0])) for row in rows)
+    for row in conn.execute(
+        f"SELECT {ALLOCATION_COLUMNS} FROM allocation"  # noqa: S608 - numbers of our own
+        f" WHERE job IN ({numbers}) ORDER BY number"
+    ):
+        record = allocation_record(row)
+        held.setdefault(record.job, []).append(_allocation_view(record))
+    specs: dict[bytes, JobSpec] = {}
+    views = []
+    for row in rows:
+        spec = specs.get(row[20])
+        if spec is None:
+            spec = specs[row[20]] = decode_spec(row[20])
+        views.append(
+            msgspec.structs.replace(
+                _job_view(row),
+                allocations=held.get(row[0], []),
+                spec=to_document(spec),
+                labels=dict(spec.labels),
+                task_sets=_task_sets(row),
+            )
+        )
+    return views
+
+
+def _task_sets(row: tuple[Any, ...]) -> TaskSets:
+    """Return which task is where; what is in no other set runs."""
+    others = TaskSet()
+    for text in row[9:13]:
+        others |= TaskSet.parse(text)
+    running = TaskSet.span(0, row[8]) - others
+    return TaskSets(row[9], str(running), row[10], row[11], row[12])
 
 
 def allocations_of(conn: sqlite3.Connection, number: int) -> list[AllocationRecord]:
@@ -133,8 +170,10 @@ def _conditions(listing: Listing, account: str) -> tuple[list[str], list[Any]]:
         where.append("account = ?")
         values.append(account)
     chosen: dict[str, list[str]] = {}
-    if len(listing.filters) > MOST_FILTERS:
-        raise InputError(f"{len(listing.filters)} filters", hint=f"at most {MOST_FILTERS}")
+    ids = sum(field == "id" for field, _ in listing.filters)
+    if ids > MOST_IDS or len(listing.filters) - ids > MOST_FILTERS:
+        hint = f"at most {MOST_FILTERS}, and {MOST_IDS} ids"
+        raise InputError(f"{len(listing.filters)} filters", hint=hint)
     for field, value in listing.filters:
         if field not in FILTERS:
             raise InputError(
@@ -150,6 +189,9 @@ def _conditions(listing: Listing, account: str) -> tuple[list[str], list[Any]]:
 
 def _any_of(field: str, wanted: list[str]) -> tuple[list[str], list[Any]]:
     """Return conditions of which any may hold, with their parameters."""
+    if field == "id":
+        marks = ", ".join("?" * len(wanted))
+        return [f"number IN ({marks})"], [parse_job_id(value) for value in wanted]
     if field == "name":
         return ["instr(name, ?) > 0"] * len(wanted), list(wanted)
     if field == "label":
@@ -194,8 +236,9 @@ def _job_view(row: tuple[Any, ...]) -> JobView:
         started_ms=row[14],
         ended_ms=row[15],
         cost_micro=row[16],
-        held_micro=row[17],
-        expected_finish_ms=row[18],
+        user=row[17],
+        held_micro=row[18],
+        expected_finish_ms=row[19],
     )
 
 
@@ -218,6 +261,7 @@ def _allocation_view(record: AllocationRecord) -> AllocationView:
         cost_micro=record.cost_micro,
         reason=record.reason or "",
         wall_ms=record.usage.wall_ms,
+        ended=str(record.succeeded | record.failed),
     )
 
 

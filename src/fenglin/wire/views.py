@@ -49,6 +49,16 @@ class TaskCounts(Struct, frozen=True):
     cancelled: int = 0
 
 
+class TaskSets(Struct, frozen=True):
+    """Which tasks of a job are in which state, as sets such as `0-4,7`; running: placed."""
+
+    pending: str = ""
+    running: str = ""
+    succeeded: str = ""
+    failed: str = ""
+    cancelled: str = ""
+
+
 class AllocationView(Struct, frozen=True):
     """A committed set of tasks on one site.
 
@@ -70,6 +80,7 @@ class AllocationView(Struct, frozen=True):
         cost_micro: Money posted.
         reason: Why it ended early; empty otherwise.
         wall_ms: Sum over its ended tasks of their runtimes.
+        ended: Which of its tasks have ended, such as `0-4`; the rest run or wait for a slot.
     """
 
     id: str
@@ -89,6 +100,7 @@ class AllocationView(Struct, frozen=True):
     cost_micro: int
     reason: str = ""
     wall_ms: int = 0
+    ended: str = ""
 
 
 class JobView(Struct, frozen=True):
@@ -96,7 +108,7 @@ class JobView(Struct, frozen=True):
 
     Attributes:
         id: Public id `j12`.
-        name, queue, account, priority, labels: As submitted.
+        name, queue, account, priority: As submitted.
         state: See `model.states.JobState`.
         reason: Why it waits, is held or failed; empty otherwise.
         detail: The evidence behind the reason, in words.
@@ -107,8 +119,9 @@ class JobView(Struct, frozen=True):
         held_micro: Money reserved now.
         cost_micro: Money posted so far.
         currency: Of both.
-        allocations: Only in `show`.
-        spec: The canonical job document; only in `show`.
+        user: Whose token submitted it.
+        labels, allocations, task_sets: Only in `show`, in listings with `detail`, in `watch`.
+        spec: The canonical job document; only there too.
     """
 
     id: str
@@ -131,6 +144,22 @@ class JobView(Struct, frozen=True):
     labels: dict[str, str] = {}
     allocations: list[AllocationView] = []
     spec: dict[str, object] = {}
+    user: str = ""
+    task_sets: TaskSets = TaskSets()
+
+
+class Changed(Struct, frozen=True):
+    """Jobs that have changed since a watch was last asked.
+
+    Attributes:
+        items: Each as it is now, in the order of the changes; empty when the time was over.
+        next: Where to go on watching.
+        reset: The hub does not know that place (any more): list the jobs, then go on from `next`.
+    """
+
+    items: list[JobView]
+    next: str
+    reset: bool = False
 
 
 class EventView(Struct, frozen=True):

@@ -16,6 +16,7 @@ from fenglin.ports.hub import Health, Principal
 from fenglin.wire.views import (
     ArtifactView,
     BlobView,
+    Changed,
     DryRun,
     EventView,
     Explanation,
@@ -122,6 +123,10 @@ class FakeHub:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.news.wait(), timeout_s)
         return job_view(number, state="succeeded" if self.news.is_set() else "running")
+
+    async def watch(self, after, labels, timeout_s, principal):
+        self._asked("watch", after, list(labels), timeout_s, principal.name)
+        return Changed([job_view()], "1.2")
 
     async def read_log(self, number, task, offset, limit, principal):
         self._asked("read_log", number, task, offset, limit, principal.name)

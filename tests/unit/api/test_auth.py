@@ -11,6 +11,7 @@ ROUTES = [
     ("POST", "/v1/jobs:batch", b"[" + DOCUMENT + b"]", WRITE),
     ("POST", "/v1/plan", DOCUMENT, READ),
     ("GET", "/v1/jobs", b"", READ),
+    ("GET", "/v1/jobs:watch", b"", READ),
     ("GET", "/v1/jobs/j7", b"", READ),
     ("GET", "/v1/jobs/j7/explain", b"", READ),
     ("GET", "/v1/jobs/j7/events", b"", READ),

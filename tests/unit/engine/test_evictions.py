@@ -172,7 +172,7 @@ def test_the_loop_commits_before_it_asks(world, store, effects, clock, monkeypat
 
     async def scene():
         loop = Loop(pool, store, BALANCED, clock, Meters())
-        loop.connect(effects, lambda _: None)
+        loop.connect(effects, lambda _changed, _ended: None)
         task = asyncio.create_task(loop.run())
         try:
             async with asyncio.timeout(10):

@@ -35,7 +35,7 @@ def play(store, effects, clock, monkeypatch):
         async def inner():
             loop = Loop(pool, store, policy, clock, Meters())
             loop.ended = []
-            loop.connect(effects, loop.ended.extend)
+            loop.connect(effects, lambda _changed, ended: loop.ended.extend(ended))
             task = asyncio.create_task(loop.run())
             try:
                 async with asyncio.timeout(20):

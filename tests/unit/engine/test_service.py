@@ -83,7 +83,7 @@ def test_a_wait_ends_with_its_job(play, world):
         waiting = asyncio.create_task(service.wait(1, 30, ADMIN))
         await asyncio.sleep(0)
         store.states[1] = "succeeded"
-        service.changed([world.job(1)])
+        service.changed([], [world.job(1)])
         view = await waiting
         return view.state, service._waiters
 
@@ -99,7 +99,7 @@ def test_a_wait_hears_an_end_that_comes_while_it_looks(play, world):
             view = await look(number, account)
             if view.state == "running":
                 store.states[1] = "failed"
-                service.changed([world.job(1)])
+                service.changed([], [world.job(1)])
                 await asyncio.sleep(0)
             return view
 

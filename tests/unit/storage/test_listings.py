@@ -108,6 +108,9 @@ BIG = "WyIxIiwxMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDBd"  # ["1",10**23]
         Listing(filters=(("label", "novalue"),)),
         Listing(filters=(("name", "\ud800"),)),
         Listing(filters=(("name", "x"),) * 101),
+        Listing(filters=(("id", "j1"),) * 901),
+        Listing(filters=(("id", "7"),)),
+        Listing(filters=(("id", "j" + "9" * 30),)),
         Listing(cursor="!"),
         Listing(cursor="山"),
         Listing(cursor="W10"),
@@ -148,3 +151,19 @@ def test_a_job_shows_its_allocations_and_counts(desk):
     assert (view.tasks.pending, view.tasks.running) == (3, 2)
     assert [(a.tasks, a.slots, a.nodes) for a in view.allocations] == [("0-1", 2, ["n0"])]
     assert view.held_micro == 1_000
+
+
+def test_detail_lists_jobs_as_each_alone_shows(desk):
+    async def scene(here):
+        first = await here.job(tasks=5, labels=(("env", "p"),))
+        second = await here.job(name="plain")
+        await here.start(here.unit(first, tasks=2))
+        wanted = tuple(("id", f"j{job.number}") for job in (first, second))
+        page = await here.store.jobs(Listing(filters=wanted, sort="id", detail=True), "")
+        return page.items, [await here.store.job(job.number, "") for job in (first, second)]
+
+    listed, alone = desk(scene)
+    assert listed == alone
+    assert (listed[0].task_sets.pending, listed[0].task_sets.running) == ("2-4", "0-1")
+    assert listed[0].labels == {"env": "p"}
+    assert [view.user for view in listed] == ["ann", "ann"]

@@ -1,0 +1,137 @@
+"""Which jobs have changed lately, in order: what a watch is answered from.
+
+Kept in memory only. A place in this order is good as long as its hub lives and has not dropped
+it; whoever comes back later is told to list again, as Kubernetes does with old versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from fenglin.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fenglin.ports.store import JobRecord
+
+# A job is in it once, at its newest change: some 200 bytes for each.
+MOST_KEPT = 50_000
+
+
+class Pick(NamedTuple):
+    """Which changes are meant.
+
+    Attributes:
+        labels: Only jobs with all of these; a repeated name means any of its values.
+        account: Only jobs of this account; empty for all.
+        most: Most jobs at once.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    account: str
+    most: int
+
+
+class Heard(NamedTuple):
+    """What there is to tell: changed jobs, where to go on, and whether changes were missed."""
+
+    numbers: list[int]
+    place: str
+    reset: bool = False
+
+
+class Changes:
+    """The newest change of each job, oldest first.
+
+    Args:
+        epoch: Of this hub's lead; places of another one are of no use.
+        most: How many jobs are kept.
+    """
+
+    def __init__(self, epoch: int, most: int = MOST_KEPT) -> None:
+        self._epoch = epoch
+        self._most = most
+        self._at = 0
+        self._dropped = 0
+        # A dict keeps the order in which keys were put in; one that changes is put in anew.
+        self._last: dict[int, tuple[int, JobRecord]] = {}
+        self._more = asyncio.Event()
+
+    @property
+    def place(self) -> str:
+        """Where the order ends now."""
+        return f"{self._epoch}.{self._at}"
+
+    def note(self, jobs: Iterable[JobRecord]) -> None:
+        """Take in that jobs have changed."""
+        for job in jobs:
+            self._at += 1
+            self._last.pop(job.number, None)
+            self._last[job.number] = (self._at, job)
+        while len(self._last) > self._most:
+            oldest = next(iter(self._last))
+            self._dropped = self._last.pop(oldest)[0]
+        self._more.set()
+        self._more = asyncio.Event()
+
+    async def wait(self, place: str, pick: Pick, timeout_s: float) -> Heard:
+        """Return changes after a place, as soon as there are any or the time is over.
+
+        Raises:
+            InputError: it is no place.
+        """
+        if not place:
+            return Heard([], self.place)
+        end_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            more = self._more
+            reached = self.reach(place)
+            if reached is None:
+                return Heard([], self.place, reset=True)
+            numbers, place = self.since(reached, pick)
+            if numbers:
+                return Heard(numbers, place)
+            try:
+                async with asyncio.timeout_at(end_s):
+                    await more.wait()
+            except TimeoutError:
+                return Heard([], place)
+
+    def reach(self, place: str) -> int | None:
+        """Return how far a place has read; None when what followed it is not known any more.
+
+        Raises:
+            InputError: it is no place.
+        """
+        epoch, dot, at = place.partition(".")
+        numbers = [text for text in (epoch, at) if text.isascii() and text.isdecimal()]
+        if not dot or len(numbers) != 2 or len(place) > 40:
+            raise InputError(
+                "this is no place to watch from", where="after", hint="take it from `next`"
+            )
+        reached = int(at)
+        known = int(epoch) == self._epoch and self._dropped <= reached <= self._at
+        return reached if known else None
+
+    def since(self, reached: int, pick: Pick) -> tuple[list[int], str]:
+        """Return which jobs changed later, oldest change first, and where to go on."""
+        wanted: dict[str, set[str]] = {}
+        for name, value in pick.labels:
+            wanted.setdefault(name, set()).add(value)
+        later: list[tuple[int, JobRecord]] = []
+        for change in reversed(self._last.values()):
+            if change[0] <= reached:
+                break
+            later.append(change)
+        found: list[int] = []
+        for at, job in reversed(later):
+            own = dict(job.spec.labels)
+            if pick.account and job.spec.account != pick.account:
+                continue
+            if all(own.get(name) in values for name, values in wanted.items()):
+                found.append(job.number)
+                if len(found) == pick.most:
+                    return found, f"{self._epoch}.{at}"
+        return found, self.place
