@@ -104,7 +104,7 @@ class Book:
         self._parts: I64 = np.array(parts, np.int64).reshape(
             len(parts), draft.snapshot.node_free.shape[1]
         )
-        self._lent = Lent(draft.pool, draft.snapshot.node_flavor)
+        self.lent = Lent(draft.pool, draft.snapshot.node_flavor)
 
     def strict(self, shape: Shape) -> bool:
         """Return whether a job must begin on the nodes that its reservation would name.
@@ -148,7 +148,7 @@ class Book:
         draft, shape = self._draft, self._draft.shape_of(row)
         need = shape.resources.values()
         self._up_to_date().unbook(place.nodes, need, place.start_ms, place.end_ms)
-        self._lent.release(np.array(place.nodes, np.int64), need, place.start_ms, place.end_ms)
+        self.lent.release(np.array(place.nodes, np.int64), need, place.start_ms, place.end_ms)
         for node in place.nodes:
             self._begins[node].remove(place.start_ms)
             if not self._begins[node]:
@@ -328,12 +328,12 @@ class Book:
             now_ms = self._draft.snapshot.now_ms
             until_ms = max(end_ms, now_ms + self._draft.policy.horizon_ms)
             for row, slots in lent:
-                free_ms = self._lent.free_until(row, need.times(slots).values())
+                free_ms = self.lent.free_until(row, need.times(slots).values())
                 until_ms = min(until_ms, free_ms)
         cards: dict[int, tuple[int, ...]] = {}
         for row, slots in shares:
             if row in self._begins:
-                cards[row] = self._lent.take(row, need, slots, until_ms)
+                cards[row] = self.lent.take(row, need, slots, until_ms)
                 continue
             if need.accelerator_milli:
                 free: list[int] = self._draft.pool.cards[row].tolist()
@@ -351,12 +351,12 @@ class Book:
         if row not in self._places:
             return None
         rows = np.array(self._places[row].nodes, np.int64)
-        return (rows, *self._lent.kept(rows))
+        return (rows, *self.lent.kept(rows))
 
     def lend_no_more(self, row: int) -> None:
         """Keep the job's nodes from everybody from now on: it may start earlier than booked."""
         if row in self._places:
-            self._lent.freeze(np.array(self._places[row].nodes, np.int64))
+            self.lent.freeze(np.array(self._places[row].nodes, np.int64))
 
     def _choices(self, horizon: Horizon, grant: Grant) -> list[_Choice]:
         """Return the flavors on which the job could begin at a known date."""
@@ -454,7 +454,7 @@ class Book:
         assert self._horizon is not None  # noqa: S101 - it was just booked in
         rows = np.array(nodes, np.int64)
         begins = dates(self._begins, rows)
-        self._lent.renew(rows, begins, self._horizon.levels(rows, begins))
+        self.lent.renew(rows, begins, self._horizon.levels(rows, begins))
 
     def _counts(
         self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool
@@ -462,8 +462,8 @@ class Book:
         """Return node rows of the flavor and how many parts of a task fit on each until then."""
         up = self._draft.snapshot.node_up
         if shape.nodes > 1 or everywhere:
-            return self._lent.counts_everywhere(shape, view, up, end_ms)
-        nodes, counts = self._lent.counts(shape, view, end_ms)
+            return self.lent.counts_everywhere(shape, view, up, end_ms)
+        nodes, counts = self.lent.counts(shape, view, end_ms)
         return nodes, np.where(up[nodes], counts, 0)
 
     def _gang(self, shape: Shape, rows: I64) -> list[int]:
