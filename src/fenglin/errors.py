@@ -153,6 +153,7 @@ class DriverError(FenglinError):
     Attributes:
         effect_unknown: True when the outside effect may have happened nevertheless, so that
             the caller must look the key up before any retry.
+        reason: Value of the `Reason` that a refusal amounts to; empty where none fits.
     """
 
     code = "site_error"
@@ -160,11 +161,18 @@ class DriverError(FenglinError):
     exit_code = 6
 
     def __init__(
-        self, what: str, *, where: str = "", hint: str = "", effect_unknown: bool = False
+        self,
+        what: str,
+        *,
+        where: str = "",
+        hint: str = "",
+        effect_unknown: bool = False,
+        reason: str = "",
     ) -> None:
-        """Record whether the effect may have happened."""
+        """Record whether the effect may have happened, and what a refusal amounts to."""
         super().__init__(what, where=where, hint=hint)
         self.effect_unknown = effect_unknown
+        self.reason = reason
 
 
 class DamageError(FenglinError):

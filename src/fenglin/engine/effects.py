@@ -105,7 +105,7 @@ class Effects:
             if isinstance(error, DriverError) and error.effect_unknown:
                 self._tell(StartUnclear(number, str(error)))
             else:
-                self._tell(StartRefused(number, Reason.START_FAILED, str(error)))
+                self._tell(StartRefused(number, _reason(error), str(error)))
         except Exception as error:  # noqa: BLE001 - a driver's fault must not end the loop
             _log.exception("driver_fault", site=record.site, allocation=number)
             self._tell(StartUnclear(number, f"{type(error).__name__}: {error}"))
@@ -186,6 +186,12 @@ class Effects:
                 source = found
             inputs.append(StagedInput(file.target, str(source), file.executable))
         return tuple(inputs)
+
+
+def _reason(error: FenglinError) -> Reason:
+    """Return what a refusal amounts to; a word that is none of ours says nothing."""
+    named = error.reason if isinstance(error, DriverError) else ""
+    return Reason(named) if named in set(Reason) else Reason.START_FAILED
 
 
 def _why(error: Exception) -> str:

@@ -64,10 +64,15 @@ class Reason(StrEnum):
     START_FAILED = "start_failed"
     RUNNER_LOST = "runner_lost"
     NODE_REBOOTED = "node_rebooted"
+    NODE_RECLAIMED = "node_reclaimed"
     SITE_LOST = "site_lost"
     CANCELLED = "cancelled"
     RETRIES_EXHAUSTED = "retries_exhausted"
     PREEMPTED = "preempted"
+    # Why a provider sells no node now.
+    PROVIDER_QUOTA = "provider_quota"
+    PROVIDER_CAPACITY = "provider_capacity"
+    PRICE_CEILING = "price_ceiling"
 
     @property
     def transient(self) -> bool:
@@ -110,6 +115,7 @@ SITE_FAULTS = frozenset(
         Reason.START_FAILED,
         Reason.RUNNER_LOST,
         Reason.NODE_REBOOTED,
+        Reason.NODE_RECLAIMED,
         Reason.SITE_LOST,
         Reason.STAGING_FAILED,
     }

@@ -83,6 +83,11 @@ def one(world, **spec):
         (DriverError("no"), StartRefused(1, Reason.START_FAILED, "no")),
         (DriverError("lost", effect_unknown=True), StartUnclear(1, "lost")),
         (UnavailableError("full"), StartRefused(1, Reason.START_FAILED, "full")),
+        (
+            DriverError("no more", reason="provider_quota"),
+            StartRefused(1, Reason.PROVIDER_QUOTA, "no more"),
+        ),
+        (DriverError("no", reason="moon"), StartRefused(1, Reason.START_FAILED, "no")),
         (TimeoutError(), StartUnclear(1, "no answer in time")),
         (ZeroDivisionError("bug"), StartUnclear(1, "ZeroDivisionError: bug")),
     ],
