@@ -104,11 +104,9 @@ async def watch(request: Asked) -> Changed:
     """
     desk = desk_of(request)
     asked = query_of(request)
-    cut = [text.partition("=") for _, text in asked.filters]
-    labels = [(name, value) for name, _, value in cut]
     timeout_s = float(asked.values["timeout_s"])
     with desk.waiter():
-        work = desk.hub.watch(asked.text("after"), labels, timeout_s, request.user)
+        work = desk.hub.watch(asked.text("after"), asked.filters, timeout_s, request.user)
         return await desk.unless_stopped(work, inlet_of(request).hung_up())
 
 

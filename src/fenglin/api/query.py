@@ -232,6 +232,7 @@ WAIT: Params = (
 )
 WATCH: Params = (
     Param("after", "`next` of the answer before; empty to learn where to begin, at once."),
+    _filter("id", "Only these jobs."),
     _filter("label", "Only jobs with this label, as `key=value`."),
     *WAIT,
 )

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from fenglin.errors import InputError
+from fenglin.model.ids import parse_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,14 +25,40 @@ class Pick(NamedTuple):
     """Which changes are meant.
 
     Attributes:
-        labels: Only jobs with all of these; a repeated name means any of its values.
+        numbers: Only these jobs; empty for all.
+        labels: Only jobs with any of these (name, value) pairs; empty for all.
         account: Only jobs of this account; empty for all.
         most: Most jobs at once.
     """
 
-    labels: tuple[tuple[str, str], ...]
-    account: str
-    most: int
+    numbers: frozenset[int] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
+    account: str = ""
+    most: int = 100
+
+    @classmethod
+    def of(cls, filters: Iterable[tuple[str, str]], account: str, most: int) -> Pick:
+        """Read filters by `id` and by `label`.
+
+        Raises:
+            InputError: an id is none.
+        """
+        pairs = list(filters)
+        cut = [value.partition("=") for field, value in pairs if field == "label"]
+        return cls(
+            frozenset(parse_job_id(value) for field, value in pairs if field == "id"),
+            frozenset((name, value) for name, _, value in cut),
+            account,
+            most,
+        )
+
+    def takes(self, job: JobRecord) -> bool:
+        """Return whether a job is meant."""
+        return (
+            (not self.account or job.spec.account == self.account)
+            and (not self.numbers or job.number in self.numbers)
+            and (not self.labels or not self.labels.isdisjoint(job.spec.labels))
+        )
 
 
 class Heard(NamedTuple):
@@ -117,9 +144,6 @@ class Changes:
 
     def since(self, reached: int, pick: Pick) -> tuple[list[int], str]:
         """Return which jobs changed later, oldest change first, and where to go on."""
-        wanted: dict[str, set[str]] = {}
-        for name, value in pick.labels:
-            wanted.setdefault(name, set()).add(value)
         later: list[tuple[int, JobRecord]] = []
         for change in reversed(self._last.values()):
             if change[0] <= reached:
@@ -127,10 +151,7 @@ class Changes:
             later.append(change)
         found: list[int] = []
         for at, job in reversed(later):
-            own = dict(job.spec.labels)
-            if pick.account and job.spec.account != pick.account:
-                continue
-            if all(own.get(name) in values for name, values in wanted.items()):
+            if pick.takes(job):
                 found.append(job.number)
                 if len(found) == pick.most:
                     return found, f"{self._epoch}.{at}"

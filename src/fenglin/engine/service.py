@@ -235,10 +235,10 @@ class HubService:
         return await self.job(number, principal)
 
     async def watch(
-        self, after: str, labels: Sequence[tuple[str, str]], timeout_s: float, principal: Principal
+        self, after: str, filters: Sequence[tuple[str, str]], timeout_s: float, principal: Principal
     ) -> Changed:
         """See `ports.hub.Hub`."""
-        pick = Pick(tuple(labels), principal.account, MOST_WATCHED)
+        pick = Pick.of(filters, principal.account, MOST_WATCHED)
         news = await self._changes.wait(after, pick, timeout_s)
         if not news.numbers:
             return Changed([], news.place, news.reset)

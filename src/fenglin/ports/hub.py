@@ -127,13 +127,13 @@ class Hub(Protocol):
         ...
 
     async def watch(
-        self, after: str, labels: Sequence[tuple[str, str]], timeout_s: float, principal: Principal
+        self, after: str, filters: Sequence[tuple[str, str]], timeout_s: float, principal: Principal
     ) -> Changed:
         """Return jobs that changed after a place, as soon as there are any.
 
         Args:
             after: `next` of the answer before; empty to learn where to begin, at once.
-            labels: Only jobs with all of these; a repeated name means any of its values.
+            filters: As of a `Listing`, by `id` and `label`.
             timeout_s: Longest wait for a change.
             principal: Who asks.
         """

@@ -124,8 +124,8 @@ class FakeHub:
                 await asyncio.wait_for(self.news.wait(), timeout_s)
         return job_view(number, state="succeeded" if self.news.is_set() else "running")
 
-    async def watch(self, after, labels, timeout_s, principal):
-        self._asked("watch", after, list(labels), timeout_s, principal.name)
+    async def watch(self, after, filters, timeout_s, principal):
+        self._asked("watch", after, list(filters), timeout_s, principal.name)
         return Changed([job_view()], "1.2")
 
     async def read_log(self, number, task, offset, limit, principal):

@@ -144,7 +144,10 @@ def test_a_bad_job_id_is_refused(both, hub, job):
         ("/v1/jobs?limit=1&limit=2", "give it once"),
         ("/v1/jobs?label=gpu", "key=value"),
         ("/v1/jobs?label==x", "key=value"),
-        ("/v1/jobs?colour=red", "allowed: id, state, queue, account, name, label, sort, detail, limit, cursor"),
+        (
+            "/v1/jobs?colour=red",
+            "allowed: id, state, queue, account, name, label, sort, detail, limit, cursor",
+        ),
         ("/v1/jobs?name=%00", "printable"),
         ("/v1/jobs?name=%ff", "percent-encoded UTF-8"),
         ("/v1/jobs?name=%ED%A0%80", "percent-encoded UTF-8"),

@@ -36,7 +36,7 @@ GOOD = [
     ("GET", "/v1/jobs?id=j7&id=j8&detail=true", b"", 200,
      ("jobs", Listing(filters=(("id", "j7"), ("id", "j8")), detail=True), "ada"), {}),
     ("GET", "/v1/jobs:watch?after=1.1&label=a=b=c&timeout_s=5", b"", 200,
-     ("watch", "1.1", [("a", "b=c")], 5.0, "ada"), {"next": "1.2", "reset": False}),
+     ("watch", "1.1", [("label", "a=b=c")], 5.0, "ada"), {"next": "1.2", "reset": False}),
     ("GET", "/v1/jobs/j7", b"", 200, ("job", 7, "ada"), {"id": "j7", "name": "karst"}),
     ("GET", "/v1/jobs/j7/explain", b"", 200, ("explain", 7, "ada"), {"receipt": None}),
     ("GET", "/v1/jobs/j7/events?after=2&limit=9", b"", 200, ("events", 7, 2, 9, "ada"),

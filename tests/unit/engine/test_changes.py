@@ -7,7 +7,7 @@ import pytest
 from fenglin.engine.changes import Changes, Pick
 from fenglin.errors import InputError
 
-ALL = Pick((), "", 100)
+ALL = Pick()
 
 
 @pytest.fixture
@@ -36,26 +36,29 @@ def test_a_job_is_told_once_at_its_newest_change(jobs):
 
 
 @pytest.mark.parametrize(
-    ("pick", "numbers"),
+    ("filters", "numbers"),
     [
-        (Pick((("run", "a"),), "", 9), [1, 3]),
-        (Pick((("run", "a"), ("run", "b")), "", 9), [1, 2, 3]),
-        (Pick((("run", "a"), ("x", "1")), "", 9), [3]),
-        (Pick((("run", "c"),), "", 9), []),
-        (Pick((), "lab", 9), [3]),
+        ([("label", "run=a")], [1, 3]),
+        ([("label", "run=a"), ("label", "run=b")], [1, 2, 3]),
+        ([("label", "run=a"), ("id", "j3"), ("id", "j4")], [3]),
+        ([("label", "run=c")], []),
+        ([("label", "run")], []),
+        ([("id", "j2")], [2]),
     ],
 )
-def test_only_what_is_meant_is_told(jobs, pick, numbers):
+def test_only_what_is_meant_is_told(jobs, filters, numbers):
     changes = Changes(7)
     changes.note(jobs)
-    assert heard(changes, "7.0", pick).numbers == numbers
+    assert changes.since(0, Pick.of(filters, "", 9))[0] == numbers
+    labs = [number for number in numbers if number == 3]
+    assert changes.since(0, Pick.of(filters, "lab", 9))[0] == labs
 
 
 def test_many_changes_come_in_parts_and_none_is_lost(jobs):
     changes = Changes(7)
     changes.note(jobs)
     place, found = "7.0", []
-    while part := heard(changes, place, Pick((), "", 3)):
+    while part := heard(changes, place, Pick(most=3)):
         if not part.numbers:
             break
         found, place = found + part.numbers, part.place
