@@ -42,8 +42,9 @@ SLOTS = 16
 POLL_S = 0.05
 ARRAYS = 10
 LOOKS = 20
-# Not a shim that looks for an interpreter at each start.
-PYTHON = Path(sys.executable).resolve()
+# The system's own, as nodes have it; ours at least without a shim that looks for it at each start.
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+PYTHON = SYSTEM_PYTHON if SYSTEM_PYTHON.exists() else Path(sys.executable).resolve()
 SITE = """
 [hub]
 listen = "127.0.0.1:0"

@@ -29,15 +29,16 @@ def cluster():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def runners(attempt):
+def runners(key):
     """Return the pids of the elements of an attempt that run on this machine."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
+            variables = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if os.fsencode(attempt) in words and any(w.endswith(b"/element.py") for w in words):
+        if f"SLURM_JOB_NAME={key}".encode() in variables and b"-ISE" in words:
             found.append(int(entry.name))
     return found
 
@@ -69,9 +70,6 @@ class SlurmHarness(Harness):
         super().__init__(driver, folder, settings)
         self.foreign = ""
 
-    def attempt(self, key):
-        return self.folder / "shared" / self.hub / self.site / "attempts" / key
-
     async def command(self, name, *arguments):
         return await asyncio.to_thread(self.cluster.command, name, *arguments)
 
@@ -85,7 +83,7 @@ class SlurmHarness(Harness):
         (self.folder / "away").rename(self.commands)
 
     async def lose_agent(self, key):
-        for pid in runners(self.attempt(key)):
+        for pid in runners(key):
             os.kill(pid, signal.SIGKILL)
 
     async def objects(self, key):

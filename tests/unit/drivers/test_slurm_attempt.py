@@ -202,7 +202,8 @@ def node(path, tmp_path):
     def run(job, number, chunk=0):
         (path / "order").write_bytes(encode([*plain.items(), ("chunk", str(chunk))]))
         env = {"SLURM_ARRAY_JOB_ID": str(job), "SLURM_ARRAY_TASK_ID": str(number), "PATH": "/bin"}
-        command = [sys.executable, "-I", "-S", "-E", str(entry), str(path)]
+        code = f"import sys; sys.path.insert(0, {str(entry.parent)!r}); import element; "
+        command = [sys.executable, "-ISE", "-c", f"{code}element.begin({str(path)!r})"]
         subprocess.run(command, env=env, check=True, timeout=30)
         ran = tmp_path / "ran"
         return [int(line) for line in ran.read_text().split()] if ran.exists() else []

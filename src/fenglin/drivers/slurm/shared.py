@@ -38,6 +38,9 @@ OUTPUTS = "out"
 OUTPUT = "slurm.out"
 CHUNK = "chunk"
 TARGET = "artifacts_target"
+# Without `site` and whatever the environment says; one word, since a `#!` line takes no more.
+FLAGS = "-ISE"
+LONGEST_INTERPRETER = 100
 
 
 class Shared:
@@ -106,7 +109,13 @@ class Shared:
 
     def script(self, path: Path, python: str) -> str:
         """Return the batch script of an attempt; the same for every element."""
-        words = (python, "-I", "-S", "-E", str(self._installed() / "element.py"), str(path))
+        code = str(self._installed())
+        lines = ["import sys", f"sys.path.insert(0, {code!r})", "import element"]
+        lines.append(f"element.begin({str(path)!r})")
+        if python.startswith("/") and len(python) <= LONGEST_INTERPRETER and " " not in python:
+            # The interpreter itself reads the script: no shell is started for each element.
+            return "\n".join([f"#!{python} {FLAGS}", *lines, ""])
+        words = (python, FLAGS, "-c", "; ".join(lines))
         return "#!/bin/sh\nexec " + " ".join(_quoted(word) for word in words) + "\n"
 
     def layout(self, path: Path) -> tuple[Layout, str]:

@@ -37,7 +37,7 @@ def take(directory: str, claim: Claim) -> bool:
     """Claim the attempt; return False when it is claimed already."""
     text = f"{VOID} {claim.void}" if claim.void else f"{claim.pid} {claim.start_ticks} {claim.boot}"
     draft = f"{directory}/{CLAIM}.{os.getpid()}.{os.urandom(4).hex()}"
-    with open(draft, "x", encoding="ascii") as file:
+    with open(draft, "x", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -58,7 +58,7 @@ def read(directory: str) -> Claim | None:
         ValueError: it is not a claim.
     """
     try:
-        with open(f"{directory}/{CLAIM}", encoding="ascii") as file:
+        with open(f"{directory}/{CLAIM}", encoding="utf-8") as file:
             words = file.read().split()
     except FileNotFoundError:
         return None

@@ -7,15 +7,19 @@ Field numbers are those of proc(5). A pid alone is never trusted: the kernel use
 from __future__ import annotations
 
 import os
+import time
 
 SIGTERM = 15
 SIGKILL = 9
 MARK_VARIABLE = "FENGLIN_ATTEMPT_MARK"
+# More than any machine makes: as long as so many would not have used all numbers up, those of
+# processes younger than ours lie between ours and the last one given.
+FORKS_PER_S = 200_000
 
 
 def boot_id() -> str:
     """Return the kernel's id of this boot; it changes at every reboot."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
 
 
@@ -62,8 +66,7 @@ def leftovers(key: str, runner_pid: int, runner_start: int) -> list[int]:
     marker = f"{MARK_VARIABLE}={mark(key, runner_pid, runner_start)}".encode()
     me = os.getpid()
     found = []
-    for name in os.listdir("/proc"):
-        pid = int(name) if name.isdigit() else me
+    for pid in _younger(runner_pid, runner_start):
         if pid in (me, runner_pid):
             continue
         stat = stat_of(pid)
@@ -72,6 +75,23 @@ def leftovers(key: str, runner_pid: int, runner_start: int) -> list[int]:
         if stat[1] == session or _carries(pid, marker):
             found.append(pid)
     return found
+
+
+def _younger(pid: int, start: int) -> list[int]:
+    """Return all processes, or only those that may be younger where that is sure.
+
+    A node has thousands of processes, and looking at each costs more than a short task.
+    """
+    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - (start - 1) * tick_s
+    with open("/proc/sys/kernel/pid_max", "rb", buffering=0) as file:
+        numbers = int(file.read(32))
+    with open("/proc/loadavg", "rb", buffering=0) as file:
+        last = int(file.read(128).split()[-1])
+    if last < pid or age_s * FORKS_PER_S > numbers:
+        return found
+    return [other for other in found if pid < other <= last]
 
 
 def kill_leftovers(key: str, runner_pid: int, runner_start: int) -> int:
