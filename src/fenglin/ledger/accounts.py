@@ -1,12 +1,18 @@
 """Names of ledger accounts and commodities.
 
 An account is `root:part[:part…]`. A balance is what its owner may still claim, so it is
-positive for tenants and providers and negative for `hub:grants`, where deposits come from.
+positive for tenants, providers and pools, and negative for `hub:grants` and `hub:bank`, where
+what they may claim comes from.
 
     tenant:<account>:available   free to be held
     tenant:<account>:held        set aside for attempts that have not been settled
     provider:<provider>:due      earned by the provider, not yet paid out
-    hub:grants                   counterpart of every deposit and credit
+    hub:grants                   counterpart of credit on trust and of voucher budgets
+    hub:bank                     counterpart of money that came in or went out
+    hub:fee                      the hub's own share
+    tax:<name>                   owed to an authority
+    voucher:<pool>:budget        what a pool may still promise
+    voucher:<pool>:reserved      promised to tenants, not yet used
 """
 
 from __future__ import annotations
@@ -18,7 +24,9 @@ from functools import lru_cache
 from fenglin.errors import InputError
 
 GRANTS = "hub:grants"
-ROOTS = ("tenant", "provider", "hub")
+BANK = "hub:bank"
+FEE = "hub:fee"
+ROOTS = ("tenant", "provider", "hub", "tax", "voucher")
 MAX_PART_CHARS = 128
 _HELD = ":held"
 _COMMODITY = re.compile(r"[A-Z][A-Z0-9._-]{0,21}[A-Z0-9]", re.ASCII)
@@ -37,6 +45,21 @@ def held(account: str) -> str:
 def due(provider: str) -> str:
     """Return the ledger account of what a provider has earned."""
     return f"provider:{_part(provider)}:due"
+
+
+def tax(name: str) -> str:
+    """Return the ledger account of what is owed to an authority."""
+    return f"tax:{_part(name)}"
+
+
+def voucher_budget(pool: str) -> str:
+    """Return the ledger account of what a voucher pool may still promise."""
+    return f"voucher:{_part(pool)}:budget"
+
+
+def voucher_reserved(pool: str) -> str:
+    """Return the ledger account of what a voucher pool has promised."""
+    return f"voucher:{_part(pool)}:reserved"
 
 
 def is_held(account: str) -> bool:

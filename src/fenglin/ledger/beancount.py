@@ -1,7 +1,8 @@
 """Export to beancount text, so that a bookkeeping program we did not write checks the sums.
 
-Ledger accounts become `Assets:Tenant:…`, `Assets:Provider:…` and `Equity:Hub:…`: a balance is
-what its owner may claim, with the ledger's own sign. The text ends with one balance assertion
+Ledger accounts become `Assets:Tenant:…`, `Assets:Provider:…`, `Assets:Voucher:…`,
+`Liabilities:Tax:…` and `Equity:Hub:…`: a balance is what its owner may claim, with the ledger's
+own sign. The text ends with one balance assertion
 per account, which `bean-check` must find true to the micro-unit.
 """
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.entry import Entry
 
-_TYPES = {"tenant": "Assets", "provider": "Assets", "hub": "Equity"}
+_TYPES = {
+    "tenant": "Assets",
+    "provider": "Assets",
+    "hub": "Equity",
+    "tax": "Liabilities",
+    "voucher": "Assets",
+}
 _OPENED = "1970-01-01"
 _CAPITAL = "X-0-"
 _ESCAPE = re.compile(r"-(-|[0-9a-f]+-)", re.ASCII)

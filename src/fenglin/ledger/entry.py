@@ -44,7 +44,10 @@ class Kind(StrEnum):
 
     GENESIS founds the ledger and moves nothing. GRANT gives a tenant credit. HOLD sets money
     aside for one attempt; exactly one POST (used) or VOID (released) resolves it. ADJUST
-    corrects an earlier entry, which itself never changes.
+    corrects an earlier entry, which itself never changes. DEPOSIT is a tenant's money that came
+    in, PAY money that went out to a provider or back to a tenant. SETTLE takes the hub's fee and
+    taxes from what a provider has earned. VOUCHER moves a voucher pool's money. CLOSE says that a
+    period is closed and moves nothing.
     """
 
     GENESIS = "genesis"
@@ -53,6 +56,11 @@ class Kind(StrEnum):
     POST = "post"
     VOID = "void"
     ADJUST = "adjust"
+    DEPOSIT = "deposit"
+    PAY = "pay"
+    SETTLE = "settle"
+    VOUCHER = "voucher"
+    CLOSE = "close"
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):

@@ -22,6 +22,7 @@ from fenglin.ledger.entry import (
     imbalance,
     key_fault,
 )
+from fenglin.ledger.moves import move_fault
 from fenglin.ledger.posting import hold_fault, sums
 
 if TYPE_CHECKING:
@@ -138,8 +139,10 @@ class Verifier:
         off = imbalance(entry.legs)
         if off is not None:
             return f"it is out of balance by {off[1]} micro-{off[0]}"
-        return key_fault(entry.kind, entry.key, entry.attempt) or hold_fault(
-            entry.kind, entry.legs, self._open.get(entry.attempt)
+        return (
+            key_fault(entry.kind, entry.key, entry.attempt)
+            or hold_fault(entry.kind, entry.legs, self._open.get(entry.attempt))
+            or move_fault(entry.kind, entry.legs)
         )
 
     def _fold(self, entry: Entry) -> None:

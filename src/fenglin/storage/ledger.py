@@ -14,6 +14,7 @@ import msgspec
 from fenglin.errors import ConflictError, DamageError
 from fenglin.ledger.accounts import available, held
 from fenglin.ledger.entry import Draft, Entry, Head, Kind, Leg, check_draft, genesis, seal
+from fenglin.ledger.moves import move_fault
 from fenglin.ledger.posting import CURRENCY, Hold, hold_fault, hold_of, sums
 from fenglin.ledger.statement import Funds, Statement
 from fenglin.ledger.statement import statement as make_statement
@@ -265,7 +266,9 @@ def _check_hold(draft: Draft, known: dict[str, Entry]) -> None:
                 raise ConflictError(
                     f"the hold was resolved by entry {done.seq} ({done.key})", where=draft.key
                 )
-    fault = hold_fault(draft.kind, draft.legs, opened.legs if opened else None)
+    fault = hold_fault(draft.kind, draft.legs, opened.legs if opened else None) or move_fault(
+        draft.kind, draft.legs
+    )
     if fault:
         raise ConflictError(fault, where=draft.key)
 
