@@ -15,8 +15,10 @@ flavor if that is worth it, and a task may give way to others of its own queue a
 a higher one. The first job of each queue and priority never gives way, so nobody starves, nor
 does who is ahead of another's reservation, so that none is delayed; gangs,
 licensed tasks, parts of cards and what fills the time before a reservation stay where they are.
-Nodes on which somebody else holds a reservation are left alone, as are plans under conservative
-backfilling, where every start has its place.
+On a node on which somebody else holds a reservation there is room beside what is booked, and until
+then for who has surely ended (`ground.py`). A reservation is given up when its job starts, which
+then never gives way. Plans under conservative backfilling are left alone: every start has its
+place.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ import numpy as np
 from fenglin.fairness.share import dominant_share
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import NEVER, Draft, Grant, Piece
+from fenglin.planner.ground import Ground, Kept
 from fenglin.planner.policy import Backfill
 from fenglin.planner.rank import Scored, score
-from fenglin.planner.repack import OUT, Item, Packed, repack
+from fenglin.planner.repack import OUT, Item, Packed, Vector, repack
 from fenglin.planner.runtime import FOREVER, Runtime, runtime_of
 from fenglin.planner.tail import Held
 from fenglin.quantities.resources import DIMENSIONS
-from fenglin.snapshot.cards import FULL_MILLI, assign
+from fenglin.snapshot.cards import FULL_MILLI
 from fenglin.snapshot.snapshot import I64, Shape
 
 _CARDS = DIMENSIONS.index("accelerator_milli")
@@ -77,6 +80,7 @@ class _Look(NamedTuple):
     nodes: list[int]
     units: list[_Unit]
     waiting: list[int]
+    booked: bool
 
 
 class Improved(NamedTuple):
@@ -154,23 +158,15 @@ class _Improvement:
 
     def _try_with_its_own(self, row: int) -> bool:
         """Try a job, which may use what is reserved for itself, and then gives that up."""
-        kept = None if row in self.gained else self.draft.book.kept(row)
-        if kept is None:
+        found = None if row in self.gained else self.draft.book.kept(row)
+        if found is None:
             return self._try(row, must=False)
-        self._unbook(*kept, 1)
+        kept = Kept(*found)
+        begins_ms = self.ground.open(kept)
         done = self._try(row, must=True)
         if not done:
-            self._unbook(*kept, -1)
+            self.ground.close(kept, begins_ms)
         return done
-
-    def _unbook(self, nodes: I64, amounts: I64, cards: I64, sign: int) -> None:
-        """Give what is kept for a job back to its nodes."""
-        pool = self.draft.pool
-        self.booked[nodes] -= sign
-        pool.free[:, nodes] += sign * amounts.T
-        pool.cards[nodes] += sign * cards
-        self.free[nodes] += sign * amounts
-        self.free[nodes, _CARDS] = _whole_cards(pool.cards[nodes])
 
     def _kind(self, row: int) -> tuple[int, int, int]:
         """Return what makes two waiting jobs alike here."""
@@ -184,23 +180,11 @@ class _Improvement:
             return False
         return self._kind(row) not in self._closed
 
-    def _booked(self) -> I64:
-        """Return [N]: how many reservations stand on each node."""
-        snapshot, book = self.draft.snapshot, self.draft.book
-        booked = np.zeros(len(snapshot.node_names), np.int64)
-        for reservation in book.reservations:
-            kept = book.kept(int(np.searchsorted(snapshot.job_number, reservation.job)))
-            if kept is not None:
-                np.add.at(booked, kept[0], 1)
-        return booked
-
     def _gather(self) -> None:
         """List what is free and what may be moved, by node, and who is first in its queue."""
         draft = self.draft
-        self.free: I64 = draft.pool.free.T.copy()
-        self.free[:, _CARDS] = _whole_cards(draft.pool.cards)
-        self.movable = np.zeros_like(self.free)
-        self.booked: I64 = self._booked()
+        self.ground = Ground(draft)
+        self.movable = np.zeros_like(self.ground.free)
         heads: set[tuple[int, int]] = set()
         for row in self.order:
             head = draft.job_queue[row], self._priority[row]
@@ -209,7 +193,8 @@ class _Improvement:
                 self.first.add(row)
         self._place = {row: at for at, row in enumerate(self.order)}
         numbers = [booking.job for booking in draft.book.reservations]
-        self._reserved: list[int] = np.searchsorted(draft.snapshot.job_number, numbers).tolist()
+        rows = np.searchsorted(draft.snapshot.job_number, numbers)
+        self._reserved: set[int] = set(rows.tolist())
         nodes: list[int] = []
         needs: list[tuple[int, ...]] = []
         slots_of: list[int] = []
@@ -235,19 +220,21 @@ class _Improvement:
         nodes = self._nodes(row)
         if not nodes:
             return False
-        look = _Look(row, nodes, self._nearby(nodes), self._waiting(row))
+        booked = bool((self.ground.begins_ms[nodes] < FOREVER).any())
+        look = _Look(row, nodes, self._nearby(nodes), self._waiting(row), booked)
         items = [self._unit_item(look, unit) for unit in look.units]
         items += [
             self._waiting_item(look, other, must=must and not at)
             for at, other in enumerate(look.waiting)
         ]
         place = {node: at for at, node in enumerate(nodes)}
-        bins = [self.free[node].copy() for node in nodes]
+        bins = [self.ground.free[node].copy() for node in nodes]
         now = 0.0
         for unit, item in zip(look.units, items, strict=False):
             bins[place[unit.node]] += np.array(unit.grant.need)
             now += item.values[place[unit.node]]
-        vectors = [tuple(bin_.tolist()) for bin_ in bins]
+        later = self.ground.later[nodes].tolist() if look.booked else [()] * len(nodes)
+        vectors = [(*bin_.tolist(), *rest) for bin_, rest in zip(bins, later, strict=True)]
         packed = repack(items, vectors, now, min(self.steps, self._per_search))
         self.steps -= packed.steps
         if packed.value <= now + 1e-9:
@@ -259,20 +246,47 @@ class _Improvement:
         """Return the nodes to take apart: where least is missing, then where most is free."""
         draft = self.draft
         need = np.array(draft.shape_of(row).resources.values(), np.int64)
-        may = draft.pool.usable(draft.job_shape[row]) & (self.booked == 0)
-        reach = may & (self.free + self.movable >= need).all(axis=1)
+        may = draft.pool.usable(draft.job_shape[row])
+        free = self.ground.rooms(self._ends_ms(row))
+        reach = may & (free + self.movable >= need).all(axis=1)
         targets = np.flatnonzero(reach)
         if not len(targets):
             return []
         part = np.maximum(need, 1)
-        lack = (np.maximum(0, need - self.free[targets]) / part).sum(axis=1)
+        lack = (np.maximum(0, need - free[targets]) / part).sum(axis=1)
         chosen: list[int] = targets[np.argsort(lack, kind="stable")[: MOST_BINS // 2]].tolist()
         capacity = np.maximum(draft.snapshot.node_capacity, 1)
-        left = np.where(draft.snapshot.node_up & (self.booked == 0), 1.0, -1.0)
-        left *= (np.maximum(0, self.free) / capacity).sum(axis=1)
+        left = np.where(draft.snapshot.node_up, 1.0, -1.0)
+        left *= (np.maximum(0, self.ground.free) / capacity).sum(axis=1)
         left[chosen] = -1.0
         others = np.argsort(-left, kind="stable")[: MOST_BINS - len(chosen)].tolist()
         return chosen + [node for node in others if left[node] >= 0]
+
+    def _ends_ms(self, row: int) -> I64:
+        """Return [N]: when a task of the job that starts now has surely ended, by node."""
+        draft = self.draft
+        by_flavor = np.full(len(draft.flavors), FOREVER, np.int64)
+        for flavor_row, option in self._options_of(row).items():
+            by_flavor[flavor_row] = self._end_ms(row, option)
+        return np.asarray(by_flavor[draft.snapshot.node_flavor])
+
+    def _end_ms(self, row: int, option: Scored) -> int:
+        draft, figures = self.draft, option.figures
+        limit_ms = runtime_of(draft.snapshot, row, draft.policy).limit_on(figures.view.flavor)
+        return min(FOREVER, draft.snapshot.now_ms + figures.moved.time_ms + limit_ms)
+
+    def _needs(self, look: _Look, row: int, need: Vector, own: int = OUT) -> tuple[Vector, ...]:
+        """Return what a task needs of each node: now and, where it would be late, beside bookings.
+
+        Who stays where it is (`own`) disturbs no booking.
+        """
+        if not look.booked:
+            return (need,) * len(look.nodes)
+        late = self.ground.late(self._ends_ms(row))[look.nodes].tolist()
+        return tuple(
+            (*need, *(need if at_odds and node != own else (0,) * len(need)))
+            for node, at_odds in zip(look.nodes, late, strict=True)
+        )
 
     def _nearby(self, nodes: Sequence[int]) -> list[_Unit]:
         """Return the units of these nodes, a few of each node in turn, the largest first."""
@@ -363,7 +377,8 @@ class _Improvement:
                 if more > draft.account_left[draft.job_account[row]]:
                     option = None
             values.append(self._worth(option, unit.grant.need) * part if option else 0.0)
-        return Item(unit.grant.need, tuple(values), not gives_way)
+        needs = self._needs(look, row, unit.grant.need, unit.node)
+        return Item(needs, tuple(values), not gives_way)
 
     def _ahead(self, row: int, served: int) -> bool:
         """Return whether a reservation stands behind a job.
@@ -384,7 +399,7 @@ class _Improvement:
             if option is not None and option.figures.hold_micro * len(look.waiting) > money:
                 option = None
             values.append(self._worth(option, need) if option else 0.0)
-        return Item(need, tuple(values), must)
+        return Item(self._needs(look, row, need), tuple(values), must)
 
     def _carry_out(self, look: _Look, packed: Packed) -> None:
         """Make the draft what was found: first everything off that moves, then on again."""
@@ -407,6 +422,9 @@ class _Improvement:
             if node != OUT:
                 self._on(self.draft.open(row), node)
                 self.gained.add(row)
+                if row in self._reserved:
+                    # It gave its reservation up for this start: whoever takes it, delays it.
+                    self.first.add(row)
                 self.draft.book.busy.pop(row, None)
                 self.changed.add(row)
 
@@ -417,7 +435,7 @@ class _Improvement:
         piece.shares = [
             (at, slots - (at == node)) for at, slots in piece.shares if slots > (at == node)
         ]
-        self._give_back_cards(piece, node, grant.need[_CARDS])
+        self.ground.give_back(node, grant.need, self._cards_off(piece, node, grant.need[_CARDS]))
         self._settle(grant, figures.hold_micro, -1)
         held = grant.held.index(
             next(h for h in grant.held if h[0] == 0 and h[1] == figures.task_ms)
@@ -425,7 +443,7 @@ class _Improvement:
         free_in_ms, task_ms, slots = grant.held.pop(held)
         if slots > 1:
             grant.held.append(Held(free_in_ms, task_ms, slots - 1))
-        self._move(grant, node, -1)
+        self.movable[node] -= np.array(grant.need, np.int64)
         if all(at != node for at, _ in piece.shares):
             self.holders[node].remove((grant, piece))
 
@@ -433,26 +451,26 @@ class _Improvement:
         """Start one task on a node."""
         draft = self.draft
         option = self._options_of(grant.row)[int(draft.snapshot.node_flavor[node])]
-        piece = Piece(option, [(node, 1)])
-        milli = grant.need[_CARDS]
-        if milli:
-            free: list[int] = draft.pool.cards[node].tolist()
-            piece.cards[node] = assign(free, milli, 1)
-            draft.pool.cards[node] = free
+        end_ms = self._end_ms(grant.row, option)
+        taken = self.ground.take(node, draft.shape_of(grant.row), end_ms)
+        piece = Piece(option, [(node, 1)], until_ms=taken.until_ms)
+        if taken.cards:
+            piece.cards[node] = taken.cards
         grant.pieces.append(piece)
         grant.held.append(Held(0, option.figures.task_ms, 1))
         self._settle(grant, option.figures.hold_micro, 1)
-        self._move(grant, node, 1)
-        self.holders.setdefault(node, []).append((grant, piece))
+        if piece.until_ms >= FOREVER:
+            self.movable[node] += np.array(grant.need, np.int64)
+            self.holders.setdefault(node, []).append((grant, piece))
 
-    def _give_back_cards(self, piece: Piece, node: int, milli: int) -> None:
-        """Free the cards of a node's last slot."""
-        if milli:
-            per_task = milli // FULL_MILLI
-            numbers = piece.cards[node]
-            piece.cards[node] = numbers[:-per_task]
-            for card in numbers[-per_task:]:
-                self.draft.pool.cards[node, card] += FULL_MILLI
+    def _cards_off(self, piece: Piece, node: int, milli: int) -> tuple[int, ...]:
+        """Take the cards of a node's last slot out of a piece, and return them."""
+        if not milli:
+            return ()
+        per_task = milli // FULL_MILLI
+        numbers = piece.cards[node]
+        piece.cards[node] = numbers[:-per_task]
+        return numbers[-per_task:]
 
     def _settle(self, grant: Grant, hold_micro: int, sign: int) -> None:
         """Count one task more or less: to the job, its queue and its account."""
@@ -463,18 +481,6 @@ class _Improvement:
             used[dimension] += sign * need
         draft.account_left[draft.job_account[grant.row]] -= sign * hold_micro
         draft.quota_tasks(grant.row)
-
-    def _move(self, grant: Grant, node: int, sign: int) -> None:
-        """Take a task's need from a node, or give it back."""
-        need = np.array(grant.need, np.int64)
-        self.free[node] -= sign * need
-        self.movable[node] += sign * need
-        self.draft.pool.free[:, node] -= sign * need
-
-
-def _whole_cards(cards: I64) -> I64:
-    """Return what whole free cards come to on each node: parts of cards are of no use here."""
-    return np.asarray(np.count_nonzero(cards == FULL_MILLI, axis=1) * FULL_MILLI, np.int64)
 
 
 def _simple(shape: Shape) -> bool:

@@ -7,6 +7,8 @@ before E. The pool keeps, for everybody else, the least of all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fenglin.model.job import Topology
@@ -15,7 +17,7 @@ from fenglin.planner.pack import MOST_PER_NODE, Pool
 from fenglin.planner.runtime import FOREVER
 from fenglin.planner.view import FlavorView
 from fenglin.quantities.resources import Resources
-from fenglin.snapshot.cards import assign, rooms
+from fenglin.snapshot.cards import FULL_MILLI, assign, rooms
 from fenglin.snapshot.snapshot import I32, I64, Bool, Shape
 
 Vector = tuple[int, ...]
@@ -131,6 +133,14 @@ class Lent:
             cards = self._take_cards(at, node, need.accelerator_milli, slots)
         self._hold_back(np.array([at]))
         return cards
+
+    def give_back(self, node: int, need: Vector, cards: Sequence[int]) -> None:
+        """Let a booked node have one task's need, and whole cards, more until its first booking."""
+        self._follow()
+        at = int(np.searchsorted(self.nodes, node))
+        self._room[at, 0] += np.array(need, np.int64)
+        self._cards[at, list(cards)] += FULL_MILLI
+        self._hold_back(np.array([at]))
 
     def kept(self, nodes: I64) -> tuple[I64, I64]:
         """Return what is free now on booked nodes beyond what the pool shows: amounts, cards."""

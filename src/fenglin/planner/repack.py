@@ -18,12 +18,12 @@ class Item(NamedTuple):
     """Something to place.
 
     Attributes:
-        need: Per dimension.
+        needs: By bin and dimension.
         values: By bin: what it is worth there; 0 or less where it may not go.
         must: Whether an answer without it is none.
     """
 
-    need: Vector
+    needs: tuple[Vector, ...]
     values: tuple[float, ...]
     must: bool
 
@@ -93,12 +93,12 @@ class _Search:
                 return
             self.steps += 1
             free = self.free[place]
-            for d, need in enumerate(item.need):
+            for d, need in enumerate(item.needs[place]):
                 free[d] -= need
             self._placed[at] = place
             self.descend(depth + 1, value + item.values[place])
             self._placed[at] = OUT
-            for d, need in enumerate(item.need):
+            for d, need in enumerate(item.needs[place]):
                 free[d] += need
         if not item.must:
             self.descend(depth + 1, value)
@@ -106,19 +106,23 @@ class _Search:
     def _rank(self, at: int) -> tuple[bool, float, float, int]:
         """Return by what items are ordered: musts, then worth, then size, largest first."""
         item = self.items[at]
-        size = max((n / of for n, of in zip(item.need, self._total, strict=True)), default=0.0)
+        size = max(
+            (n / of for need in item.needs for n, of in zip(need, self._total, strict=True)),
+            default=0.0,
+        )
         worth = 0.0 if item.must else max(item.values)
         return (not item.must, -worth, -size, at)
 
     def _places(self, item: Item) -> list[int]:
         """Return the bins with room, the most valuable and tightest first, alike ones once."""
-        seen: set[tuple[float, tuple[int, ...]]] = set()
+        seen: set[tuple[float, Vector, Vector]] = set()
         found: list[tuple[float, float, int]] = []
         for place, free in enumerate(self.free):
             value = item.values[place]
-            if value <= 0 or any(n > f for n, f in zip(item.need, free, strict=True)):
+            need = item.needs[place]
+            if value <= 0 or any(n > f for n, f in zip(need, free, strict=True)):
                 continue
-            like = (value, tuple(free))
+            like = (value, need, tuple(free))
             if like not in seen:
                 seen.add(like)
                 left = sum(f / of for f, of in zip(free, self._total, strict=True))

@@ -190,7 +190,7 @@ def worlds(draw):
             queue=draw(st.sampled_from("aab")),
             priority=draw(st.sampled_from([0, 0, 1])),
             submitted_ms=number,
-            estimate_ms=60_000,
+            estimate_ms=draw(st.sampled_from([60_000, 60_000, 30_000, 120_000])),
         )
         for number in range(1, draw(st.integers(2, 12)))
     ]  # fmt: skip
@@ -222,6 +222,57 @@ def test_never_worse_and_always_lawful(snapshot, steps, backfill):
         assert {start.job for start in before.starts} & heads <= kept
 
 
+def still_there(snapshot, result, booking):
+    """Assert that each booked node has the room when the booking begins."""
+    row = int(np.searchsorted(snapshot.job_number, booking.job))
+    need = np.array(snapshot.shapes[snapshot.job_shape[row]].resources.values())
+    for booked in booking.shares:
+        left = snapshot.node_free[snapshot.node_names.index(booked.node)] - need
+        for start in result.starts:
+            if start.finish_ms > booking.start_ms:
+                other = int(np.searchsorted(snapshot.job_number, start.job))
+                each = snapshot.shapes[snapshot.job_shape[other]].resources.values()
+                slots = sum(share.slots for share in start.shares if share.node == booked.node)
+                left = left - np.array(each) * slots
+        assert (left >= 0).all()
+
+
+@given(worlds(), st.sampled_from([60, 2_000]))
+@settings(max_examples=150, deadline=None)
+def test_reservations_stand_or_their_jobs_start(snapshot, steps):
+    """Improving delays no reservation: it stays as it was, or is given up for the job's start."""
+    off = structs.replace(OFF, backfill=Backfill.EASY, preempt=False)
+    before, after = plan(snapshot, off), plan(snapshot, structs.replace(off, improve_steps=steps))
+    started = {start.job for start in after.starts}
+    for booking in before.reservations:
+        assert (booking in after.reservations) != (booking.job in started)
+    assert set(after.reservations) <= set(before.reservations)
+    for booking in after.reservations:
+        still_there(snapshot, after, booking)
+
+
+BESIDE = """
+    site s general 2×4,99 1 0
+    job 1 1×2,1 submitted=1 estimate=60
+    job 2 1×1,1 submitted=2 estimate=60
+    job 3 1×3,1 submitted=3 estimate=60
+    job 4 1×4,1 nodes=2 submitted=4 estimate=60
+    job 5 1×2,1 submitted=5 estimate={}
+"""
+
+
+@pytest.mark.parametrize(("estimate", "starts"), [(60, True), (61, False)])
+def test_a_booked_node_is_packed_for_who_ends_in_time(pool, estimate, starts):
+    """Job 2 moves to the other node; job 5 then fits where it was until gang 4 begins on both."""
+    snapshot = pool(BESIDE.format(estimate))
+    off, on = structs.replace(EASY, improve_steps=0), EASY
+    assert sorted(by_job(plan(snapshot, off))) == [1, 2, 3]
+    result = plan(snapshot, on)
+    assert sorted(by_job(result)) == [1, 2, 3] + [5] * starts
+    assert result.reservations == plan(snapshot, off).reservations
+    assert [booking.job for booking in result.reservations] == [4]
+
+
 def only(snapshot, result, priority):
     rows = np.searchsorted(snapshot.job_number, [start.job for start in result.starts])
     starts = tuple(
@@ -241,7 +292,15 @@ small = st.integers(0, 4)
 )
 @settings(max_examples=150, deadline=None)
 def test_the_search_is_exact_with_enough_steps(bins, things):
-    items = [Item(need, (float(value),) * len(bins), must) for need, value, must in things]
+    # What a thing needs differs from bin to bin.
+    items = [
+        Item(
+            tuple(need[:: 1 - 2 * (at % 2)] for at in range(len(bins))),
+            (float(value),) * len(bins),
+            must,
+        )
+        for need, value, must in things
+    ]
 
     def value_of(answer):
         left = [list(b) for b in bins]
@@ -250,7 +309,7 @@ def test_the_search_is_exact_with_enough_steps(bins, things):
                 if item.must:
                     return None
                 continue
-            left[place] = [f - n for f, n in zip(left[place], item.need, strict=True)]
+            left[place] = [f - n for f, n in zip(left[place], item.needs[place], strict=True)]
         if any(amount < 0 for b in left for amount in b):
             return None
         return sum(i.values[p] for i, p in zip(items, answer, strict=True) if p != OUT)
