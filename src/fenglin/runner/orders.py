@@ -33,6 +33,8 @@ def order_lines(order: StartOrder, log_cap_bytes: int, nice: int) -> Iterator[tu
     for name, value in order.env:
         yield "env", f"{name}={value}"
     yield "workdir", order.workdir
+    yield "image", order.image
+    yield "setup", order.setup
     for item in order.inputs:
         flag = "x" if item.executable else "-"
         yield "input", f"{flag} {len(item.target)} {item.target}{item.source}"

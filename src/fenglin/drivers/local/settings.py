@@ -13,13 +13,24 @@ from fenglin.errors import FenglinError, InputError
 from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.sizes import parse_bytes
+from fenglin.runner.containers import ContainerSettings, read_containers
+from fenglin.runner.host.container import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 T = TypeVar("T")
-ALLOWED = ("flavors", "licences", "log_cap", "nice", "nodes", "pass_env")
+ALLOWED = (
+    "container_options",
+    "containers",
+    "flavors",
+    "licences",
+    "log_cap",
+    "nice",
+    "nodes",
+    "pass_env",
+)
 MOST_NICE = 19
 
 
@@ -34,6 +45,7 @@ class LocalSettings(Struct, frozen=True):
         nice: Added to the niceness of tasks: 0 the hub's own, 19 the least favoured. Shares of
             one machine get unlike speeds by it.
         pass_env: Names of the hub's variables that tasks see besides the usual few.
+        containers: How images are run (`containers`, `container_options`).
     """
 
     flavors: tuple[Flavor, ...]
@@ -42,6 +54,7 @@ class LocalSettings(Struct, frozen=True):
     log_cap_bytes: int = LOG_CAP_BYTES
     nice: int = 0
     pass_env: tuple[str, ...] = ()
+    containers: ContainerSettings = ContainerSettings()
 
 
 def read_settings(settings: Mapping[str, object], where: str) -> LocalSettings:
@@ -72,7 +85,11 @@ def read_settings(settings: Mapping[str, object], where: str) -> LocalSettings:
     nice = settings.get("nice", 0)
     if not isinstance(nice, int) or isinstance(nice, bool) or not 0 <= nice <= MOST_NICE:
         raise InputError("nice is out of range", where=f"{where}.nice", hint=f"0 to {MOST_NICE}")
-    return LocalSettings(flavors, nodes, licences, cap_bytes, nice, _names(settings, where))
+    containers = read_containers(
+        settings.get("containers", AUTO), settings.get("container_options", ()), where
+    )
+    names = _names(settings, where)
+    return LocalSettings(flavors, nodes, licences, cap_bytes, nice, names, containers)
 
 
 def _tuple_of(

@@ -12,6 +12,7 @@ from fenglin.drivers.local.observer import Observer
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import Capability, LogChunk, SiteReport
+from fenglin.runner.containers import container_lines, runs_images
 from fenglin.runner.host.attempts import Attempts, RefusedError
 from fenglin.runner.host.claim import read as read_claim
 from fenglin.runner.host.journal import JOURNAL, POKE
@@ -42,9 +43,11 @@ class LocalDriver:
             Capability.FENCE,
             Capability.FOLLOW,
             Capability.GANGS,
+            Capability.IMAGES,
             Capability.INPUTS,
             Capability.MEMORY_LIMIT,
             Capability.METERS,
+            Capability.SETUP,
         }
     )
 
@@ -57,6 +60,8 @@ class LocalDriver:
         self._context = context
         self._settings = settings
         self._where = f"site {context.site}"
+        if not runs_images(settings.containers):
+            self.capabilities = self.capabilities - {Capability.IMAGES}
         try:
             self._attempts = Attempts(context.directory, settings.pass_env, crash_point)
             self._poke_file = _open_poke(context.directory.absolute() / POKE)
@@ -175,7 +180,9 @@ class LocalDriver:
         """Write the order and start its runner (in a worker thread)."""
         settings = self._settings
         try:
-            data = encode(order_lines(order, settings.log_cap_bytes, settings.nice))
+            envs_dir = str(self._context.directory.absolute() / "envs")
+            lines = order_lines(order, settings.log_cap_bytes, settings.nice)
+            data = encode([*lines, *container_lines(settings.containers, envs_dir)])
             self._attempts.start(order.key, order.epoch, data)
         except UnicodeEncodeError as error:
             raise DriverError(

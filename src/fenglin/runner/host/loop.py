@@ -1,4 +1,4 @@
-# ruff: noqa: PTH123, SIM105, TID252
+# ruff: noqa: PTH123, TID252
 """The runner's loop: start what fits, listen, reap, write down, until nothing is left."""
 
 from __future__ import annotations
@@ -7,10 +7,11 @@ import os
 import select
 import time
 
-from . import proc, watch
+from . import children, proc, watch
 from .journal import PEER
 from .order import indices
 from .output import TaskLog
+from .preparer import Preparer
 from .task import (
     ENDED_BY_TERM,
     NOT_EXECUTABLE,
@@ -41,6 +42,7 @@ STOP = "stop"
 NEVER_S = float("inf")
 SHORTAGE_WAIT_S = 0.5
 STARTS_PER_ROUND = 64
+CLIENT_WAIT_S = 5.0
 
 
 class Runner:
@@ -63,6 +65,7 @@ class Runner:
         self._stopping = False
         self._cancelled = False
         self._broken: set[str] = set()
+        self._preparer = Preparer(order, directory)
         self._hold_until_s = 0.0
         self._check_at_s = NEVER_S
         self._memory_at_s = NEVER_S
@@ -75,15 +78,19 @@ class Runner:
 
     def run(self) -> None:
         """Work until every task has ended or the attempt was stopped."""
+        if not self._stopping and self._preparer.begin() >= 0:
+            self._epoll.register(self._preparer.file, select.EPOLLIN)
         while True:
             now_s = time.monotonic()
             self._fill(now_s)
             self._journal.flush(now_s)
-            if not self._live and (self._next is None or self._stopping):
+            over = self._next is None or self._stopping
+            if over and not self._live and not self._preparer.busy:
                 break
             for file, _ in self._epoll.poll(self._wait_s()):
                 self._handle(file)
             self._tick(time.monotonic())
+        self._preparer.close()
         # Daemons that left their process group end with the attempt.
         proc.kill_leftovers(self._order.key, os.getpid(), self._start_ticks)
         unfinished = self._cancelled or self._next is not None
@@ -94,7 +101,7 @@ class Runner:
         """Return how long to listen at most, in seconds; None-like -1 for ever."""
         at_s = min(self._check_at_s, self._journal.due_s(), self._memory_at_s, self._disk_at_s)
         waiting = self._next is not None and not self._stopping and not self._journal.blocked
-        if waiting and len(self._live) < self._order.slots:
+        if waiting and not self._preparer.busy and len(self._live) < self._order.slots:
             at_s = min(at_s, self._hold_until_s)
         return -1 if at_s == NEVER_S else max(0.0, at_s - time.monotonic())
 
@@ -106,6 +113,7 @@ class Runner:
             if (
                 self._next is None
                 or self._stopping
+                or self._preparer.busy
                 or self._journal.blocked
                 or len(self._live) >= self._order.slots
                 or now_s < self._hold_until_s
@@ -135,11 +143,16 @@ class Runner:
             return False
         self._live[index] = task
         self._listen(task, task.pipe, 0)
+        if self._preparer.failure:
+            task.started_ms = _unix_ms()
+            log.write(self._preparer.said())
+            self._fail(task, 1, self._preparer.failure)
+            return True
         if not self._order.inputs:
             return self._launch(task, now_s)
         task.phase = STAGE
         try:
-            self._fork(task, self._stage)
+            self._fork(task, lambda: children.stage(self._order, self._cwd(task)))
         except OSError:
             self._release(task)
             return False
@@ -208,52 +221,9 @@ class Runner:
         if order.disk_bytes:
             self._disk_at_s = min(self._disk_at_s, task.started_s + watch.DISK_INTERVAL_S)
 
-    def _fork(self, task: Task, work: Callable[[Task], int]) -> None:
+    def _fork(self, task: Task, work: Callable[[], int]) -> None:
         """Do slow work for the task in a child; its messages go to the task's output."""
-        pid = os.fork()
-        if pid:
-            try:
-                os.setpgid(pid, pid)
-            except OSError:
-                pass  # it has set its group itself, or has ended already
-            self._watch(task, pid)
-            return
-        code = 1
-        try:
-            os.setpgid(0, 0)
-            os.dup2(task.pipe_in, 1)
-            os.dup2(task.pipe_in, 2)
-            code = work(task)
-        except BaseException as error:  # noqa: BLE001 - a child must never return to the loop
-            os.write(2, f"fenglin: {error!s:.1000}\n".encode(errors="replace"))
-        finally:
-            os._exit(code)
-
-    def _stage(self, task: Task) -> int:
-        """Bring the inputs (in the child)."""
-        from . import workspace  # noqa: PLC0415 - needs `re`; most attempts bring nothing
-
-        workspace.bring(self._cwd(task), self._order.inputs)
-        return 0
-
-    def _publish(self, task: Task) -> int:
-        """Keep the artifacts, then drop the rest of the folder (in the child)."""
-        from . import workspace  # noqa: PLC0415 - needs `re`; most attempts keep nothing
-
-        order = self._order
-        notes = workspace.keep(
-            self._cwd(task),
-            task.folder,
-            order.artifacts,
-            [target for target, _, _ in order.inputs],
-            f"{order.artifacts_dir}/{task.index}",
-            move=not order.workdir,
-        )
-        for note in notes:
-            os.write(2, f"fenglin: {note}\n".encode(errors="replace"))
-        os.chdir("/")
-        workspace.remove_tree(task.folder)
-        return 0
+        self._watch(task, children.fork(work, task.pipe_in))
 
     def _cwd(self, task: Task) -> str:
         """Return where the task runs."""
@@ -284,6 +254,10 @@ class Runner:
             os.read(self._control, 2**12)
             self._read_wishes()
             return
+        if file == self._preparer.file:
+            self._preparer.end(self._launcher)
+            self._unlisten(file)
+            return
         task, pid = self._files.get(file, (None, 0))
         if task is None:
             return  # closed earlier in the same round
@@ -311,8 +285,12 @@ class Runner:
                 task.folder = ""  # the child has removed it
             self._finish(task)
         else:
-            task.cpu_s += usage.ru_utime + usage.ru_stime
-            task.peak_bytes = max(task.peak_bytes, usage.ru_maxrss * 1024)
+            if self._preparer.container is not None:
+                why = self._preparer.container.ended(task.notes.pop(pid, ""), code)
+                task.reason = task.reason or why
+            else:
+                task.cpu_s += usage.ru_utime + usage.ru_stime
+                task.peak_bytes = max(task.peak_bytes, usage.ru_maxrss * 1024)
             self._ended(task, code)
 
     def _staged(self, task: Task, code: int) -> None:
@@ -344,7 +322,7 @@ class Runner:
             return
         task.phase = PUBLISH
         try:
-            self._fork(task, self._publish)
+            self._fork(task, lambda: children.publish(self._order, task, self._cwd(task)))
         except OSError as error:
             task.log.note(f"cannot keep artifacts: {error}")
             self._fail(task, 1, "staging_failed")
@@ -390,6 +368,7 @@ class Runner:
         task.reason = task.reason or reason
         at_s = time.monotonic() + grace_ms / 1000
         if not task.kill_at_s:
+            self._preparer.look(task)
             task.signal_all(proc.SIGTERM)
             task.kill_at_s = at_s
         task.kill_at_s = min(task.kill_at_s, at_s)
@@ -413,11 +392,12 @@ class Runner:
     def _read_stop(self) -> None:
         """Obey the stop file, if there is one; a later one can only shorten the grace."""
         try:
-            with open(f"{self._directory}/{STOP}", encoding="ascii") as file:
+            with open(f"{self._directory}/{STOP}", encoding="utf-8") as file:
                 grace_ms = int(file.read())
         except (FileNotFoundError, ValueError):
             return
         self._stopping = True
+        self._preparer.stop()
         for task in list(self._live.values()):
             if task.phase == RUN:
                 self._end_run(task, "cancelled", grace_ms)
@@ -451,10 +431,19 @@ class Runner:
             ):
                 self._terminate(task, "timeout", self._order.grace_ms)
             if task.kill_at_s and now_s >= task.kill_at_s:
-                task.signal_all(proc.SIGKILL)
+                self._kill(task, now_s)
             elif task.kill_at_s or (timeout_s and task.phase == RUN):
                 at_s = task.kill_at_s or task.started_s + timeout_s
                 self._check_at_s = min(self._check_at_s, at_s)
+
+    def _kill(self, task: Task, now_s: float) -> None:
+        """Send the final signal; a container's client that outlives its container gets it next."""
+        self._preparer.look(task)
+        task.signal_all(proc.SIGKILL)
+        if task.inside:
+            task.killed = True
+            task.kill_at_s = now_s + CLIENT_WAIT_S
+            self._check_at_s = min(self._check_at_s, task.kill_at_s)
 
     def _check_memory(self, now_s: float) -> None:
         """Kill tasks above their memory."""
@@ -462,8 +451,11 @@ class Runner:
         for task in self._live.values():
             if task.phase != RUN or now_s < task.started_s + watch.MEMORY_INTERVAL_S / 2:
                 continue
+            self._preparer.look(task)
+            if task.inside:
+                task.cpu_s = max(task.cpu_s, watch.tree_cpu_s(list(task.inside.values())))
             for pid in task.processes:
-                used = watch.tree_memory_bytes([pid], limit)
+                used = watch.tree_memory_bytes([task.inside.get(pid, pid)], limit)
                 task.peak_bytes = max(task.peak_bytes, used)
                 if used > limit and not task.reason:
                     task.reason = "memory_exceeded"

@@ -22,6 +22,9 @@ class Order:
             hosts; empty when all ranks are ours.
         addresses: Node → where the others of its gang reach it.
         cards_variable: Variable that confines a process to its cards, by their vendor.
+        containers: Container runtime to use, or `auto`.
+        container_options: Options for it, each one word.
+        envs_dir: Folder of prepared environments; empty for one in the attempt's own folder.
     """
 
     __slots__ = (
@@ -30,11 +33,15 @@ class Order:
         "artifacts_dir",
         "cards_variable",
         "command",
+        "container_options",
+        "containers",
         "cpus",
         "disk_bytes",
         "env",
+        "envs_dir",
         "flavor",
         "grace_ms",
+        "image",
         "inputs",
         "job",
         "key",
@@ -44,6 +51,7 @@ class Order:
         "nodes",
         "ranks",
         "script",
+        "setup",
         "shares",
         "site",
         "task_count",
@@ -87,6 +95,11 @@ class Order:
         self.timeout_ms = int(values["timeout_ms"][0])
         self.grace_ms = int(values["grace_ms"][0])
         self.log_cap_bytes = int(values["log_cap_bytes"][0])
+        self.image = values.get("image", [""])[0]
+        self.setup = values.get("setup", [""])[0]
+        self.containers = values.get("containers", ["auto"])[0]
+        self.container_options = values.get("container_option", [])
+        self.envs_dir = values.get("envs_dir", [""])[0]
 
     @property
     def slots(self) -> int:

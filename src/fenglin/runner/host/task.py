@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH104, PTH106, PTH113, PTH116, PTH123, PTH208, TID252
+# ruff: noqa: PTH102, PTH104, PTH106, PTH112, PTH113, PTH116, PTH123, PTH208, TID252
 """One task as the runner sees it, its environment, and the making of its processes."""
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from . import proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .container import Container
     from .order import Order
     from .output import TaskLog
 
@@ -20,6 +21,7 @@ ENDED_BY_TERM = 128 + proc.SIGTERM
 PEERS = "peers"
 NOT_EXECUTABLE = 126
 SHELL = "/bin/sh"
+SCRIPT = "script"
 # The machine is short of something and will not always be: the task waits.
 SHORTAGES = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
@@ -39,6 +41,8 @@ class Task:
         ranks: Ranks that run here.
         phase: STAGE, RUN or PUBLISH.
         processes: pid → pidfd of its live processes.
+        notes: pid of a container's client → where files tell of the container.
+        inside: pid of a container's client → process that leads those inside.
         pipe: Read end of its output.
         pipe_in: Write end, kept open so that the read end never reports end-of-file.
         log: Where output goes.
@@ -50,6 +54,7 @@ class Task:
         signal: Signal that ended that rank; 0 for none.
         reason: Why the runner ended it; empty when it did not.
         kill_at_s: Monotonic time of the final signal.
+        killed: Whether what runs inside of containers was sent it; the next is for the clients.
         cpu_s: CPU time of its ended processes.
         peak_bytes: Largest memory seen. The kernel counts the runner's own pages (some 10 MB)
             into a child made by posix_spawn, so smaller peaks are told as that.
@@ -61,9 +66,12 @@ class Task:
         "folder",
         "held",
         "index",
+        "inside",
         "kill_at_s",
+        "killed",
         "log",
         "nodes",
+        "notes",
         "peak_bytes",
         "phase",
         "pipe",
@@ -99,6 +107,8 @@ class Task:
         os.set_blocking(self.pipe, False)
         self.phase = RUN
         self.processes: dict[int, int] = {}
+        self.notes: dict[int, str] = {}
+        self.inside: dict[int, int] = {}
         self.started_s = 0.0
         self.started_ms = 0
         self.wall_ms = 0
@@ -106,6 +116,7 @@ class Task:
         self.signal = 0
         self.reason = ""
         self.kill_at_s = 0.0
+        self.killed = False
         self.cpu_s = 0.0
         self.peak_bytes = 0
 
@@ -125,9 +136,9 @@ class Task:
         return True
 
     def signal_all(self, number: int) -> None:
-        """Signal each of its process groups."""
+        """Signal each of its process groups, inside of containers where these are."""
         for pid in self.processes:
-            proc.signal_group(pid, number)
+            proc.signal_group(self.inside.get(pid, pid), number)
 
 
 class Launcher:
@@ -141,6 +152,8 @@ class Launcher:
         """
         self._order = order
         self._user_env = dict(pair.split("=", 1) for pair in order.env)
+        self._directory = directory
+        self._container: Container | None = None
         self._env = {
             **os.environ,
             "FENGLIN_JOB_ID": order.job,
@@ -151,12 +164,22 @@ class Launcher:
         }
         self.arguments = order.command
         if order.script:
-            path = f"{directory}/script"
+            path = f"{directory}/{SCRIPT}"
             _write_script(path, order.script)
-            self.arguments = [*_interpreter(order.script), path]
+            self.arguments = [*interpreter(order.script), path]
         search = self._user_env.get("PATH", self._env.get("PATH", os.defpath))
         self._program = _find(self.arguments[0], search) if self.arguments else ""
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def enter(self, folder: str, container: Container | None) -> None:
+        """Start tasks from now on with a prepared folder, in a container, or both."""
+        if folder:
+            self._env["FENGLIN_SETUP_DIR"] = folder
+        if container is not None:
+            # What the host says of itself, such as its PATH, means nothing inside.
+            self._env = {k: v for k, v in self._env.items() if k.startswith("FENGLIN_")}
+            self._program = container.program
+        self._container = container
 
     def spawn(self, task: Task, at: int) -> int:
         """Start the rank at a place of `task.ranks` in the current folder; return its pid.
@@ -167,16 +190,19 @@ class Launcher:
         """
         if not self._program:
             raise FileNotFoundError(errno.ENOENT, "command not found", "".join(self.arguments[:1]))
-        env = self.environment(task, at)
+        env, arguments, note = self.environment(task, at), self.arguments, ""
+        if self._container is not None:
+            note = f"{self._directory}/c{task.index}.{task.ranks[at]}"
+            arguments, env = self._contained(task, env, note)
         actions = [
             (os.POSIX_SPAWN_DUP2, self._null, 0),
             (os.POSIX_SPAWN_DUP2, task.pipe_in, 1),
             (os.POSIX_SPAWN_DUP2, task.pipe_in, 2),
         ]
         try:
-            return os.posix_spawn(
+            pid = os.posix_spawn(
                 self._program,
-                self.arguments,
+                arguments,
                 env,
                 file_actions=actions,
                 setpgroup=0,
@@ -184,8 +210,12 @@ class Launcher:
                 setsigmask=(),
             )
         except OSError as error:
-            if error.errno != errno.ENOEXEC:
+            if error.errno != errno.ENOEXEC or note:
                 raise
+        else:
+            if note:
+                task.notes[pid] = note
+            return pid
         # A file without a #! line that is executable is a shell script, as for execvp(3).
         return os.posix_spawn(
             SHELL,
@@ -196,6 +226,20 @@ class Launcher:
             setsigdef=IGNORED_SIGNALS,
             setsigmask=(),
         )
+
+    def _contained(
+        self, task: Task, env: dict[str, str], note: str
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return argument vector and environment of the container's client."""
+        order = self._order
+        assert self._container is not None  # noqa: S101 - asked by the one caller
+        mounts = [task.folder, *(f"{one}:ro" for one in task_mounts(order, self._env))]
+        if order.script:
+            mounts.append(f"{self._directory}/{SCRIPT}:ro")
+        cwd = order.workdir or task.folder
+        mounts += [order.workdir] if order.workdir else []
+        cards = order.cards_variable if "FENGLIN_CARDS" in env else ""
+        return self._container.command(self.arguments, env, cwd, mounts, note, cards)
 
     def environment(self, task: Task, at: int) -> dict[str, str]:
         """Return the environment of one rank; the user's own variables win."""
@@ -310,10 +354,18 @@ class Slots:
         self._free.extend(held)
 
 
+def task_mounts(order: Order, env: dict[str, str]) -> list[str]:
+    """Return the folders that tasks only read: the prepared one, and inputs that are links."""
+    folders = {source for _, source, _ in order.inputs if os.path.isdir(source)}
+    if "FENGLIN_SETUP_DIR" in env:
+        folders.add(env["FENGLIN_SETUP_DIR"])
+    return sorted(folders)
+
+
 def broken_gangs(directory: str) -> set[str]:
     """Return the tasks of which a rank has failed on another host."""
     try:
-        with open(f"{directory}/{PEERS}", encoding="ascii") as file:
+        with open(f"{directory}/{PEERS}", encoding="utf-8") as file:
             return set(file.read().split())
     except FileNotFoundError:
         return set()
@@ -336,7 +388,7 @@ def _write_script(path: str, text: str) -> None:
         os.close(file)
 
 
-def _interpreter(script: str) -> list[str]:
+def interpreter(script: str) -> list[str]:
     """Return what the `#!` line names, as the kernel reads it, or the shell.
 
     Running the interpreter ourselves works on filesystems mounted noexec too.
