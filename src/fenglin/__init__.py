@@ -1,3 +1,35 @@
-"""Fenglin: one pool from unlike clusters, clouds and machines."""
+"""Fenglin: one pool from unlike clusters, clouds and machines.
+
+`Client`, `AsyncClient`, `Executor` and `joblib_backend` are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fenglin.client.aio import AsyncClient
+    from fenglin.client.client import Client
 
 __version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "__version__"]
+
+_HOMES = {
+    "AsyncClient": "fenglin.client.aio",
+    "Client": "fenglin.client.client",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for, so that `import fenglin` stays quick (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - not needed before
+
+    found: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Self, TypeVar, overload
 
-import msgspec
-
-from fenglin.client import requests
-from fenglin.client.requests import Filter
+from fenglin.client import requests, steps
+from fenglin.client.settings import load_settings
 from fenglin.client.transport import Transport
-from fenglin.errors import NotFoundError, UnavailableError
-from fenglin.model.states import JobState
+from fenglin.errors import UnavailableError
 
 if TYPE_CHECKING:
-    import http.client
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
-    from fenglin.client.requests import Call
+    from fenglin.client.requests import Call, Filter
+    from fenglin.client.retry import Retry
     from fenglin.client.settings import Settings
-    from fenglin.wire.views import (
-        ArtifactView,
-        BlobView,
-        DryRun,
-        EventView,
-        Explanation,
-        JobView,
-        LedgerCheck,
-        NodeView,
-        Overview,
-        Page,
-        PlanView,
-        QueueView,
-        SiteView,
-        Statement,
-        Submitted,
-    )
+    from fenglin.client.steps import Steps
+    from fenglin.wire.views import EventView, JobView, Page
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Row = TypeVar("Row")
-TERMINAL_STATES = frozenset(state.value for state in JobState if state.terminal)
-PAGE_ROWS = 1_000
+LOG_PAUSE_S = 0.2
 
 
 class LogPiece(NamedTuple):
@@ -60,13 +42,48 @@ class LogPiece(NamedTuple):
     next_offset: int
     complete: bool
 
+    @classmethod
+    def read(cls, data: bytes, headers: Mapping[str, str], offset: int) -> LogPiece:
+        """Read a piece with the headers that tell where it ends."""
+        after = headers.get(requests.NEXT_OFFSET.lower(), "")
+        following = int(after) if after.isascii() and after.isdigit() else offset + len(data)
+        complete = headers.get(requests.COMPLETE.lower(), "").lower() in ("true", "1")
+        return cls(data, following, complete)
+
+
+class _Blocking(Generic[P, T]):
+    """Makes steps a method that blocks until they are done."""
+
+    def __init__(self, make: Callable[P, Steps[T]]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, client: None, kind: type[Client]) -> Callable[P, Steps[T]]: ...
+
+    @overload
+    def __get__(self, client: Client, kind: type[Client]) -> Callable[P, T]: ...
+
+    def __get__(
+        self, client: Client | None, kind: type[Client]
+    ) -> Callable[P, T] | Callable[P, Steps[T]]:
+        make = self._make
+        if client is None:
+            return make
+
+        @wraps(make)
+        def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return client.carry(make(*args, **kwargs))
+
+        return method
+
 
 class Client:
     """A typed client of one hub.
 
     Every method raises the exceptions of `fenglin.errors`. Lost connections and 503 answers are
     tried again with backoff; submits carry an idempotency key made once per call, so that a
-    repeated one cannot make a second job.
+    repeated one cannot make a second job. Not for use by two threads at once.
 
     Args:
         transport: Carries the calls.
@@ -76,9 +93,29 @@ class Client:
         self._transport = transport
 
     @classmethod
-    def connect(cls, settings: Settings) -> Client:
-        """Return a client for the hub and token of the settings; opens no connection yet."""
-        return cls(Transport(settings.hub, settings.token))
+    def connect(
+        cls,
+        settings: Settings | None = None,
+        *,
+        timeout_s: float = 30.0,
+        deadline_s: float | None = None,
+        retry: Retry | None = None,
+    ) -> Client:
+        """Return a client; opens no connection yet.
+
+        Args:
+            settings: Hub and token; None for those that the command line would take.
+            timeout_s: Longest silence of the hub, beyond what a call allows it.
+            deadline_s: Longest time for one call with all its tries; None for no limit.
+            retry: When to try again.
+
+        Raises:
+            InputError: the settings cannot be understood.
+        """
+        at = settings or load_settings(os.environ, Path.home())
+        return cls(
+            Transport(at.hub, at.token, timeout_s=timeout_s, deadline_s=deadline_s, retry=retry)
+        )
 
     @property
     def hub(self) -> str:
@@ -89,62 +126,66 @@ class Client:
         """Close the connection."""
         self._transport.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def carry(self, todo: Steps[T]) -> T:
+        """Carry out steps of `fenglin.client.steps` and return what they come to."""
+        answer: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                call = todo.throw(error) if error is not None else todo.send(answer)
+            except StopIteration as end:
+                found: T = end.value
+                return found
+            answer = error = None
+            try:
+                answer = self._answer(call)
+            except Exception as problem:  # noqa: BLE001 - the steps decide what it means
+                error = problem
+
+    def _answer(self, call: Call[Any]) -> object:
+        answer = self._transport.send(call)
+        return (
+            answer if call.answer is requests.Raw else requests.decode(call, answer.body, self.hub)
+        )
+
     def call(self, call: Call[T]) -> T:
         """Carry one call of `fenglin.client.requests` and return its decoded answer."""
-        return requests.decode(call, self._transport.send(call).body, self.hub)
+        return self.carry(steps.call(call))
 
     def pages(
         self, listing: Callable[[Filter], Call[Page[Row]]], cut: Filter, most: int | None = None
     ) -> Page[Row]:
-        """Return the rows of as many pages as needed, as one page.
+        """Return the rows of as many pages as needed, as one page; see `steps.pages`."""
+        return self.carry(steps.pages(listing, cut, most))
 
-        Args:
-            listing: `requests.jobs`, `sites`, `nodes` or `queues`.
-            cut: Filter, order and start; its limit is replaced.
-            most: Most rows; None for all.
-        """
-        rows: list[Row] = []
-        while True:
-            left = PAGE_ROWS if most is None else min(PAGE_ROWS, most - len(rows))
-            page = self.call(listing(replace(cut, limit=left)))
-            rows.extend(page.items)
-            if not page.next or not page.items or len(rows) == most:
-                return msgspec.structs.replace(page, items=rows)
-            cut = replace(cut, cursor=page.next)
-
-    def submit(self, document: Mapping[str, object], *, key: str = "") -> Submitted:
-        """Store a job; `key` names the submission, and a fresh one is made when it is empty."""
-        return self.call(requests.submit(document, key or new_key()))
-
-    def submit_batch(
-        self, documents: Sequence[Mapping[str, object]], *, key: str = ""
-    ) -> list[Submitted]:
-        """Store many jobs, all or none."""
-        return self.call(requests.submit_batch(documents, key or new_key())).items
-
-    def dry_run(self, document: Mapping[str, object]) -> DryRun:
-        """Return what a submit would do now."""
-        return self.call(requests.dry_run(document))
-
-    def jobs(self, cut: Filter, most: int | None = None) -> Page[JobView]:
-        """List jobs, at most `most` of them."""
-        return self.pages(requests.jobs, cut, most)
-
-    def job(self, job_id: str) -> JobView:
-        """Return one job with its allocations."""
-        return self.call(requests.job(job_id))
-
-    def explain(self, job_id: str) -> Explanation:
-        """Return why the job is where it is."""
-        return self.call(requests.explain(job_id))
-
-    def events(self, job_id: str, after: int = 0, limit: int = 100) -> list[EventView]:
-        """Return the job's story after a sequence number."""
-        return self.call(requests.events(job_id, after, limit)).items
-
-    def cancel(self, job_id: str) -> JobView:
-        """Ask for the job's end."""
-        return self.call(requests.cancel(job_id))
+    submit = _Blocking(steps.submit)
+    submit_batch = _Blocking(steps.submit_batch)
+    dry_run = _Blocking(steps.dry_run)
+    jobs = _Blocking(steps.jobs)
+    job = _Blocking(steps.job)
+    watch = _Blocking(steps.watch)
+    explain = _Blocking(steps.explain)
+    events = _Blocking(steps.events)
+    cancel = _Blocking(steps.cancel)
+    artifacts = _Blocking(steps.artifacts)
+    has_blob = _Blocking(steps.has_blob)
+    put_blob = _Blocking(steps.put_blob)
+    sites = _Blocking(steps.sites)
+    site = _Blocking(steps.site)
+    drain = _Blocking(steps.drain)
+    resume = _Blocking(steps.resume)
+    nodes = _Blocking(steps.nodes)
+    queues = _Blocking(steps.queues)
+    plans = _Blocking(steps.plans)
+    overview = _Blocking(steps.overview)
+    ledger_verify = _Blocking(steps.ledger_verify)
+    ledger_statement = _Blocking(steps.ledger_statement)
 
     def wait(
         self,
@@ -162,19 +203,18 @@ class Client:
             step_s: Longest wait of one request, at most 60 s.
             seen: Called with the job after each step.
         """
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left = step_s if end is None else min(step_s, max(0.0, end - time.monotonic()))
-            job = self.call(requests.wait(job_id, left))
-            if seen is not None:
-                seen(job)
-            if job.state in TERMINAL_STATES or (end is not None and time.monotonic() >= end):
-                return job
+        return self.carry(steps.wait(job_id, timeout_s, step_s, seen, time.monotonic))
+
+    def follow_events(self, job_id: str, after: int = 0) -> Iterator[EventView]:
+        """Yield the job's story after a sequence number, as it goes on, until the job's end."""
+        story = steps.Story(job_id, after)
+        while not story.over:
+            yield from self.carry(story.more())
 
     def read_log(self, job_id: str, task: int, offset: int = 0, limit: int = 1 << 20) -> LogPiece:
         """Return a piece of one task's output."""
         answer = self._transport.send(requests.logs(job_id, task, offset, limit, follow=False))
-        return _piece(answer.body, answer.headers, offset)
+        return LogPiece.read(answer.body, answer.headers, offset)
 
     def log(self, job_id: str, task: int) -> Iterator[bytes]:
         """Yield one task's output as far as it goes now."""
@@ -201,97 +241,29 @@ class Client:
                         offset += len(data)
                         yield data
             except UnavailableError:
-                self._transport.sleep(0.2)  # read_log finds out whether the hub is there at all
+                # read_log finds out whether the hub is there at all
+                self._transport.sleep(LOG_PAUSE_S)
             piece = self.read_log(job_id, task, offset)
             yield piece.data
             offset = piece.next_offset
             if piece.complete:
                 return
             if not piece.data:
-                self._transport.sleep(0.2)
-
-    def artifacts(self, job_id: str) -> list[ArtifactView]:
-        """List the job's kept files."""
-        return self.call(requests.artifacts(job_id)).items
+                self._transport.sleep(LOG_PAUSE_S)
 
     def artifact(self, job_id: str, path: str) -> AbstractContextManager[Iterator[bytes]]:
         """Stream one kept file: `with client.artifact(…) as pieces`."""
         return self._transport.stream(requests.artifact(job_id, path))
 
-    def has_blob(self, sha256: str) -> bool:
-        """Return whether the hub has a file of this content."""
-        try:
-            self._transport.send(requests.has_blob(sha256))
-        except NotFoundError:
-            return False
-        return True
-
     def blob(self, sha256: str) -> AbstractContextManager[Iterator[bytes]]:
         """Stream an uploaded file."""
         return self._transport.stream(requests.get_blob(sha256))
-
-    def put_blob(self, sha256: str, content: bytes | Path) -> BlobView:
-        """Upload a file under its content address."""
-        return self.call(requests.put_blob(sha256, content))
-
-    def sites(self, cut: Filter, most: int | None = None) -> Page[SiteView]:
-        """List sites."""
-        return self.pages(requests.sites, cut, most)
-
-    def site(self, name: str) -> SiteView:
-        """Return one site with its flavors."""
-        return self.call(requests.site(name))
-
-    def drain(self, name: str, reason: str) -> SiteView:
-        """Let no new work start at a site."""
-        return self.call(requests.drain(name, reason))
-
-    def resume(self, name: str) -> SiteView:
-        """Let work start there again."""
-        return self.call(requests.resume(name))
-
-    def nodes(self, cut: Filter, most: int | None = None) -> Page[NodeView]:
-        """List nodes."""
-        return self.pages(requests.nodes, cut, most)
-
-    def queues(self, cut: Filter, most: int | None = None) -> Page[QueueView]:
-        """List queues."""
-        return self.pages(requests.queues, cut, most)
-
-    def plans(self, cut: Filter, most: int | None = None) -> Page[PlanView]:
-        """List kept cycles, newest first."""
-        return self.pages(requests.plans, cut, most)
 
     def plan_record(self, index: str) -> bytes:
         """Return a kept cycle, or with `now` what would be planned now."""
         with self._transport.stream(requests.plan_record(index)) as pieces:
             return b"".join(pieces)
 
-    def overview(self) -> Overview:
-        """Return the pool at a glance."""
-        return self.call(requests.overview())
-
-    def ledger_verify(self) -> LedgerCheck:
-        """Check the whole ledger."""
-        return self.call(requests.ledger_verify())
-
-    def ledger_statement(self, account: str = "", from_ms: int = 0, to_ms: int = 0) -> Statement:
-        """Return the statement of an account, of the token's own when it is empty."""
-        return self.call(requests.ledger_statement(account, from_ms, to_ms))
-
     def ledger_export(self, form: str) -> AbstractContextManager[Iterator[bytes]]:
         """Stream the ledger as `csv`, `jsonl` or `beancount`."""
         return self._transport.stream(requests.ledger_export(form))
-
-
-def new_key() -> str:
-    """Return an idempotency key that no other submission has."""
-    return secrets.token_hex(16)
-
-
-def _piece(data: bytes, headers: http.client.HTTPMessage, offset: int) -> LogPiece:
-    """Read a piece of output with the headers that tell where it ends."""
-    after = headers.get(requests.NEXT_OFFSET, "")
-    following = int(after) if after.isascii() and after.isdigit() else offset + len(data)
-    complete = headers.get(requests.COMPLETE, "").lower() in ("true", "1")
-    return LogPiece(data, following, complete)

@@ -17,6 +17,7 @@ from fenglin.errors import FenglinError
 from fenglin.wire.views import (
     ArtifactView,
     BlobView,
+    Changed,
     DryRun,
     EventView,
     Explanation,
@@ -89,16 +90,23 @@ class Filter:
         sort: Field, with `-` in front for falling order; empty for the natural order.
         limit: Rows of one page, 1…1000.
         cursor: `next` of the previous page; empty for the first.
+        detail: Of jobs: each with document, allocations and task sets, as one alone shows.
     """
 
     fields: Query = ()
     sort: str = ""
     limit: int = 100
     cursor: str = ""
+    detail: bool = False
 
     def query(self) -> Query:
         """Return the query's pairs, empty ones left out."""
-        tail = (("sort", self.sort), ("limit", str(self.limit)), ("cursor", self.cursor))
+        tail = (
+            ("sort", self.sort),
+            ("detail", "true" if self.detail else ""),
+            ("limit", str(self.limit)),
+            ("cursor", self.cursor),
+        )
         return tuple((name, value) for name, value in (*self.fields, *tail) if value)
 
 
@@ -134,6 +142,20 @@ def dry_run(document: Mapping[str, object]) -> Call[DryRun]:
 def jobs(cut: Filter) -> Call[Page[JobView]]:
     """List jobs."""
     return Call("GET", _path("jobs", query=cut.query()), Page[JobView])
+
+
+def watch(after: str, filters: Query, timeout_s: float) -> Call[Changed]:
+    """Read which jobs have changed since `after`, or wait `timeout_s` (at most 60) for it.
+
+    Args:
+        after: `next` of the answer before; empty to learn where to begin.
+        filters: By `id` and `label` (`key=value`); a repeated one means any of its values.
+        timeout_s: Longest wait.
+    """
+    step_s = min(max(timeout_s, 0.0), MAX_WAIT_S)
+    pairs = (("after", after), *filters, ("timeout_s", f"{step_s:g}"))
+    query = tuple((name, value) for name, value in pairs if value)
+    return Call("GET", f"{API}/jobs:watch?{urlencode(query)}", Changed, extra_s=step_s)
 
 
 def job(job_id: str) -> Call[JobView]:

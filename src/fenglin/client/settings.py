@@ -140,5 +140,5 @@ def _server(hub: str) -> tuple[str, str, int | None]:
 
 def _is_local(hub: str) -> bool:
     """Return whether the hub is on this machine."""
-    host = _server(hub)[1]
-    return host in ("localhost", "::1") or _LOOPBACK.fullmatch(host) is not None
+    scheme, host, _ = _server(hub)
+    return scheme == "unix" or host in ("localhost", "::1") or _LOOPBACK.fullmatch(host) is not None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import http.client
 import secrets
+import socket
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
-from fenglin import __version__
-from fenglin.client.failures import connection_lost, error_from, too_slow, unreachable
+from fenglin.client.address import Address, headers_of
+from fenglin.client.exchange import Exchange
+from fenglin.client.failures import connection_lost, too_slow
 from fenglin.client.retry import Retry
-from fenglin.errors import FenglinError, InputError, UnavailableError
+from fenglin.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,15 +24,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Result = TypeVar("Result")
 CHUNK_BYTES = 1 << 16
-TOO_MANY = 429
 _LOST = (OSError, http.client.HTTPException)
 
 
 class Answer(NamedTuple):
-    """A good answer, read to its end."""
+    """A good answer, read to its end; names of headers are in lower case."""
 
     body: bytes
-    headers: http.client.HTTPMessage
+    headers: dict[str, str]
 
 
 class _ConnectFailedError(Exception):
@@ -42,13 +42,33 @@ class _ConnectFailedError(Exception):
         self.cause = cause
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's path."""
+        bare = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            bare.settimeout(self.timeout)
+            bare.connect(self._path)
+        except OSError:
+            bare.close()
+            raise
+        self.sock = bare
+
+
 class Transport:
     """One hub, reached. Not for use by two threads at once; make one per thread.
 
     Args:
-        hub: URL such as `http://127.0.0.1:8642`.
+        hub: URL such as `http://127.0.0.1:8642` or `unix:///run/fenglin/hub.sock`.
         token: Bearer token; empty for none.
         timeout_s: Longest silence of the hub, beyond what a call allows it.
+        deadline_s: Longest time for one call with all its tries; None for no limit.
         retry: When to try again.
         sleep: Replaces `time.sleep` in tests.
 
@@ -62,17 +82,19 @@ class Transport:
         token: str = "",
         *,
         timeout_s: float = 30.0,
+        deadline_s: float | None = None,
         retry: Retry | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.hub = hub.rstrip("/")
         self.timeout_s = timeout_s
         self.sleep = sleep
+        self.deadline_s = deadline_s
         self._token = token
         self._retry = retry or Retry()
         self._connection: http.client.HTTPConnection | None = None
         self._met = False
-        self._secure, self._host, self._port, self._prefix = _parse(self.hub)
+        self._address = Address.parse(self.hub)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -88,7 +110,8 @@ class Transport:
         """
 
         def read(response: http.client.HTTPResponse) -> Answer:
-            return Answer(response.read(), response.headers)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.read(), headers)
 
         return self._repeat(call, read)
 
@@ -122,48 +145,42 @@ class Transport:
 
     def _repeat(self, call: Call[T], use: Callable[[http.client.HTTPResponse], Result]) -> Result:
         """Try until it is done, or until trying again is no longer of use."""
-        failed = slow = 0
+        exchange = Exchange(
+            call,
+            self.hub,
+            self._retry,
+            (self.timeout_s, self.deadline_s),
+            met=self._met,
+            dice=_dice,
+            clock_s=time.monotonic,
+        )
         while True:
-            retry_after = ""
             try:
-                response = self._once(call)
+                response = self._once(call, exchange.timeout_s)
                 if response.status < 300:
                     done = use(response)
                     self._met = True
                     return done
-                problem: FenglinError = self._refusal(call, response)
-                retry_after = response.headers.get("Retry-After", "")
+                body = response.read(1 << 20)
+                if not response.isclosed():
+                    self.close()
                 self._met = True
+                retry_after = response.headers.get("Retry-After", "")
+                pause_s = exchange.refused(response.status, body, retry_after)
             except _ConnectFailedError as error:
-                problem = unreachable(self.hub, error.cause)
-                if not self._met:  # a hub that never was there will not appear by waiting
-                    raise problem from error.cause
+                pause_s = exchange.unreachable(error.cause)
             except TimeoutError as error:
-                problem = too_slow(self.hub, self.timeout_s + call.extra_s)
-                slow += 1
                 self.close()
-                if slow > 1:
-                    raise problem from error
+                pause_s = exchange.silent(error)
             except _LOST as error:
                 self.close()
-                problem = connection_lost(self.hub, error)
-                if _speaks_no_http(error):
-                    raise problem from error
-            failed += 1
-            if not _may_pass(problem) or failed >= self._retry.tries:
-                raise problem
-            dice = secrets.randbelow(1 << 20) / (1 << 20)
-            self.sleep(self._retry.pause_s(failed, dice, retry_after))
+                pause_s = exchange.lost(error, strange=_speaks_no_http(error))
+            self.sleep(pause_s)
 
-    def _once(self, call: Call[T]) -> http.client.HTTPResponse:
+    def _once(self, call: Call[T], timeout_s: float) -> http.client.HTTPResponse:
         """Send the request once and return the answer's head."""
-        connection = self._connect(self.timeout_s + call.extra_s)
-        headers = {
-            "Accept": "*/*",
-            "User-Agent": f"fenglin/{__version__}",
-            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
-            **dict(call.headers),
-        }
+        connection = self._connect(timeout_s)
+        headers = headers_of(call, self._token)
         try:
             self._write(connection, call, headers)
         except (BrokenPipeError, ConnectionResetError):
@@ -179,7 +196,7 @@ class Transport:
         self, connection: http.client.HTTPConnection, call: Call[T], headers: dict[str, str]
     ) -> None:
         """Write head and body; a file is opened anew for each try."""
-        target = self._prefix + call.path
+        target = self._address.prefix + call.path
         if not isinstance(call.body, Path):
             connection.request(call.method, target, body=call.body, headers=headers)
             return
@@ -194,8 +211,7 @@ class Transport:
         """Return the open connection, or a new one."""
         connection = self._connection
         if connection is None:
-            kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            connection = kind(self._host, self._port)
+            connection = self._new_connection()
         connection.timeout = timeout_s
         if connection.sock is None:
             try:
@@ -207,12 +223,17 @@ class Transport:
         self._connection = connection
         return connection
 
-    def _refusal(self, call: Call[T], response: http.client.HTTPResponse) -> FenglinError:
-        """Read an error answer."""
-        body = response.read(1 << 20)
-        if not response.isclosed():
-            self.close()
-        return error_from(response.status, body, f"{call.method} {self.hub}{call.path}")
+    def _new_connection(self) -> http.client.HTTPConnection:
+        """Return a connection that is not yet open."""
+        at = self._address
+        if at.socket:
+            return _UnixConnection(at.socket)
+        kind = http.client.HTTPSConnection if at.secure else http.client.HTTPConnection
+        return kind(at.host, at.port)
+
+
+def _dice() -> float:
+    return secrets.randbelow(1 << 20) / (1 << 20)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -227,26 +248,6 @@ def _open(path: Path) -> BinaryIO:
         raise InputError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _may_pass(problem: FenglinError) -> bool:
-    """Return whether a later try may succeed."""
-    return isinstance(problem, UnavailableError) or problem.http_status == TOO_MANY
-
-
 def _speaks_no_http(error: Exception) -> bool:
     """Return whether something answered that is no HTTP server (an empty line is a lost one)."""
     return isinstance(error, http.client.BadStatusLine) and not isinstance(error, ConnectionError)
-
-
-def _parse(hub: str) -> tuple[bool, str, int | None, str]:
-    """Return (secure, host, port, path prefix) of a hub's URL."""
-    try:
-        url = urlsplit(hub)
-        host, port = url.hostname, url.port
-        if url.scheme in ("http", "https") and host and not url.query and not url.fragment:
-            return url.scheme == "https", host, port, url.path
-    except ValueError:
-        pass  # a port that is no number: the same remedy
-    raise InputError(
-        f"{hub[:200]!r} is not the URL of a hub",
-        hint="write for example http://127.0.0.1:8642, in FENGLIN_HUB or --hub",
-    )

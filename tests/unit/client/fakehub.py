@@ -17,6 +17,7 @@ class Asked(NamedTuple):
     query: list
     headers: dict
     body: bytes
+    peer: tuple = ()
 
 
 class Play(NamedTuple):
@@ -78,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.hub.asked.append(
-            Asked(self.command, url.path, parse_qsl(url.query), headers, body)
+            Asked(self.command, url.path, parse_qsl(url.query), headers, body, self.client_address)
         )
         if self.server.hub.held == (self.command, url.path):
             self.server.hub.reached.set()

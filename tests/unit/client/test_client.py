@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 import threading
+from inspect import signature
 
 import pytest
 
-from fenglin.client import Client, Retry, client
+from fenglin.client import Client, Retry, steps
+from fenglin.client.aio import AsyncClient
 from fenglin.client.requests import Filter
 from fenglin.client.transport import Transport
 from fenglin.errors import (
@@ -43,10 +45,8 @@ def pauses():
 
 
 @pytest.fixture
-def sut(hub, pauses):
-    made = Client(Transport(hub.url, "s3cret", retry=Retry(tries=4), sleep=pauses.append))
-    yield made
-    made.close()
+def sut(hub, pauses, connect):
+    return connect(hub.url, "s3cret", retry=Retry(tries=4), sleep=pauses.append)
 
 
 def test_submit_sends_document_token_and_a_key_of_its_own(sut, hub):
@@ -93,8 +93,8 @@ def test_what_cannot_pass_is_not_tried_again(sut, hub, play):
     assert len(hub.asked) == 1
 
 
-def test_a_hub_that_never_was_there_is_not_waited_for(no_hub, pauses):
-    sut = Client(Transport(no_hub, sleep=pauses.append))
+def test_a_hub_that_never_was_there_is_not_waited_for(no_hub, pauses, connect):
+    sut = connect(no_hub, sleep=pauses.append)
     with pytest.raises(UnavailableError) as caught:
         sut.overview()
     assert pauses == []
@@ -154,11 +154,11 @@ def test_answers_of_something_else_are_not_taken_for_ours(sut, hub, play, status
     assert "/v1/overview" in caught.value.where
 
 
-def test_something_that_speaks_no_http_is_told_at_once(pauses):
+def test_something_that_speaks_no_http_is_told_at_once(pauses, connect):
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=lambda: greet(server), daemon=True)
         thread.start()
-        sut = Client(Transport(f"http://127.0.0.1:{server.getsockname()[1]}", sleep=pauses.append))
+        sut = connect(f"http://127.0.0.1:{server.getsockname()[1]}", sleep=pauses.append)
         with pytest.raises(UnavailableError):
             sut.overview()
         sut.close()
@@ -173,11 +173,11 @@ def greet(server):
         connection.sendall(b"220 mail ready\r\n")
 
 
-def test_refusal_of_an_upload_that_is_not_read_is_still_heard(pauses):
+def test_refusal_of_an_upload_that_is_not_read_is_still_heard(pauses, connect):
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=lambda: refuse(server), daemon=True)
         thread.start()
-        sut = Client(Transport(f"http://127.0.0.1:{server.getsockname()[1]}", sleep=pauses.append))
+        sut = connect(f"http://127.0.0.1:{server.getsockname()[1]}", sleep=pauses.append)
         with pytest.raises(LimitError, match="the disk quota"):
             sut.put_blob("ab", bytes(32 << 20))
         sut.close()
@@ -193,8 +193,8 @@ def refuse(server):
         connection.sendall(b"HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
-def test_a_hub_that_was_there_is_waited_for(mortal, pauses):
-    sut = Client(Transport(mortal.url, retry=Retry(tries=4), sleep=pauses.append))
+def test_a_hub_that_was_there_is_waited_for(mortal, pauses, connect):
+    sut = connect(mortal.url, retry=Retry(tries=4), sleep=pauses.append)
     mortal.hub.on("GET", "/v1/jobs/j7", job())
     sut.job("j7")
     sut.close()
@@ -214,9 +214,9 @@ def test_stream_shorter_than_announced_is_no_whole_answer(sut, hub, play):
 def test_one_connection_serves_many_calls(hub, sut):
     hub.on("GET", "/v1/jobs/j7", job())
     sut.job("j7")
-    socket_before = sut._transport._connection.sock
     sut.job("j7")
-    assert sut._transport._connection.sock is socket_before
+    first, second = hub.asked
+    assert first.peer == second.peer
 
 
 def test_listings_fetch_as_many_pages_as_needed(sut, hub):
@@ -335,7 +335,7 @@ def test_pauses(failed, dice, asked, pause_s):
 
 
 def test_keys_differ():
-    assert len({client.new_key() for _ in range(100)}) == 100
+    assert len({steps.new_key() for _ in range(100)}) == 100
 
 
 def test_import_brings_in_nothing_heavy():
@@ -343,3 +343,73 @@ def test_import_brings_in_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"asyncio", "httpx", "litestar", "numpy", "pydantic", "rich", "sqlalchemy", "yaml"}
     assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_a_deadline_ends_all_tries(hub, play, connect, pauses):
+    hub.on("GET", "/v1/overview", play(503, {"code": "unavailable", "what": "starting"}))
+    slow = Retry(tries=50, base_s=60.0, cap_s=60.0)
+    sut = connect(hub.url, retry=slow, deadline_s=20.0, sleep=pauses.append)
+    with pytest.raises(UnavailableError, match="starting"):
+        sut.overview()
+    assert pauses == []
+    assert len(hub.asked) == 1
+
+
+def test_a_hub_is_reached_through_a_unix_socket(tmp_path, connect, pauses):
+    path = tmp_path / "hub.sock"
+    body = json.dumps(job()).encode()
+    asked = []
+
+    def serve(server):
+        connection, _ = server.accept()
+        with connection:
+            asked.append(connection.recv(65536))
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        sut = connect(f"unix://{path}", "s3cret", sleep=pauses.append)
+        assert sut.job("j7").id == "j7"
+        sut.close()
+        thread.join()
+    assert asked[0].startswith(b"GET /v1/jobs/j7 HTTP/1.1\r\n")
+    assert b"Bearer s3cret" in asked[0]
+
+
+def event(seq):
+    return {"seq": seq, "time_ms": seq, "kind": "told", "text": f"event {seq}"}
+
+
+def test_a_story_is_followed_to_its_end(sut, hub):
+    hub.on("GET", "/v1/jobs:watch", {"items": [], "next": "1.1"}, {"items": [], "next": "1.2"})
+    hub.on("GET", "/v1/jobs/j7", job(), job(), job(), job(), job("succeeded"), job("succeeded"))
+    hub.on(
+        "GET", "/v1/jobs/j7/events",
+        {"items": [event(1), event(2)]}, {"items": []}, {"items": [event(5)]}, {"items": []},
+    )  # fmt: skip
+    assert [one.seq for one in sut.follow_events("j7")] == [1, 2, 5]
+    watched = [dict(one.query) for one in hub.calls("GET", "/v1/jobs:watch")]
+    assert [one.get("after", "") for one in watched] == ["", "1.1"]
+    assert {one["id"] for one in watched} == {"j7"}
+    after = [dict(one.query)["after"] for one in hub.calls("GET", "/v1/jobs/j7/events")]
+    assert after == ["0", "2", "2", "5"]
+
+
+def test_the_two_clients_have_the_same_methods():
+    faces = []
+    for kind in (Client, AsyncClient):
+        names = [name for name in dir(kind) if not name.startswith("_")]
+        faces.append({name: parameters(getattr(kind, name)) for name in names})
+    assert faces[0] == faces[1]
+
+
+def parameters(found):
+    """Return names, kinds and defaults of a method's parameters; nothing for what is none."""
+    if not callable(found):
+        return None
+    return [(one.name, one.kind, one.default) for one in signature(found).parameters.values()]

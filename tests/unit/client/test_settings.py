@@ -48,6 +48,7 @@ def test_token_of_the_environment_goes_before_files(tmp_path, config):
     [
         ("http://127.0.0.1:8642", "t"),
         ("http://localhost:1", "t"),
+        ("unix:///run/hub.sock", "t"),
         ("http://[::1]:1", "t"),
         ("http://127.0.0.1.evil.example:8642", ""),
         ("https://hub.example", ""),
