@@ -78,10 +78,10 @@ def utc_time(time_ms: int) -> datetime:
 def jsonl(entries: Iterable[Entry]) -> Iterator[str]:
     """Yield one JSON object per entry, with its line end. The form `read_jsonl` asks for."""
     for entry in entries:
-        yield _jsonl_line(entry) + "\n"
+        yield entry_json(entry) + "\n"
 
 
-def _jsonl_line(entry: Entry) -> str:
+def entry_json(entry: Entry) -> str:
     """Return the one JSON text of an entry."""
     line = _Line(
         entry.version,
@@ -129,7 +129,7 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[Entry | Unreadable]:
         except (msgspec.DecodeError, ValueError) as error:
             yield Unreadable(f"line {number} is not a ledger entry: {error}")
             continue
-        if _jsonl_line(entry).encode() != text:
+        if entry_json(entry).encode() != text:
             yield Unreadable(f"line {number} is not written as `ledger export` writes it")
             continue
         yield entry

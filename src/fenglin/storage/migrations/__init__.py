@@ -7,9 +7,11 @@ The statements of one version stand in one folder, a file for each room that sto
 
 from __future__ import annotations
 
+from fenglin.storage.migrations.v2 import V2
+
 FIRST_VERSION = 1
 
-STEPS: tuple[tuple[str, ...], ...] = ()
+STEPS: tuple[tuple[str, ...], ...] = (V2,)
 """Statements of each step in order: the first leads from version 1 to version 2."""
 
 SCHEMA_VERSION = FIRST_VERSION + len(STEPS)

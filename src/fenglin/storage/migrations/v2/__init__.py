@@ -1,0 +1,7 @@
+"""From version 1 to version 2: the books."""
+
+from __future__ import annotations
+
+from fenglin.storage.migrations.v2 import proofs
+
+V2: tuple[str, ...] = (*proofs.STATEMENTS,)
