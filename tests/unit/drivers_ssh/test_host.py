@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fenglin.drivers.ssh.remote import LOADER, library
+from fenglin.remote.agent import LOADER, library
 from fenglin.runner.host import boot
 
 STANDARD = sys.stdlib_module_names

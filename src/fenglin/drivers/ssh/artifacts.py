@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from fenglin.drivers.ssh.parts import Note
-    from fenglin.drivers.ssh.remote import Remote
+    from fenglin.remote.agent import Remote
 
 _log = structlog.get_logger("fenglin.ssh")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fenglin.drivers.ssh.artifacts import Artifacts
     from fenglin.drivers.ssh.parts import Notes
-    from fenglin.drivers.ssh.remote import Remote
+    from fenglin.remote.agent import Remote
 
 _log = structlog.get_logger("fenglin.ssh")
 

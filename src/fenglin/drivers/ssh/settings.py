@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -14,6 +12,7 @@ from fenglin.errors import FenglinError, InputError
 from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.sizes import parse_bytes
+from fenglin.remote.place import Place, Way, checked_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,19 +20,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Struct)
 MOST_NICE = 19
 MOST_CALLS = 256
-# Neither may look like an option or hold anything that a shell or a URL would read.
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", re.ASCII)
-_PRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
 
-class _Way(Struct, frozen=True, forbid_unknown_fields=True):
-    address: str
-    port: int = 22
-    user: str = ""
-    key_file: str = ""
-    host_key: str = ""
+class _Way(Way, frozen=True, forbid_unknown_fields=True):
     jump: str = ""
 
 
@@ -57,33 +47,6 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     log_cap: str | int = LOG_CAP_BYTES
     nice: int = 0
     pass_env: list[str] = []
-
-
-class Place(Struct, frozen=True):
-    """How a host is reached.
-
-    Attributes:
-        address: Name or IP address.
-        port: TCP port.
-        user: Who to be there; empty for the hub's own user name.
-        key_file: Private key; empty for those of an SSH agent and the usual files in `~/.ssh`.
-        known_hosts: File with host keys.
-        host_key: Fingerprint of the only key that is accepted; empty to ask `known_hosts`.
-        jump: The host to go through; None for the direct way.
-    """
-
-    address: str
-    port: int
-    user: str
-    key_file: str
-    known_hosts: str
-    host_key: str
-    jump: Place | None
-
-    def __str__(self) -> str:
-        """Return what people call it."""
-        user = f"{self.user}@" if self.user else ""
-        return f"{user}{self.address}:{self.port}"
 
 
 class SshSettings(Struct, frozen=True):
@@ -194,37 +157,15 @@ class _Places:
         return places
 
     def _place(self, way: _Way, where: str, behind: tuple[str, ...]) -> Place:
-        user = way.user or self._block.user
-        key_file = way.key_file or self._block.key_file
-        if not _is_address(way.address):
-            raise InputError(
-                f"{way.address[:80]!r} is not an address",
-                where=f"{where}.address",
-                hint="a host name or an IP address; port and user are keys of their own",
-            )
-        if user and not _USER.fullmatch(user):
-            raise InputError(f"{user[:80]!r} is not a user name", where=f"{where}.user")
-        if way.host_key and not _PRINT.fullmatch(way.host_key):
-            raise InputError(
-                "host_key is not a fingerprint",
-                where=f"{where}.host_key",
-                hint="write SHA256:…, as ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub prints",
-            )
-        _in_range("port", way.port, 1, 65_535, where)
-        if key_file and not Path(key_file).expanduser().is_file():
-            raise InputError(
-                f"there is no key file {key_file}",
-                where=f"{where}.key_file",
-                hint="an absolute path, or one that starts with ~/",
-            )
-        return Place(
-            address=way.address,
-            port=way.port,
-            user=user,
-            key_file=str(Path(key_file).expanduser()) if key_file else "",
-            known_hosts=str(Path(self._block.known_hosts).expanduser()),
-            host_key=way.host_key,
-            jump=self._jump(way.jump, where, behind) if way.jump else None,
+        return checked_place(
+            msgspec.structs.replace(
+                way,
+                user=way.user or self._block.user,
+                key_file=way.key_file or self._block.key_file,
+            ),
+            where,
+            self._block.known_hosts,
+            self._jump(way.jump, where, behind) if way.jump else None,
         )
 
     def _jump(self, name: str, where: str, behind: tuple[str, ...]) -> Place:
@@ -251,15 +192,6 @@ def _convert(raw: Mapping[str, object], kind: type[T], where: str) -> T:
         raise InputError(
             what, where=f"{where}{path.rstrip('`')}", hint=f"known here: {', '.join(shown)}"
         ) from error
-
-
-def _is_address(text: str) -> bool:
-    """Return whether it is a host name or an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return _NAME.fullmatch(text) is not None
-    return "%" not in text
 
 
 def _in_range(name: str, value: int, least: int, most: int, where: str) -> None:

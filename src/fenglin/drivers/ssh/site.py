@@ -13,16 +13,16 @@ from msgspec.structs import replace
 
 from fenglin.drivers.ssh.artifacts import Artifacts
 from fenglin.drivers.ssh.cards import cards_variable
-from fenglin.drivers.ssh.inputs import Content, Digests, Uploads
 from fenglin.drivers.ssh.inventory import NodeFacts, judge
-from fenglin.drivers.ssh.line import Line
 from fenglin.drivers.ssh.observer import Observer
 from fenglin.drivers.ssh.parts import Note, Notes, Part, divide, part_lines
-from fenglin.drivers.ssh.remote import Remote
 from fenglin.drivers.ssh.rounds import Rounds
 from fenglin.drivers.ssh.usage import read_log, usage_of
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.driver import Capability, LogChunk, SiteReport
+from fenglin.remote.agent import Remote
+from fenglin.remote.inputs import Content, Digests, Uploads
+from fenglin.remote.line import Line
 from fenglin.runner.host.order import encode
 from fenglin.runner.orders import order_lines
 
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from typing import Any
 
-    from fenglin.drivers.ssh.settings import Place, SshSettings
+    from fenglin.drivers.ssh.settings import SshSettings
     from fenglin.model.allocation import Usage
     from fenglin.model.site import Node
     from fenglin.ports.driver import DriverContext, Observation, StartOrder
+    from fenglin.remote.place import Place
 
 T = TypeVar("T")
 # The watcher waits for the inventory before it looks: a host that hangs must not stop it.
@@ -256,7 +257,14 @@ class SshDriver:
             "pass_env": settings.pass_env,
         }
         line = self._line(settings.places[node.name])
-        return Remote(node.name, line, config, settings, context.wake)
+        return Remote(
+            node.name,
+            line,
+            config,
+            context.wake,
+            python=settings.python,
+            concurrency=settings.concurrency,
+        )
 
     async def _look_at(self, node: Node) -> NodeFacts:
         place = str(self._settings.places[node.name])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fenglin.drivers.ssh.parts import Note
-    from fenglin.drivers.ssh.remote import Remote
+    from fenglin.remote.agent import Remote
 
 
 def usage_of(note: Note, journals: Mapping[str, bytes]) -> Usage:

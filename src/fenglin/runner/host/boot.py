@@ -57,7 +57,8 @@ def boot() -> int:
         if not os.path.isdir(library):
             place(library)
         sys.path.insert(0, library)
-        agent = __import__("host.agent", fromlist=["Agent"]).Agent(config)
+        module = "host." + config.get("agent", "agent")
+        agent = __import__(module, fromlist=["Agent"]).Agent(config)
     except OSError as error:
         say("refuse", what=f"{error.filename}: {error.strerror}")
         return 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from fenglin.drivers.ssh.settings import Place
+    from fenglin.remote.place import Place
 
 CONNECT_TIMEOUT_S = 8.0
 CLOSE_TIMEOUT_S = 2.0

@@ -20,8 +20,8 @@ from fenglin.errors import DriverError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fenglin.drivers.ssh.remote import Remote
     from fenglin.ports.driver import StagedInput
+    from fenglin.remote.agent import Remote
 
 MOST_REMEMBERED = 100_000
 

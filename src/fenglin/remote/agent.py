@@ -15,17 +15,16 @@ import asyncssh
 import msgspec
 
 import fenglin.runner
-from fenglin.drivers.ssh.line import Opener
 from fenglin.errors import DriverError
 from fenglin.ports.crashpoint import crash_point
+from fenglin.remote.line import Opener
 from fenglin.runner.host.boot import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
-    from fenglin.drivers.ssh.line import Line
-    from fenglin.drivers.ssh.settings import SshSettings
+    from fenglin.remote.line import Line
 
     Process = asyncssh.SSHClientProcess[bytes]
 
@@ -34,16 +33,19 @@ ASK_TIMEOUT_S = 20.0
 MOST_HEAD_BYTES = 2**25
 MOST_BODY_BYTES = 2**23
 NOISE_LINES = 200
+# A command may have had its effect: it is not sent again.
+RUN = "run"
 CRASH_POINTS = {"start": "c4", "stop": "c8"}
 # All that ever stands in a command line on a host; the rest is read from standard input.
 LOADER = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 _PACKAGE = Path(fenglin.runner.__file__).parent
 
 
-def library() -> tuple[str, dict[str, str]]:
-    """Return the digest and the files of what runs on hosts."""
+def library(more: Mapping[str, str] | None = None) -> tuple[str, dict[str, str]]:
+    """Return the digest and the files of what runs on hosts; `more` are names and texts."""
     paths = [_PACKAGE / "launch.py", *sorted((_PACKAGE / "host").glob("*.py"))]
     files = {str(path.relative_to(_PACKAGE)): path.read_text("utf-8") for path in paths}
+    files |= more or {}
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return digest[:32], files
 
@@ -66,19 +68,33 @@ class Remote:
         node: str,
         line: Line,
         config: dict[str, object],
-        settings: SshSettings,
         poked: Callable[[], None],
+        *,
+        python: str,
+        concurrency: int,
+        files: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the connection, what the agent must know, and whom to tell of news."""
+        """Take the way to a host and what runs there; nothing is opened yet.
+
+        Args:
+            node: Which node it is for.
+            line: The connection.
+            config: What the agent must know.
+            poked: Whom to tell of news.
+            python: Interpreter there.
+            concurrency: Most requests at once.
+            files: Names and texts that stand beside the agent's own.
+        """
         self.node = node
         self.line = line
         self.place = ""
         self._config = config
         self._where = f"site {config['site']}, node {node}"
-        self._python = settings.python
+        self._python = python
+        self._files = files
         self._poked = poked
         self._opener = Opener(self._boot)
-        self._calls = asyncio.Semaphore(settings.concurrency)
+        self._calls = asyncio.Semaphore(concurrency)
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._numbers = count(1)
@@ -110,8 +126,10 @@ class Remote:
             try:
                 answer, data = await self._once(operation, body, head)
             except LostError:
-                # Often the line was dead for long and nobody had noticed. All requests may be
-                # repeated, and an agent that was left behind does nothing any more.
+                if operation == RUN:
+                    raise
+                # Often the line was dead for long and nobody had noticed. All other requests may
+                # be repeated, and an agent that was left behind does nothing any more.
                 answer, data = await self._once(operation, body, head)
         failure = answer.get("error")
         if failure:
@@ -161,7 +179,7 @@ class Remote:
     async def _boot(self) -> None:
         """Start the agent, bringing it to the host first where it is missing."""
         connection = await self.line.connection()
-        digest, files = library()
+        digest, files = library(self._files)
         boot = files["host/boot.py"].encode()
         config = msgspec.json.encode({**self._config, "library": digest})
         command = f"exec {shlex.quote(self._python)} -I -S -E -c '{LOADER}'"

@@ -1,0 +1,7 @@
+"""Hosts that are reached by SSH, for every driver that has work there.
+
+`place` says where a host is and how it proves who it is, `line` is one verified connection that is
+kept, `agent` our program at its other end (`fenglin.runner.host.agent`, brought there when it is
+missing), `inputs` brings files by content address. Needs the `ssh` extra; load it only for sites
+that have hosts.
+"""
