@@ -1,4 +1,4 @@
-# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH118, PTH123, PTH208, TID252
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH116, PTH118, PTH123, PTH208, TID252
 """The hub's hand on a host: starts runners, reads what they wrote, tells of pokes.
 
 It lives as long as its connection and holds nothing that matters: runners go on without it. One
@@ -45,6 +45,7 @@ READ_BYTES = 2**16
 LOG_BYTES = 2**20
 BLOB_AGE_S = 14 * 86_400
 UPLOAD_AGE_S = 86_400
+FRESH_BLOB_S = 3_600
 REAP_S = 1.0
 OWNER = "agent"
 MEMORY = "memory"
@@ -61,7 +62,7 @@ class Agent:
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        """Take the configuration: `root`, `hub`, `site`, `node`, `pass_env`.
+        """Take the configuration: `root`, `hub`, `site`, `node`, `pass_env`, `cache_bytes`.
 
         Raises:
             OSError: the folders cannot be made.
@@ -81,7 +82,8 @@ class Agent:
         self._poke = _fifo(os.path.join(self.place, POKE))
         self._input = bytearray()
         self._asked_machine = threading.Lock()
-        _sweep(self._blobs, BLOB_AGE_S)
+        self._cache_bytes = int(config.get("cache_bytes", 0))
+        self._blob_bytes = _sweep(self._blobs, BLOB_AGE_S, self._cache_bytes)
         _sweep(self._uploads, UPLOAD_AGE_S)
 
     def run(self) -> None:
@@ -295,7 +297,11 @@ class Agent:
         if digest.hexdigest() != head["digest"]:
             os.unlink(draft)
             raise RefusedError("an input file arrived damaged", "it is sent again")
-        os.rename(draft, self._blob(head["digest"]))
+        path = self._blob(head["digest"])
+        os.rename(draft, path)
+        self._blob_bytes += os.stat(path).st_size
+        if self._blob_bytes > self._cache_bytes:
+            self._blob_bytes = _sweep(self._blobs, BLOB_AGE_S, self._cache_bytes)
         return {}, b""
 
     def _op_machine(self, _: dict[str, Any], __: bytes) -> Answer:
@@ -371,14 +377,28 @@ def _fifo(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _sweep(folder: str, age_s: float) -> None:
-    """Remove files that no attempt holds and that were not asked for in a long time."""
-    oldest_s = time.time() - age_s
+def _sweep(folder: str, age_s: float, most_bytes: int = 0) -> int:
+    """Remove files that no attempt holds; return how many bytes are left.
+
+    Those go that were not asked for in a long time, and the oldest beyond so many bytes (0: no
+    limit). What was asked for within the hour stays: a start may be about to use it.
+    """
+    now_s = time.time()
+    found = []
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         try:
             info = os.lstat(path)
-            if info.st_nlink == 1 and info.st_mtime < oldest_s:
-                os.unlink(path)
         except OSError:
             continue
+        found.append((info.st_mtime, info.st_nlink, info.st_size, path))
+    left = sum(size for _, _, size, _ in found)
+    for used_s, links, size, path in sorted(found):
+        old = used_s < now_s - age_s
+        over = most_bytes and left > most_bytes and used_s < now_s - FRESH_BLOB_S
+        if links > 1 or not (old or over):
+            continue
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            left -= size
+    return left

@@ -1,10 +1,12 @@
-# ruff: noqa: PTH123
-"""What a host is: cores, memory, disk, and what the tools of card makers say about cards."""
+# ruff: noqa: PTH123, TID252
+"""What a host is: cores, memory, disk, container runtimes, and what tools say about cards."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+
+from .container import RUNTIMES, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def facts(folder: str) -> dict[str, Any]:
         "kernel": os.uname().release,
         "hostname": os.uname().nodename,
         "boot": _boot(),
+        "containers": [name for name in RUNTIMES if find(name)],
         "tools": {name: text for name in TOOLS if (text := _ask(name)) is not None},
     }
 
