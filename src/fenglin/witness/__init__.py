@@ -1,0 +1,1 @@
+"""A witness: runs away from the hub, remembers what each ledger was, and signs only what grew."""
