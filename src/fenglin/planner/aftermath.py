@@ -5,6 +5,9 @@ Built once for a plan; from then on each turn is a few sums over arrays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -49,25 +52,22 @@ class Aftermath:
         """Lay the plan's starts out in columns. From the draft nothing was granted."""
         self.draft = draft
         self.plan = plan
-        self.places = {number: place for place, number in enumerate(plan.order)}
-        self.starts_of: dict[int, list[Start]] = {}
-        for start in plan.starts:
-            self.starts_of.setdefault(start.job, []).append(start)
-        snapshot = draft.snapshot
-        rows = np.searchsorted(snapshot.job_number, [start.job for start in plan.starts])
+        snapshot, starts = draft.snapshot, plan.starts
+        order = np.array(plan.order, np.int64)
+        # [J] place in the order by job row.
+        self._place_of: I64 = np.full(len(snapshot.job_number), -1, np.int64)
+        self._place_of[np.searchsorted(snapshot.job_number, order)] = np.arange(len(order))
+        # Starts come in the order of their jobs. Columns, as a list for each of them would cost
+        # a long collection of garbage.
+        rows = np.searchsorted(snapshot.job_number, _column("job", starts))
         self._start_row: I64 = np.asarray(rows, np.int64)
-        self._start_place: I64 = self._place_of([start.job for start in plan.starts])
-        self._start_hold: I64 = np.array([start.hold_micro for start in plan.starts], np.int64)
-        self._node_row = {
-            (snapshot.sites[site].name, name): row
-            for row, (site, name) in enumerate(
-                zip(
-                    snapshot.flavor_site[snapshot.node_flavor].tolist(),
-                    snapshot.node_names,
-                    strict=True,
-                )
-            )
-        }
+        self._start_place: I64 = self._place_of[self._start_row]
+        self._start_hold = _column("hold_micro", starts)
+        self._node_row: dict[str, dict[str, int]] = {site.name: {} for site in snapshot.sites}
+        by_site = [self._node_row[site.name] for site in snapshot.sites]
+        sites = snapshot.flavor_site[snapshot.node_flavor].tolist()
+        for row, (site, name) in enumerate(zip(sites, snapshot.node_names, strict=True)):
+            by_site[site][name] = row
         self._lay_out()
         # What was promised before is ahead of everybody, in the place that it has now.
         promised: set[int] = set()
@@ -76,7 +76,7 @@ class Aftermath:
         self._reserved = sorted(
             (
                 (
-                    -1 if booking.job in promised else self.places[booking.job],
+                    -1 if booking.job in promised else self.place(booking.job),
                     booking,
                     self._rows(booking),
                 )
@@ -86,16 +86,41 @@ class Aftermath:
         )
         self._flow_ends: dict[int, int] = {}
         started = np.zeros(len(snapshot.job_number), np.int64)
-        np.add.at(started, rows, [start.tasks for start in plan.starts])
+        np.add.at(started, self._start_row, _column("tasks", starts))
         left = (snapshot.job_pending > started) & ((snapshot.job_active > 0) | (started > 0))
         flowing = np.flatnonzero(left)
         self._flowing = flowing.tolist()
-        self._flow_place: list[int] = self._place_of(snapshot.job_number[flowing].tolist()).tolist()
+        self._flow_place: list[int] = self._place_of[flowing].tolist()
+
+    def knows(self, number: int) -> bool:
+        """Return whether the plan's order has the job."""
+        return bool(self._places(number))
+
+    def place(self, number: int) -> int:
+        """Return the place of a job in the planning order, from 0."""
+        return self._places(number)[0]
+
+    def _places(self, number: int) -> list[int]:
+        numbers = self.draft.snapshot.job_number
+        at = int(np.searchsorted(numbers, number))
+        known = at < len(numbers) and numbers[at] == number and self._place_of[at] >= 0
+        return [int(self._place_of[at])] if known else []
+
+    def starts_of(self, number: int) -> Sequence[Start]:
+        """Return the starts of a job."""
+        first, stop = self._span(self._start_place, self.place(number))
+        return self.plan.starts[first:stop]
+
+    @staticmethod
+    def _span(places: I64, place: int) -> tuple[int, int]:
+        """Return where a place begins and ends in a rising column of them."""
+        first, stop = np.searchsorted(places, (place, place + 1)).tolist()
+        return first, stop
 
     def turn(self, number: int) -> Turn:
         """Return what a job found in its turn."""
         draft, snapshot = self.draft, self.draft.snapshot
-        place, row = self.places[number], int(np.searchsorted(snapshot.job_number, number))
+        place, row = self.place(number), int(np.searchsorted(snapshot.job_number, number))
         stop = int(np.searchsorted(self._place, place, side="left"))
         free: I64 = snapshot.node_free.copy()
         np.subtract.at(free, self._node[:stop], self._amounts[:stop])
@@ -131,7 +156,7 @@ class Aftermath:
         """
         horizon = self._profile(number, len(self._node))
         for place, booking, rows in self._reserved:
-            if place < self.places[number] and booking.job != number:
+            if place < self.place(number) and booking.job != number:
                 self._book(horizon, booking, rows)
         return horizon
 
@@ -144,40 +169,29 @@ class Aftermath:
         """Make one row of each share, and one of each card."""
         snapshot = self.draft.snapshot
         needs = np.array([shape.resources.values() for shape in snapshot.shapes], np.int64)
-        shares = [
-            (at, start.site, s) for at, start in enumerate(self.plan.starts) for s in start.shares
-        ]
-        nodes = [self._node_row[site, share.node] for _, site, share in shares]
-        slots = [share.slots for _, _, share in shares]
-        owner = [at for at, _, _ in shares]
-        seats = [
-            (node, card, at)
-            for node, (at, _, share) in zip(nodes, shares, strict=True)
-            for card in share.cards
-        ]
-        card_node, card, card_owner = zip(*seats, strict=True) if seats else ((), (), ())
-        ends = np.array([start.finish_ms for start in self.plan.starts], np.int64)
-        of = np.array(owner, np.int64)
+        needs = needs.reshape(-1, snapshot.node_free.shape[1])
+        starts, where = self.plan.starts, self._node_row
+        each = list(map(attrgetter("shares"), starts))
+        shares = list(chain.from_iterable(each))
+        of = np.repeat(np.arange(len(starts)), _sizes(each))
+        nodes = [where[start.site][share.node] for start in starts for share in start.shares]
         self._node = np.array(nodes, np.int64)
         self._place = self._start_place[of]
         self._share_row = self._start_row[of]
-        shapes = snapshot.job_shape[self._share_row]
         self._amounts: I64 = (
-            needs.reshape(-1, snapshot.node_free.shape[1])[shapes]
-            * (np.array(slots, np.int64)[:, None])
+            needs[snapshot.job_shape[self._share_row]] * _column("slots", shares)[:, None]
         )
-        self._end_ms = ends[of]
-        by = np.array(card_owner, np.int64)
-        self._card_node, self._card = np.array(card_node, np.int64), np.array(card, np.int64)
+        self._end_ms = _column("finish_ms", starts)[of]
+        cards = list(map(attrgetter("cards"), shares))
+        self._card_node = np.repeat(self._node, _sizes(cards))
+        self._card = np.array(list(chain.from_iterable(cards)), np.int64)
+        by = np.repeat(of, _sizes(cards))
         self._card_place = self._start_place[by]
-        milli = needs.reshape(-1, snapshot.node_free.shape[1])[:, -1]
-        self._card_milli = np.minimum(FULL_MILLI, milli[snapshot.job_shape[self._start_row[by]]])
-
-    def _place_of(self, numbers: list[int]) -> I64:
-        return np.array([self.places[number] for number in numbers], np.int64)
+        milli = needs[snapshot.job_shape[self._start_row[by]], -1]
+        self._card_milli = np.minimum(FULL_MILLI, milli)
 
     def _rows(self, booking: Reservation) -> I64:
-        rows = [self._node_row[booking.site, share.node] for share in booking.shares]
+        rows = [self._node_row[booking.site][share.node] for share in booking.shares]
         return np.array(sorted(rows), np.int64)
 
     def _take_licences(self, pool: Pool, starts: list[int]) -> None:
@@ -189,7 +203,7 @@ class Aftermath:
             start = self.plan.starts[at]
             shape = snapshot.shapes[int(snapshot.job_shape[self._start_row[at]])]
             if shape.licences:
-                node = self._node_row[start.site, start.shares[0].node]
+                node = self._node_row[start.site][start.shares[0].node]
                 tasks = sum(share.slots for share in start.shares) // shape.nodes
                 taken = tuple((name, count * tasks) for name, count in shape.licences)
                 flavor_row = int(snapshot.node_flavor[node])
@@ -197,14 +211,14 @@ class Aftermath:
 
     def _profile(self, number: int, stop: int) -> Horizon:
         """Return the profile after the first shares, with what jobs ahead keep for themselves."""
-        snapshot, place = self.draft.snapshot, self.places[number]
+        snapshot, place = self.draft.snapshot, self.place(number)
         horizon = Horizon(snapshot)
         ends = self._end_ms[:stop].copy()
         for row, at in zip(self._flowing, self._flow_place, strict=True):
             if at < place:
                 until_ms = self._flow_end(row)
                 horizon.keep(int(snapshot.job_number[row]), until_ms)
-                mine = self._share_row[:stop] == row
+                mine = slice(*self._span(self._place[:stop], at))
                 ends[mine] = np.maximum(ends[mine], until_ms)
         horizon.occupy(self._node[:stop], self._amounts[:stop], ends)
         return horizon
@@ -216,7 +230,7 @@ class Aftermath:
             held = draft.live(row, runtime_of(snapshot, row, draft.policy))
             left = draft.pending(row)
             nodes = draft.shape_of(row).nodes
-            for start in self.starts_of.get(int(snapshot.job_number[row]), ()):
+            for start in self.starts_of(int(snapshot.job_number[row])):
                 slots = sum(share.slots for share in start.shares) // nodes
                 held.append(Held(start.finish_ms - snapshot.now_ms, start.task_ms, slots))
                 left -= start.tasks
@@ -250,3 +264,13 @@ class Aftermath:
         lent = Lent(pool, self.draft.snapshot.node_flavor)
         lent.renew(nodes, dates, horizon.levels(nodes, dates))
         return lent
+
+
+def _column(name: str, of: Sequence[object]) -> I64:
+    """Return a whole number of each of many things."""
+    return np.fromiter(map(attrgetter(name), of), np.int64, len(of))
+
+
+def _sizes(of: Sequence[Sized]) -> I64:
+    """Return the length of each of many things."""
+    return np.fromiter(map(len, of), np.int64, len(of))

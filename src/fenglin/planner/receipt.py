@@ -62,7 +62,7 @@ class Explainer:
         Raises:
             NotFoundError: the snapshot has no such job waiting.
         """
-        if job_number not in self._aftermath.places:
+        if not self._aftermath.knows(job_number):
             index = self._aftermath.plan.index
             raise NotFoundError(
                 f"job {job_id(job_number)} had no waiting tasks at index {index}",
@@ -80,7 +80,7 @@ class _Inquiry:
         self.snapshot = self.draft.snapshot
         self.policy = self.draft.policy
         self.number = number
-        self.place = aftermath.places[number]
+        self.place = aftermath.place(number)
         self.row = int(np.searchsorted(self.snapshot.job_number, number))
         self.shape_row = int(self.snapshot.job_shape[self.row])
         self.shape: Shape = self.snapshot.shapes[self.shape_row]
@@ -89,7 +89,7 @@ class _Inquiry:
         # What its options are reckoned for: what may start or, failing that, what is to come.
         self.tasks = self.pending or int(self.snapshot.job_blocked[self.row])
         self.present = self.draft.present(self.row)
-        self.own = aftermath.starts_of.get(number, [])
+        self.own = aftermath.starts_of(number)
         self.started = sum(start.tasks for start in self.own)
         self.reason = aftermath.plan.reasons[self.place]
         self.reservation = aftermath.reservation(number)
