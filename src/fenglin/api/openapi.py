@@ -12,7 +12,7 @@ import msgspec
 
 from fenglin.api.caller import OPEN
 from fenglin.api.pool import DrainRequest
-from fenglin.wire.views import ErrorView
+from fenglin.wire.views import Addresses, ErrorView
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -47,6 +47,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
     "drainSite": (
         False,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="DrainRequest")}}},
+    ),
+    "missingBlobs": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="Addresses")}}},
     ),
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
@@ -101,7 +105,8 @@ def document(app: Litestar) -> bytes:
     components = schema.setdefault("components", {})
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     schemas = components.setdefault("schemas", {})
-    _, ours = msgspec.json.schema_components([ErrorView, DrainRequest], ref_template=REFERENCE)
+    types = [ErrorView, DrainRequest, Addresses]
+    _, ours = msgspec.json.schema_components(types, ref_template=REFERENCE)
     schemas.update(ours)
     components["responses"] = {
         status: {

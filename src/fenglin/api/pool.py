@@ -12,14 +12,23 @@ from msgspec import Meta, Struct
 
 from fenglin.api import query
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
-from fenglin.errors import InputError
-from fenglin.wire.views import BlobView, NodeView, Overview, Page, QueueView, SiteView
+from fenglin.errors import InputError, LimitError
+from fenglin.wire.views import (
+    Addresses,
+    BlobView,
+    NodeView,
+    Overview,
+    Page,
+    QueueView,
+    SiteView,
+)
 
 _POOL = ["pool"]
 _BLOBS = ["blobs"]
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 MAX_REASON = 500
+MAX_ADDRESSES = 10_000
 
 
 class DrainRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +167,31 @@ async def show_blob(request: Asked, sha256: FromPath[str]) -> BlobView:
     return await desk_of(request).hub.has_blob(_address(sha256), request.user)
 
 
+@post(
+    "/v1/blobs:missing",
+    opt=needs("write"),
+    status_code=200,
+    tags=_BLOBS,
+    operation_id="missingBlobs",
+    summary="Ask which files are not there",
+)
+async def missing_blobs(request: Asked) -> Addresses:
+    """Return those of up to 10,000 content addresses of which the hub has no file."""
+    body = await inlet_of(request).read()
+    try:
+        asked = msgspec.json.decode(body, type=Addresses).sha256
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise InputError(
+            f"the body is no list of addresses: {error}",
+            where="request body",
+            hint='it looks like {"sha256": ["…", "…"]}',
+        ) from None
+    if len(asked) > MAX_ADDRESSES:
+        raise LimitError(f"{len(asked)} addresses", hint=f"ask about {MAX_ADDRESSES} at a time")
+    found = await desk_of(request).hub.missing_blobs([_address(a) for a in asked], request.user)
+    return Addresses(list(found))
+
+
 @put(
     "/v1/blobs/{sha256:str}",
     opt=needs("write"),
@@ -194,5 +228,6 @@ ROUTES = (
     overview,
     has_blob,
     show_blob,
+    missing_blobs,
     put_blob,
 )

@@ -147,6 +147,7 @@ class AsyncClient:
     cancel = _Awaited(steps.cancel)
     artifacts = _Awaited(steps.artifacts)
     has_blob = _Awaited(steps.has_blob)
+    missing_blobs = _Awaited(steps.missing_blobs)
     put_blob = _Awaited(steps.put_blob)
     sites = _Awaited(steps.sites)
     site = _Awaited(steps.site)

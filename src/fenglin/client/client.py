@@ -175,6 +175,7 @@ class Client:
     cancel = _Blocking(steps.cancel)
     artifacts = _Blocking(steps.artifacts)
     has_blob = _Blocking(steps.has_blob)
+    missing_blobs = _Blocking(steps.missing_blobs)
     put_blob = _Blocking(steps.put_blob)
     sites = _Blocking(steps.sites)
     site = _Blocking(steps.site)

@@ -15,6 +15,7 @@ import msgspec
 
 from fenglin.errors import FenglinError
 from fenglin.wire.views import (
+    Addresses,
     ArtifactView,
     BlobView,
     Changed,
@@ -45,6 +46,7 @@ NEXT_OFFSET = "Fenglin-Next-Offset"
 COMPLETE = "Fenglin-Complete"
 MAX_WAIT_S = 60
 WAIT_STEP_S = 50
+MAX_ADDRESSES = 10_000
 
 
 class Items(msgspec.Struct, Generic[T], frozen=True):
@@ -206,6 +208,16 @@ def artifact(job_id: str, path: str) -> Call[Raw]:
 def has_blob(sha256: str) -> Call[Raw]:
     """Ask whether the hub has a file already (404 when not)."""
     return Call("HEAD", _path("blobs", sha256), Raw)
+
+
+def missing_blobs(sha256s: Sequence[str]) -> Call[Addresses]:
+    """Ask which of up to 10,000 files the hub lacks."""
+    return Call(
+        "POST",
+        f"{API}/blobs:missing",
+        Addresses,
+        body=msgspec.json.encode(Addresses(list(sha256s))),
+    )
 
 
 def get_blob(sha256: str) -> Call[Raw]:

@@ -134,6 +134,15 @@ def has_blob(sha256: str) -> Steps[bool]:
     return True
 
 
+def missing_blobs(sha256s: Sequence[str]) -> Steps[list[str]]:
+    """Return those content addresses of which the hub has no file."""
+    missing: list[str] = []
+    for start in range(0, len(sha256s), requests.MAX_ADDRESSES):
+        some = sha256s[start : start + requests.MAX_ADDRESSES]
+        missing += (yield from call(requests.missing_blobs(some))).sha256
+    return missing
+
+
 def put_blob(sha256: str, content: bytes | Path) -> Steps[BlobView]:
     """Upload a file under its content address."""
     return call(requests.put_blob(sha256, content))

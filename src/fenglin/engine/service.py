@@ -292,6 +292,11 @@ class HubService:
     async def put_blob(
         self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
     ) -> BlobView:
+    async def missing_blobs(self, sha256s: Sequence[str], principal: Principal) -> Sequence[str]:
+        """See `ports.hub.Hub`."""
+        path_of = self._staging.blob_path
+        return await asyncio.to_thread(lambda: [one for one in sha256s if path_of(one) is None])
+
         """See `ports.hub.Hub`."""
         return BlobView(sha256, await self._staging.put_blob(sha256, chunks))
 

@@ -162,6 +162,10 @@ class Hub(Protocol):
         ...
 
     async def put_blob(
+    async def missing_blobs(self, sha256s: Sequence[str], principal: Principal) -> Sequence[str]:
+        """Return those content addresses, in their order, of which the hub has no file."""
+        ...
+
         self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
     ) -> BlobView:
         """Store a file under its content address; refuses another content."""

@@ -404,6 +404,12 @@ class BlobView(Struct, frozen=True):
     size_bytes: int
 
 
+class Addresses(Struct, frozen=True, forbid_unknown_fields=True):
+    """Content addresses of files: those asked about, or those that the hub lacks."""
+
+    sha256: list[str]
+
+
 class ProblemView(Struct, frozen=True):
     """One thing wrong in a document; see `fenglin.errors.Problem`."""
 

@@ -188,6 +188,10 @@ class FakeHub:
 
     async def overview(self, principal):
         self._asked("overview", principal.name)
+    async def missing_blobs(self, sha256s, principal):
+        self._asked("missing_blobs", tuple(sha256s), principal.name)
+        return list(sha256s)[1:]
+
         return Overview("h", "0", NOW_MS, True, 1, 1, 0.5, 0, 0, 0, 0, 0, [site_view()], [])
 
     async def ledger_verify(self, principal):

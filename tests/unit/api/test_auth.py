@@ -22,6 +22,7 @@ ROUTES = [
     ("GET", "/v1/jobs/j7/artifacts/0/a.png", b"", READ),
     ("HEAD", f"/v1/blobs/{SHA}", b"", READ),
     ("GET", f"/v1/blobs/{SHA}", b"", READ),
+    ("POST", "/v1/blobs:missing", b'{"sha256": []}', WRITE),
     ("PUT", f"/v1/blobs/{SHA}", b"abcd", WRITE),
     ("GET", "/v1/sites", b"", READ),
     ("GET", "/v1/sites/west", b"", READ),

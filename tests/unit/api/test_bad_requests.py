@@ -1,6 +1,7 @@
 """What is wrong with a request is said in one form, with the right status, and changes nothing."""
 
 import asyncio
+import json
 
 import pytest
 from structlog.testing import capture_logs
@@ -229,7 +230,15 @@ def test_a_bad_drain_is_refused(call, hub, body):
 def test_a_bad_content_address_is_refused(call, hub, address):
     for method in ("HEAD", "GET", "PUT"):
         assert call(method, f"/v1/blobs/{address}").status == 400
+    asked = json.dumps({"sha256": [SHA, address]}).encode()
+    assert call("POST", "/v1/blobs:missing", asked).status == 400
     assert hub.calls == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"sha256": "a"}', b'{"sha256": [], "x": 1}', b"{"])
+def test_a_bad_list_of_addresses_is_refused(call, hub, body):
+    answer = call("POST", "/v1/blobs:missing", body)
+    assert (answer.status, hub.calls) == (400, [])
 
 
 class TestBodies:

@@ -90,6 +90,7 @@ def test_bodies_and_raw_answers_are_told(document):
         "submitBatch": {"application/json", "application/x-ndjson"},
         "plan": {"application/json"},
         "drainSite": {"application/json"},
+        "missingBlobs": {"application/json"},
         "putBlob": {"application/octet-stream"},
     }
     log = document["paths"]["/v1/jobs/{job}/logs"]["get"]["responses"]["200"]

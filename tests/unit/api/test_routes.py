@@ -49,6 +49,8 @@ GOOD = [
      {"items": [{"path": "0/left.png", "size_bytes": 4, "modified_ms": 1_700_000_000_000}]}),
     ("GET", f"/v1/blobs/{SHA}", b"", 200, ("has_blob", SHA, "ada"),
      {"sha256": SHA, "size_bytes": 4}),
+    ("POST", "/v1/blobs:missing", b'{"sha256": ["%b", "%b"]}' % (SHA.encode(), b"0" * 64), 200,
+     ("missing_blobs", (SHA, "0" * 64), "ada"), {"sha256": ["0" * 64]}),
     ("PUT", f"/v1/blobs/{SHA}", b"karst", 201, ("put_blob", SHA, 5, "ada"),
      {"sha256": SHA, "size_bytes": 5}),
     ("GET", "/v1/sites?state=down&provider=p&driver=local&class=ai", b"", 200,

@@ -9,7 +9,7 @@ from inspect import signature
 
 import pytest
 
-from fenglin.client import Client, Retry, steps
+from fenglin.client import Client, Retry, requests, steps
 from fenglin.client.aio import AsyncClient
 from fenglin.client.requests import Filter
 from fenglin.client.transport import Transport
@@ -261,6 +261,15 @@ def test_blob_is_uploaded_under_its_address(sut, hub, tmp_path):
     assert not sut.has_blob("ab")
     assert sut.put_blob("ab", file).size_bytes == 5000
     assert hub.calls("PUT", "/v1/blobs/ab")[0].body == file.read_bytes()
+
+
+def test_many_files_are_asked_about_in_few_calls(sut, hub, monkeypatch):
+    monkeypatch.setattr(requests, "MAX_ADDRESSES", 2)
+    hub.on("POST", "/v1/blobs:missing", {"sha256": ["b"]}, {"sha256": []})
+    assert sut.missing_blobs(["a", "b", "c"]) == ["b"]
+    bodies = [json.loads(one.body) for one in hub.calls("POST", "/v1/blobs:missing")]
+    assert bodies == [{"sha256": ["a", "b"]}, {"sha256": ["c"]}]
+    assert sut.missing_blobs([]) == []
 
 
 def test_upload_is_repeated_whole(sut, hub, play, tmp_path):
