@@ -12,6 +12,7 @@ from fenglin.fairness import quota
 from fenglin.model.reason import Reason
 from fenglin.planner.backfill.twins import Kernel
 from fenglin.planner.feasible import possible
+from fenglin.planner.horizon_kernels import compiled_profile
 from fenglin.planner.lane import Lane
 from fenglin.planner.pack import Pool
 from fenglin.planner.policy import Policy
@@ -90,6 +91,8 @@ class Draft:
         """
         self.snapshot = snapshot
         self.policy = policy
+        # The profile's compiled loops; None for NumPy.
+        self.loops = compiled_profile() if loop is not None else None
         self.flavors: tuple[FlavorView, ...] = flavor_views(snapshot)
         self.possible: Bool = possible(snapshot, self.flavors)
         self.pool = Pool(snapshot, self.flavors, self.possible, packing=policy.pack)
@@ -116,6 +119,8 @@ class Draft:
         self.closed_quotas: set[tuple[int, int]] = set()
         self.closed_accounts: set[tuple[int, int, Runtime]] = set()
         self.patient_until_ms = NEVER
+        self._figures: dict[tuple[int, int, Runtime, int, int, tuple[int, ...]], Figures] = {}
+        self._holds: dict[tuple[int, int, Runtime], int] = {}
         self._scored: dict[tuple[int, Runtime, int, tuple[int, ...]], list[Scored]] = {}
         self._columns = {
             name: getattr(snapshot, f"job_{name}").tolist()
@@ -208,6 +213,11 @@ class Draft:
         self.account_left[self.job_account[grant.row]] -= figures.hold_micro * tasks
 
     @cached_property
+    def _running(self) -> frozenset[int]:
+        """Return the numbers of the jobs that hold something."""
+        return frozenset(self.snapshot.share_job.tolist())
+
+    @cached_property
     def limits(self) -> tuple[list[int], list[int]]:
         """Return per job what it may be trusted with; see `runtime.limits_of`."""
         return limits_of(self.snapshot)
@@ -215,6 +225,8 @@ class Draft:
     def live(self, row: int, runtime: Runtime) -> list[Held]:
         """Return the slots that the job's live allocations hold, by flavor and end."""
         snapshot = self.snapshot
+        if self._columns["number"][row] not in self._running:
+            return []
         number = self._columns["number"][row]
         first = int(np.searchsorted(snapshot.share_job, number, side="left"))
         stop = int(np.searchsorted(snapshot.share_job, number, side="right"))
@@ -266,6 +278,33 @@ class Draft:
         present: tuple[int, ...] = (),
     ) -> Figures:
         """Reckon one option for `tasks` waiting tasks; sites of `present` have their data."""
+        key = (view.row, shape_row, runtime, tasks, slots, present)
+        found = self._figures.get(key)
+        if found is None:
+            found = self._figures[key] = self._reckon(
+                view, shape_row, runtime, tasks, slots, present
+            )
+        return found
+
+    def hold_micro(self, view: FlavorView, shape_row: int, runtime: Runtime) -> int:
+        """Return the money to reserve for one task; see `runtime.hold_per_task_micro`."""
+        key = (view.row, shape_row, runtime)
+        hold = self._holds.get(key)
+        if hold is None:
+            shape = self.snapshot.shapes[shape_row]
+            hold = hold_per_task_micro(view.flavor, shape, runtime, self.policy)
+            self._holds[key] = hold
+        return hold
+
+    def _reckon(
+        self,
+        view: FlavorView,
+        shape_row: int,
+        runtime: Runtime,
+        tasks: int,
+        slots: int,
+        present: tuple[int, ...],
+    ) -> Figures:
         shape = self.snapshot.shapes[shape_row]
         task_ms = runtime.on(view.flavor)
         moved = NOTHING_MOVED
@@ -278,7 +317,7 @@ class Draft:
             moved.time_ms + finish_alone_ms(tasks, slots, task_ms),
             price_of_tasks_micro(view.flavor, shape, task_ms, tasks),
             view.flavor.price.currency,
-            hold_per_task_micro(view.flavor, shape, runtime, self.policy),
+            self.hold_micro(view, shape_row, runtime),
             shape,
             shape_row,
             tasks,

@@ -20,6 +20,7 @@ from fenglin.model.allocation import Share
 from fenglin.model.plan import Start
 from fenglin.planner import lane_kernels
 from fenglin.planner.backfill.twins import Kernel, compiled
+from fenglin.planner.horizon_kernels import compiled_profile
 from fenglin.planner.lane_kernels import (
     FULL_MILLI,
     LIMITED,
@@ -88,7 +89,7 @@ def compiled_loop() -> Kernel | None:
     wait plans without it until it is there.
     """
     twins = compiled(lane_kernels.KERNELS)
-    if twins is None:
+    if twins is None or compiled_profile() is None:
         return None
     one, table = np.zeros(1, np.int64), np.zeros((1, 1), np.int64)
     twins["serve"](

@@ -26,9 +26,11 @@ class KeptLicences:
 
     def left(self, shape: Shape, site_row: int) -> bool:
         """Return whether the site has the licences of one task left."""
+        if not shape.licences:
+            return True
         snapshot = self._draft.snapshot
         left = dict(zip(snapshot.licence_names, snapshot.licence_free.tolist(), strict=True))
-        for grant, piece in self._draft.placed if shape.licences else ():
+        for grant, piece in self._draft.placed:
             other = snapshot.shapes[grant.shape_row]
             tasks = sum(slots for _, slots in piece.shares) // other.nodes
             for name, count in other.licences:

@@ -37,8 +37,8 @@ from fenglin.planner.licences import KeptLicences
 from fenglin.planner.policy import Backfill
 from fenglin.planner.promises import Place, book, dates, standing
 from fenglin.planner.rank import best_first, score
-from fenglin.planner.runtime import FOREVER, hold_per_task_micro
-from fenglin.planner.tail import finish_in
+from fenglin.planner.runtime import FOREVER
+from fenglin.planner.spans import flow_ms, span_ms
 from fenglin.planner.view import FlavorView
 from fenglin.snapshot.cards import assign
 from fenglin.snapshot.snapshot import I64, Bool, Shape
@@ -104,7 +104,9 @@ class Book:
         self._parts: I64 = np.array(parts, np.int64).reshape(
             len(parts), draft.snapshot.node_free.shape[1]
         )
-        self.lent = Lent(draft.pool, draft.snapshot.node_flavor)
+        self.lent = Lent(draft.pool, draft.snapshot.node_flavor, draft.loops)
+        # Per shape: the flavors on which a job may still reserve.
+        self._open_to: dict[int, list[int]] = {}
 
     def strict(self, shape: Shape) -> bool:
         """Return whether a job must begin on the nodes that its reservation would name.
@@ -119,9 +121,16 @@ class Book:
         """Return whether a job of the shape could still get a reservation."""
         if len(self.reservations) + len(self.held) >= self._most or self._effort <= 0:
             return False
-        nodes = self._draft.snapshot.shapes[shape_row].nodes
-        open_to = self._draft.possible[shape_row] & (self._open >= nodes)
-        return shape_row not in self._undated and bool(open_to.any())
+        return shape_row not in self._undated and bool(self._reservable(shape_row))
+
+    def _reservable(self, shape_row: int) -> list[int]:
+        """Return the flavor rows on which a job of the shape may still reserve."""
+        found = self._open_to.get(shape_row)
+        if found is None:
+            nodes = self._draft.snapshot.shapes[shape_row].nodes
+            open_to = self._draft.possible[shape_row] & (self._open >= nodes)
+            found = self._open_to[shape_row] = np.flatnonzero(open_to).tolist()
+        return found
 
     def resume(self, eligible: Bool) -> None:
         """Book what the last plan promised, where the policy keeps promises.
@@ -199,14 +208,13 @@ class Book:
         )
         if self._easy:
             self._open[place.view.row] = 0
+            self._open_to.clear()
 
     def may_claim(self, shape: Shape, place: Place) -> bool:
         """Return whether the place of a job, lifted before, is free from now until its end."""
-        nodes, counts = self._counts(
-            structs.replace(shape, licences=()), place.view, place.end_ms, everywhere=True
-        )
+        counts = self._counts(shape, place.view, place.end_ms, everywhere=True)
         rows = np.array(place.nodes, np.int64)
-        free = bool((counts[np.searchsorted(nodes, rows)] > 0).all())
+        free = bool((counts[rows - place.view.first] > 0).all())
         return free and self._licences.left(shape, place.view.site_row)
 
     def claim(self, shape: Shape, place: Place, limit_ms: int) -> Lot:
@@ -258,9 +266,21 @@ class Book:
             view = draft.flavors[flavor_row]
             if self._licences.some(shape, view.site_row):
                 return True
-            if self.slots(shape, view, draft.snapshot.now_ms + 1):
+            if self._some(shape, view, draft.snapshot.now_ms + 1):
                 return True
         return False
+
+    def _some(self, shape: Shape, view: FlavorView, end_ms: int) -> bool:
+        """Return whether `slots` are any."""
+        if shape.licences:
+            return False
+        if shape.nodes > 1 and shape.topology is Topology.BLOCK:
+            return self.slots(shape, view, end_ms) > 0
+        up = self._draft.snapshot.node_up
+        everywhere = shape.nodes > 1
+        return self.lent.nodes_with_room(shape, view, up, end_ms, everywhere=everywhere) >= (
+            shape.nodes
+        )
 
     def slots(
         self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool = False
@@ -275,8 +295,9 @@ class Book:
         """
         if shape.licences:
             return 0
-        nodes, counts = self._counts(shape, view, end_ms, everywhere=everywhere)
-        return tasks_in(shape, counts, self._draft.snapshot.node_block[nodes])
+        counts = self._counts(shape, view, end_ms, everywhere=everywhere)
+        blocks = self._draft.snapshot.node_block[view.first : view.stop]
+        return tasks_in(shape, counts, blocks)
 
     def take(
         self,
@@ -299,15 +320,16 @@ class Book:
                 at most for the policy's horizon.
             everywhere: Take what nobody booked too.
         """
-        nodes, counts = self._counts(shape, view, end_ms, everywhere=everywhere)
+        counts = self._counts(shape, view, end_ms, everywhere=everywhere)
+        rows = np.flatnonzero(counts)
         shares: list[tuple[int, int]] = []
         if shape.nodes > 1:
-            shares = [(row, 1) for row in self._gang(shape, nodes[counts > 0])]
+            shares = [(row, 1) for row in self._gang(shape, rows + view.first)]
         else:
-            for row, fits in zip(nodes.tolist(), counts.tolist(), strict=True):
+            for at, fits in zip(rows[:count].tolist(), counts[rows[:count]].tolist(), strict=True):
                 slots = min(count, fits)
                 if slots > 0:
-                    shares.append((row, slots))
+                    shares.append((view.first + at, slots))
                     count -= slots
         return self._taken(shape, view, shares, end_ms, deep=deep)
 
@@ -365,10 +387,10 @@ class Book:
         money = draft.account_left[draft.job_account[grant.row]]
         choices: list[_Choice] = []
         poor = 0
-        open_to = draft.possible[grant.shape_row] & (self._open >= shape.nodes)
-        for flavor_row in np.flatnonzero(open_to).tolist():
+        open_to = self._reservable(grant.shape_row)
+        for flavor_row in open_to:
             view = draft.flavors[flavor_row]
-            if hold_per_task_micro(view.flavor, shape, grant.runtime, draft.policy) > money:
+            if draft.hold_micro(view, grant.shape_row, grant.runtime) > money:
                 poor += 1
                 continue
             if not self._licences.left(shape, view.site_row):
@@ -378,7 +400,7 @@ class Book:
             window = horizon.earliest(shape, view, limit_ms, later=True)
             if window is not None and window.start_ms > draft.snapshot.now_ms:
                 choices.append(_Choice(view, window))
-        if poor and poor == int(open_to.sum()):
+        if poor and poor == len(open_to):
             account = draft.job_account[grant.row]
             draft.closed_accounts.add((account, grant.shape_row, grant.runtime))
         elif not choices:
@@ -414,9 +436,9 @@ class Book:
         draft = self._draft
         now_ms = draft.snapshot.now_ms
         if self._horizon is None:
-            self._horizon = Horizon(draft.snapshot)
+            self._horizon = Horizon(draft.snapshot, loops=draft.loops)
         taken = [
-            (node, slots, grant.shape_row, now_ms + _span_ms(draft, grant, piece.until_ms))
+            (node, slots, grant.shape_row, now_ms + span_ms(draft, grant, piece.until_ms))
             for grant, piece in draft.placed[self._seen :]
             for node, slots in piece.shares
         ]
@@ -430,15 +452,14 @@ class Book:
         self._in_lane = draft.lane.count
         for grant in draft.flowing:
             if draft.pending(grant.row) > grant.slots:
-                until_ms = now_ms + _flow_ms(draft, grant)
+                until_ms = now_ms + flow_ms(draft, grant)
                 self._horizon.keep(int(draft.snapshot.job_number[grant.row]), until_ms)
         return self._horizon
 
     def _still(self, grant: Grant, own: Place) -> bool:
         """Return whether a job can pay for its place, the time of which has not passed."""
         draft = self._draft
-        shape = draft.snapshot.shapes[grant.shape_row]
-        hold = hold_per_task_micro(own.view.flavor, shape, grant.runtime, draft.policy)
+        hold = draft.hold_micro(own.view, grant.shape_row, grant.runtime)
         paid = hold <= draft.account_left[draft.job_account[grant.row]]
         return paid and own.start_ms > draft.snapshot.now_ms
 
@@ -456,15 +477,11 @@ class Book:
         begins = dates(self._begins, rows)
         self.lent.renew(rows, begins, self._horizon.levels(rows, begins))
 
-    def _counts(
-        self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool
-    ) -> tuple[I64, I64]:
-        """Return node rows of the flavor and how many parts of a task fit on each until then."""
+    def _counts(self, shape: Shape, view: FlavorView, end_ms: int, *, everywhere: bool) -> I64:
+        """Return how many parts of a task fit on each of the flavor's nodes until then."""
         up = self._draft.snapshot.node_up
-        if shape.nodes > 1 or everywhere:
-            return self.lent.counts_everywhere(shape, view, up, end_ms)
-        nodes, counts = self.lent.counts(shape, view, end_ms)
-        return nodes, np.where(up[nodes], counts, 0)
+        everywhere |= shape.nodes > 1
+        return self.lent.counts(shape, view, up, end_ms, everywhere=everywhere)
 
     def _gang(self, shape: Shape, rows: I64) -> list[int]:
         """Return the first nodes that make a gang, in one block if it must; none if too few."""
@@ -474,26 +491,3 @@ class Book:
             enough: Bool = count >= shape.nodes
             rows = rows[block == number[enough][0]] if enough.any() else rows[:0]
         return rows[: shape.nodes].tolist() if len(rows) >= shape.nodes else []
-
-
-def _span_ms(draft: Draft, grant: Grant, until_ms: int) -> int:
-    """Return for how long a granted piece holds its slots.
-
-    For one task, or as long as the job has tasks for them: it is ahead, they come back to it.
-    """
-    longest = max(piece.option.figures.task_ms for piece in grant.pieces)
-    if draft.pending(grant.row) > grant.slots:
-        longest = max(longest, _flow_ms(draft, grant))
-    return min(longest, until_ms - draft.snapshot.now_ms)
-
-
-def _flow_ms(draft: Draft, grant: Grant) -> int:
-    """Return after what time a job that holds slots has done all its tasks on them.
-
-    Where promises are kept, one task more is allowed for: by a promise made to the second, a job
-    whose tasks end a second late could not go on, and its slots would idle till then.
-    """
-    time_ms = finish_in(grant.held, draft.pending(grant.row))
-    if draft.policy.backfill is Backfill.CONSERVATIVE:
-        time_ms += max(part.task_ms for part in grant.held)
-    return time_ms
