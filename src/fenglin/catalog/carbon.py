@@ -41,8 +41,3 @@ def task_carbon_mg(site: Site, flavor: Flavor, need: Resources, wall_ms: int) ->
     """
     energy = power_milliwatts(site, flavor, need) * wall_ms
     return energy * site.carbon_g_kwh // _MS_PER_KWH_W
-
-
-def energy_mwh(site: Site, flavor: Flavor, need: Resources, wall_ms: int) -> int:
-    """Return the energy of one task's part on one node, in mWh; 0 if the power is unknown."""
-    return power_milliwatts(site, flavor, need) * wall_ms // 3_600_000

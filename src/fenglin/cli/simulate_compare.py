@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fenglin.simulator.pool.compare import Estimate, Standing
     from fenglin.simulator.runners import Runner
 
-MOST_SEEDS = 10_000
 MICRO = 1_000_000
 
 
@@ -77,6 +76,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from fenglin.quantities.durations import parse_duration_ms  # noqa: PLC0415 - quick help
     from fenglin.simulator.pool import compare as room  # noqa: PLC0415 - slow to load
     from fenglin.simulator.pool.drive import Request  # noqa: PLC0415 - slow to load
+    from fenglin.simulator.seeds import read_seeds  # noqa: PLC0415 - see above
     from fenglin.simulator.sources import Source  # noqa: PLC0415 - slow to load
 
     request = Request(
@@ -95,7 +95,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     )
     wanted = [one_of(name, room.METRICS, "--metric") for name in metrics] or list(room.METRICS)
     expect_page(report)
-    standings = room.compare(request, policies, _seeds(seeds), _runner(ray, processes))
+    standings = room.compare(request, policies, read_seeds(seeds), _runner(ray, processes))
     findings = _tell(standings)
     if report is not None:
         from fenglin.simulator.reports.report import comparison_page  # noqa: PLC0415 - see above
@@ -131,24 +131,6 @@ def _tell(standings: Sequence[Standing]) -> list[str]:
     for sentence in findings:
         show_warning(sentence)
     return list(findings)
-
-
-def _seeds(text: str) -> list[int]:
-    """Return the seeds of `1-5` or `1,4,9`.
-
-    Raises:
-        InputError: it is not of that form.
-    """
-    from fenglin.errors import InputError  # noqa: PLC0415 - only for a mistake
-    from fenglin.quantities.taskset import TaskSet  # noqa: PLC0415 - quick help
-
-    try:
-        seeds = TaskSet.parse(text)
-    except InputError as error:
-        raise InputError(error.what, where="--seeds", hint=error.hint) from error
-    if not 0 < len(seeds) <= MOST_SEEDS:
-        raise InputError(f"{len(seeds)} seeds", where="--seeds", hint=f"1 to {MOST_SEEDS:,}")
-    return list(seeds)
 
 
 def _lines(standings: Sequence[Standing], metrics: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from fenglin.fairness import quota
+from fenglin.fairness.tree import tree_of
 from fenglin.model.plan import Option
 from fenglin.model.reason import Reason
 from fenglin.planner.feasible import EXCEEDS, out_of_service, refuse
@@ -79,16 +81,25 @@ def _concurrency(case: Situation) -> str:
 
 
 def _quota(case: Situation) -> str:
-    row = int(case.snapshot.job_queue[case.row])
-    room = quota.room(case.snapshot.queues, case.queue_used, row) or ()
+    """Name the queues whose quota is short: the job's own, or what above it is short too."""
+    queues = case.snapshot.queues
+    own = int(case.snapshot.job_queue[case.row])
     need = case.shape.resources.times(case.shape.nodes).values()
-    short = [
-        amount_of(dimension, want - have)
-        for dimension, (want, have) in enumerate(zip(need, room, strict=False))
-        if want > have
+    path = list(tree_of(queues).path(own))
+    rooms = [quota.room(queues, case.queue_used, row) or () for row in path]
+    short: dict[int, list[str]] = {}
+    for dimension, want in enumerate(need):
+        lacks = [want - room[dimension] if room else 0 for room in rooms]
+        # Upward as long as it is short: there more quota, or less use, would help.
+        full = list(takewhile(lambda lack: lack > 0, lacks))
+        if full:
+            short.setdefault(path[len(full) - 1], []).append(amount_of(dimension, full[-1]))
+    lines = [
+        f"queue {queues[row].name}{'' if row == own else f', above {queues[own].name},'}"
+        f" is short of {' and '.join(amounts)} of its quota"
+        for row, amounts in short.items()
     ]
-    lack = " and ".join(short) or "room"
-    return f"queue {case.snapshot.queues[row].name} is short of {lack} of its quota"
+    return "; ".join(lines) or f"queue {queues[own].name} is short of room of its quota"
 
 
 def _budget(case: Situation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fenglin.catalog.carbon import energy_mwh, power_milliwatts, task_carbon_mg
+from fenglin.catalog.carbon import power_milliwatts, task_carbon_mg
 from fenglin.model.site import Flavor, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
@@ -17,7 +17,6 @@ def test_an_eighth_of_a_node_for_an_hour() -> None:
     need = Resources(cpu_milli=8_000, memory_bytes=2**30)
     # 800 W / 8 × 1.25 = 125 W; for an hour 0.125 kWh; at 500 g/kWh 62.5 g.
     assert power_milliwatts(SITE, FLAVOR, need) == 125_000
-    assert energy_mwh(SITE, FLAVOR, need, HOUR_MS) == 125_000
     assert task_carbon_mg(SITE, FLAVOR, need, HOUR_MS) == 62_500
 
 
@@ -32,4 +31,4 @@ def test_what_is_unknown_is_zero() -> None:
     need = Resources(cpu_milli=1_000)
     assert power_milliwatts(SITE, dark, need) == 0
     assert task_carbon_mg(nowhere, FLAVOR, need, HOUR_MS) == 0
-    assert energy_mwh(nowhere, FLAVOR, need, HOUR_MS) > 0
+    assert power_milliwatts(nowhere, FLAVOR, need) > 0

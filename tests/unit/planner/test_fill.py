@@ -79,6 +79,31 @@ def test_quota_evidence_names_what_is_short(pool):
     assert receipt.change == "queue a is short of 0.5 cores and 1GiB of memory of its quota"
 
 
+@pytest.mark.parametrize(
+    ("own", "change"),
+    [
+        ("9,99", "queue top, above a, is short of 1 core of its quota"),
+        ("1,99", "queue top, above a, is short of 1 core of its quota"),
+        ("", "queue top, above a, is short of 1 core of its quota"),
+    ],
+)
+def test_quota_evidence_names_the_queue_that_binds(pool, own, change):
+    """The one above is full by what another queue below it holds."""
+    mine = f"quota={own}" if own else ""
+    text = ONE_NODE + f"queue top quota=2,99\nqueue a parent=top {mine}\nqueue b parent=top\n"
+    snapshot = pool(text + "live 9 s/n0 2×1,1 30 queue=b\njob 1 1,1 queue=a")
+    receipt = explain(snapshot, BALANCED, plan(snapshot), 1)
+    assert receipt.reason == "queue_quota"
+    assert receipt.change == change
+
+
+def test_quota_evidence_names_the_own_queue_where_the_one_above_has_room(pool):
+    text = ONE_NODE + "queue top quota=9,99\nqueue a parent=top quota=1,99 borrow=0,0\n"
+    snapshot = pool(text + "live 9 s/n0 1×1,1 30 queue=a\njob 1 1,1 queue=a")
+    receipt = explain(snapshot, BALANCED, plan(snapshot), 1)
+    assert receipt.change == "queue a is short of 1 core of its quota"
+
+
 def test_cohort_lends_what_others_leave_unused(pool):
     text = ONE_NODE + "queue a quota=1,99 cohort=x\nqueue b quota=2,99 cohort=x\n"
     assert slots_by_job(plan(pool(text + "job 1 9×1,1 queue=a"))) == {1: 3}
