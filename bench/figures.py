@@ -94,7 +94,7 @@ class Row(Struct):
         if one is None or other is None or not one.median or not other.median:
             return
         value = one.median / other.median
-        if one.unit.endswith(("ms", "MB", " s")) or one.unit == "s":
+        if one.unit.endswith(("ms", "MB", " s")) or one.unit in ("s", "h"):
             value = 1 / value
         self.ratios.append(Ratio(f"{ours} : {theirs}", value, goal, percent))
 

@@ -27,6 +27,7 @@ OURS = {
     },
     "simulate": {"Fenglin, EASY", "Fenglin, EASY with a node map"},
     "openb": {"Fenglin, fgd", "Fenglin, packed", "GPUs left, Fenglin, packed"},
+    "sia": {"Fenglin, made-up", "Fenglin without memory, made-up, makespan"},
     "placements": {"2 arrays of 100 tasks, 20 nodes", "6 jobs, 2 nodes", "6 jobs, 10 nodes"},
     "slurm": {"Fenglin, 6 jobs, 2 nodes", "Fenglin, 6 jobs, 10 nodes"},
     "pool": {"a plan at every event", "a plan every 10 s of the trace"},
