@@ -34,6 +34,8 @@ from fenglin.snapshot.builder import JobRow, build
 from fenglin.snapshot.snapshot import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.effort import Effort
     from fenglin.model.plan import Plan
     from fenglin.snapshot.snapshot import Snapshot
@@ -272,10 +274,23 @@ def _owe(solver: Any, here: list[list[Any]], snapshot: Snapshot, owes: Owed) -> 
                 solver.addConstr(sum(late) + (need / free) * waits <= 1.0)
 
 
-def bound_of(snapshot: Snapshot) -> float:
-    """Return the bound by linear programming on what can be filled."""
+def bound_of(snapshot: Snapshot, least: Sequence[int] = ()) -> float:
+    """Return the bound by linear programming on what can be filled.
+
+    Args:
+        snapshot: The pool.
+        least: Per shape, slots that must start.
+    """
     wanted = wanted_per_shape(snapshot, may_start(snapshot))
-    return linear_bound(Draft(snapshot, BALANCED), wanted, worth_of_slots(snapshot))
+    return linear_bound(Draft(snapshot, BALANCED), wanted, worth_of_slots(snapshot), least)
+
+
+def slots_per_shape(snapshot: Snapshot, made: Plan) -> list[int]:
+    """Return how many slots of each shape a plan starts."""
+    rows = np.searchsorted(snapshot.job_number, [start.job for start in made.starts])
+    slots = [sum(share.slots for share in start.shares) for start in made.starts]
+    count = np.bincount(snapshot.job_shape[rows], slots, len(snapshot.shapes))
+    return [int(one) for one in count]
 
 
 def gap_pct(best: float, ours: float) -> float:
@@ -345,6 +360,10 @@ def _large(row: Row, effort: Effort) -> None:
         Figure(
             "gap to the bound, large", "%", [gap_pct(most, filled(pool, made))], ours=True, digits=2
         )
+    )
+    beside = bound_of(pool, slots_per_shape(pool, made))
+    row.figures.append(
+        Figure("of it by what was started in turn", "%", [gap_pct(most, beside)], digits=2)
     )
     row.notes.append(
         f"large: {title}; {made.filled_slots:,} slots, bounds {found.combinatorial:,} and"

@@ -146,5 +146,5 @@ def _notes(*, whole: bool) -> list[str]:
         return ["One stream of Philly: its mean does not compare with the printed one, of all."]
     return [
         "Means over all published streams. Averages of completion, then makespans; hours.",
-        "Sia printed what its own simulator gave; our reimplementation ran in ours, like `fenglin`.",
+        "Sia printed what its own simulator gave; its policy as we wrote it ran in ours.",
     ]

@@ -65,22 +65,26 @@ def bounds(snapshot: Snapshot, policy: Policy = BALANCED) -> Bounds:
     return Bounds(bound_slots(snapshot, wanted, room), int(most + _TOLERANCE * max(1.0, most)))
 
 
-def linear_bound(draft: Draft, wanted: Sequence[int], worth: Sequence[float]) -> float:
+def linear_bound(
+    draft: Draft, wanted: Sequence[int], worth: Sequence[float], least: Sequence[int] = ()
+) -> float:
     """Return the most that can be had when slots of each shape are worth so much.
 
     Args:
         draft: Before anything is granted.
         wanted: Per shape, tasks that would start at once.
         worth: Per shape, of one slot (a gang of n nodes has n).
+        least: Per shape, slots that must start; none unless given.
 
     Raises:
-        UnavailableError: HiGHS is not installed.
+        UnavailableError: HiGHS is not installed, or found that so much cannot start.
     """
     shapes = [row for row, count in enumerate(wanted) if count > 0 and draft.possible[row].any()]
     if not shapes or not draft.snapshot.node_up.any():
         return 0.0
     classes = _classes(draft, len(shapes))
     problem = _Problem(draft, shapes, classes, wanted, worth)
+    problem.least = [float(least[row]) if least else 0.0 for row in shapes]
     return problem.solve() if problem.variables else 0.0
 
 
@@ -119,6 +123,7 @@ class _Problem:
         self.draft = draft
         self.shapes = shapes
         self.classes = classes
+        self.least: Sequence[float] = ()
         snapshot = draft.snapshot
         self.upper: list[float] = []
         self.worth: list[float] = []
@@ -183,7 +188,8 @@ class _Problem:
         lp.col_cost_ = np.array(self.worth)
         lp.col_lower_ = np.zeros(self.variables)
         lp.col_upper_ = np.array(self.upper)
-        lp.row_lower_ = np.full(len(self.limits), -highspy.kHighsInf)
+        rest = len(self.limits) - len(self.least)
+        lp.row_lower_ = np.concatenate((self.least, np.full(rest, -highspy.kHighsInf)))
         lp.row_upper_ = np.array(self.limits)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
         lp.a_matrix_.start_ = np.array(self.starts, np.int32)

@@ -16,8 +16,9 @@ from fenglin.errors import UnavailableError
 from fenglin.model.site import Flavor, Node, Site
 from fenglin.model.states import ComputeClass
 from fenglin.planner import plan
+from fenglin.planner.draft import Draft
 from fenglin.planner.policy import BALANCED, Backfill
-from fenglin.planner.relax import bounds
+from fenglin.planner.relax import bounds, linear_bound
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import JobRow, build
 from fenglin.snapshot.snapshot import Shape
@@ -108,6 +109,20 @@ def test_the_linear_bound_sees_what_the_other_does_not(pool):
     text = "site s general 1×4,8 1 0\njob 1 4×1,4\njob 2 4×2,1"
     assert bounds(pool(text)) == (3, 2)
     assert bounds(pool(text)).slots == 2
+
+
+def test_what_must_start_leaves_less_to_others(pool):
+    """Four cores: two tasks of the shape worth less leave room for one worth more, not two."""
+    snapshot = pool("site s general 1×4,99 1 0\njob 1 2×1,1\njob 2 2×2,1")
+    draft = Draft(snapshot, BALANCED)
+    small = next(at for at, s in enumerate(snapshot.shapes) if s.resources.cpu_milli == 1_000)
+    worth, least = [9.0, 9.0], [0, 0]
+    worth[small], least[small] = 1.0, 2
+    assert linear_bound(draft, [2, 2], worth) == pytest.approx(18.0)
+    assert linear_bound(draft, [2, 2], worth, least) == pytest.approx(11.0)
+    least[small] = 5
+    with pytest.raises(UnavailableError, match="no optimum"):
+        linear_bound(draft, [2, 2], worth, least)
 
 
 def test_licences_and_down_nodes_count(pool):
