@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,7 @@ from fenglin.errors import FenglinError, InputError, InputProblems
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fenglin.cli.documents import Source
+    from fenglin.cli.documents import Changes, Source
     from fenglin.client import Client
     from fenglin.wire.views import Submitted
 
@@ -44,6 +45,14 @@ def submit(  # noqa: PLR0913, PLR0917 - options are arguments
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the priced plan; submit nothing.")
     ] = False,
+    image: Annotated[
+        str,
+        typer.Option("--image", metavar="NAME", help="Container image of the tasks; or none."),
+    ] = "",
+    workdir: Annotated[
+        str,
+        typer.Option("--workdir", metavar="DIR", help="Folder to bring to where tasks start."),
+    ] = "",
     dialect: DialectOption = "",
     sbatch: SbatchOption = "",
     strict: StrictOption = False,
@@ -61,7 +70,11 @@ def submit(  # noqa: PLR0913, PLR0917 - options are arguments
     timeout_s = seconds(timeout)
     if timeout and not wait:
         raise InputError("--timeout is of no use without --wait", hint="add --wait")
-    sources = _checked(files, dialect, sbatch, strict=strict)
+    from fenglin.cli.documents import Changes  # noqa: PLC0415 - help needs no parser
+
+    if workdir and not Path(workdir).is_dir():
+        raise InputError(f"there is no folder {workdir!r}", where="--workdir")
+    sources = _checked(files, dialect, sbatch, Changes(image, workdir), strict=strict)
     with hub_client(hub) as client:
         if dry_run:
             _show_plans(client, sources, output)
@@ -83,7 +96,9 @@ def submit(  # noqa: PLR0913, PLR0917 - options are arguments
 app = single(submit, "submit")
 
 
-def _checked(files: Sequence[str], dialect: str, options: str, *, strict: bool) -> list[Source]:
+def _checked(
+    files: Sequence[str], dialect: str, options: str, changes: Changes, *, strict: bool
+) -> list[Source]:
     """Read and check all files; show what is wrong with any of them, and what each loses.
 
     Raises:
@@ -96,7 +111,9 @@ def _checked(files: Sequence[str], dialect: str, options: str, *, strict: bool) 
     code = 0
     for file in files:
         try:
-            source = read_source(file, now_ms(), dialect=dialect, options=options, strict=strict)
+            source = read_source(
+                file, now_ms(), dialect=dialect, options=options, strict=strict, changes=changes
+            )
             warn_of_losses(source)
             sources.append(source)
         except InputProblems as error:

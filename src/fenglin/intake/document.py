@@ -29,6 +29,8 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "command": list(spec.command),
         "script": spec.script,
         "workdir": spec.workdir,
+        "image": spec.image,
+        "setup": spec.setup,
         "env": dict(spec.env),
         "files": [_file(file) for file in spec.files],
         "artifacts": list(spec.artifacts),

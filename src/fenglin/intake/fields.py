@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from fenglin.intake import needs, place, things, words
+from fenglin.intake import needs, place, software, things, words
 from fenglin.intake.report import show
 from fenglin.model.job import (
     MAX_NODES,
@@ -66,6 +66,12 @@ SYNONYMS = {
     "preemptable": "did you mean 'preemptible'?",
     "checkpoint_interval": "did you mean 'checkpoint'?",
     "retry": "did you mean 'retries'?",
+    "container": "did you mean 'image'?",
+    "container_image": "did you mean 'image'?",
+    "image_id": "did you mean 'image'?",
+    "docker_image": "did you mean 'image'?",
+    "install": "did you mean 'setup'?",
+    "prolog": "did you mean 'setup'?",
     "tags": "did you mean 'labels'?",
     "cpu": "put it into 'resources'",
     "cpus": "write resources: {cpu: …}",
@@ -130,20 +136,6 @@ def _command(value: object, out: dict[str, object], report: Report) -> None:
     if value == [] or (found and not found[0].strip()):
         report.add(("command",), "the command names no program", hint)
     out["command"] = tuple(found)
-
-
-def _script(value: object, out: dict[str, object], report: Report) -> None:
-    """Set `script`."""
-    path: Path = ("script",)
-    script = words.text(value, path, report, MAX_START_BYTES)
-    if script is None:
-        out["script"] = ""
-        return
-    if not script.strip():
-        report.add(path, "the script is empty", "write commands, or leave it out")
-    elif "\r" in script:
-        report.add(path, "the script has Windows line ends", "save it with Unix line ends (LF)")
-    out["script"] = script
 
 
 def _env(value: object, out: dict[str, object], report: Report) -> None:
@@ -243,9 +235,11 @@ FIELDS: dict[str, Callable[[object, dict[str, object], Report], None]] = {
     "resources": needs.resources,
     "nodes": _bounded("nodes", 1, MAX_NODES),
     "command": _command,
-    "script": _script,
+    "script": software.script,
     "env": _env,
     "workdir": _workdir,
+    "image": software.image,
+    "setup": software.setup,
     "files": things.files,
     "artifacts": things.artifacts,
     "retries": things.retries,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fenglin.intake.things import default_target, looks_like_id
+from fenglin.intake.things import HERE, default_target, looks_like_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fenglin.intake.native import JobDocument
 
@@ -34,6 +34,23 @@ class LocalFile:
     column: int
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file whose content the hub has, or will have.
+
+    Attributes:
+        target: Relative path in the task's working directory.
+        sha256: Content address, 64 hexadecimal digits in lower case.
+        size_bytes: Size of the content.
+        executable: Whether it gets the execute bit.
+    """
+
+    target: str
+    sha256: str
+    size_bytes: int
+    executable: bool
+
+
 def local_files(document: JobDocument) -> tuple[LocalFile, ...]:
     """Return the local files of a document that has no problems, in its order."""
     found = []
@@ -47,30 +64,38 @@ def local_files(document: JobDocument) -> tuple[LocalFile, ...]:
             source = entry["source"]
             target = entry.get("target", default_target(source))
             wanted = entry.get("executable")
+            if target == f"{HERE}/":
+                target = HERE
             found.append(LocalFile(index, source, target, wanted, line, column))
     return tuple(found)
 
 
-def with_upload(
-    document: JobDocument, file: LocalFile, sha256: str, size_bytes: int, *, executable: bool
-) -> JobDocument:
-    """Return the document with one local file replaced by its uploaded content.
+def with_uploads(document: JobDocument, uploads: Mapping[int, Sequence[Upload]]) -> JobDocument:
+    """Return the document with local files and folders replaced by their uploaded content.
 
     Args:
         document: The document that `local_files` was asked about.
-        file: One of the answers.
-        sha256: Content address, 64 hexadecimal digits in lower case.
-        size_bytes: Size of the content.
-        executable: Execute bit of the local file; what the document says goes before it.
+        uploads: Number of the entry in `files` → what it has become, several for a folder.
     """
-    entries = document.data["files"]
-    assert isinstance(entries, list)  # noqa: S101 - `file` came from this list
-    bit = executable if file.executable is None else file.executable
-    entry: dict[str, object] = {"target": file.target, "sha256": sha256, "size": size_bytes}
-    if bit:
+    entries = document.data.get("files", [])
+    assert isinstance(entries, list)  # noqa: S101 - checked when it was read
+    changed: list[object] = []
+    for index, entry in enumerate(entries):
+        changed += map(_uploaded, uploads[index]) if index in uploads else [entry]
+    data = {key: value for key, value in document.data.items() if key != "files"}
+    return replace(document, data={**data, "files": changed} if changed else data)
+
+
+def _uploaded(upload: Upload) -> dict[str, object]:
+    """Return an entry of `files` for an uploaded file."""
+    entry: dict[str, object] = {
+        "target": upload.target,
+        "sha256": upload.sha256,
+        "size": upload.size_bytes,
+    }
+    if upload.executable:
         entry["executable"] = True
-    changed = [*entries[: file.index], entry, *entries[file.index + 1 :]]
-    return replace(document, data={**document.data, "files": changed})
+    return entry
 
 
 def references(document: JobDocument) -> tuple[str, ...]:

@@ -35,11 +35,14 @@ RETRYABLE = (
     Reason.MEMORY_EXCEEDED,
     Reason.DISK_EXCEEDED,
     Reason.STAGING_FAILED,
+    Reason.IMAGE_FAILED,
     Reason.START_FAILED,
     Reason.RUNNER_LOST,
     Reason.NODE_REBOOTED,
     Reason.SITE_LOST,
 )
+# Where the content of a folder goes that is to stand in the working directory itself.
+HERE = "."
 MAX_RETRIES = 100
 MAX_FILES = 10_000
 MAX_ARTIFACTS = 1_000
@@ -119,8 +122,11 @@ def default_target(source: str) -> str:
     """Return where a local file goes when no target is given.
 
     A plain relative path keeps its folders; an absolute one, or one with `..`, its last name.
+    The folder of the job file itself, `.`, goes to the working directory.
     """
     parts = [part for part in source.split("/") if part not in ("", ".")]
+    if not parts and source.startswith("."):
+        return HERE
     if source.startswith(("/", "~")) or ".." in parts:
         return parts[-1] if parts else ""
     return "/".join(parts)
@@ -228,7 +234,10 @@ def _local(entry: dict[str, object], path: Path, at: Path, report: Report) -> Fi
     if source is None:
         return None
     given = entry.get("target", default_target(source))
-    target = relative(given, (*path, "target") if "target" in entry else at, report, "a path")
+    target: str | None = HERE
+    if given not in (HERE, f"{HERE}/"):
+        where = (*path, "target") if "target" in entry else at
+        target = relative(given, where, report, "a path")
     if target is None or executable is None:
         return None
     return FileInput(target, executable=executable)

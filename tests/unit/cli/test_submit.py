@@ -92,7 +92,7 @@ def test_files_are_uploaded_once_by_content_beside_the_job_file(fenglin, hub, wr
     one, two = write("one.bin", "karst"), write("two.sh", "echo hi")
     two.chmod(0o755)
     known, fresh = (hashlib.sha256(file.read_bytes()).hexdigest() for file in (one, two))
-    hub.on("HEAD", f"/v1/blobs/{known}", b"")
+    hub.on("POST", "/v1/blobs:missing", {"sha256": [fresh]})
     hub.on("PUT", f"/v1/blobs/{fresh}", {"sha256": fresh, "size_bytes": 7})
     hub.on("POST", "/v1/jobs", stored("j7"))
     path = write("a.yaml", JOB.format(name="a") + "files: [one.bin, two.sh]\n")
@@ -104,6 +104,28 @@ def test_files_are_uploaded_once_by_content_beside_the_job_file(fenglin, hub, wr
         {"target": "one.bin", "sha256": known, "size": 5},
         {"target": "two.sh", "sha256": fresh, "size": 7, "executable": True},
     ]
+
+
+@pytest.mark.parametrize("image", ["debian:12", "none"])
+def test_an_image_on_the_command_line_wins(fenglin, hub, write, image):
+    hub.on("POST", "/v1/jobs", stored("j7"))
+    path = write("a.yaml", JOB.format(name="a") + "image: alpine\n")
+    assert fenglin("submit", path, "--image", image).code == 0
+    sent = json.loads(hub.asked[-1].body)
+    assert sent.get("image") == (None if image == "none" else image)
+
+
+def test_a_wrong_image_on_the_command_line_is_told(fenglin, hub, write):
+    done = fenglin("submit", write("a.yaml", JOB.format(name="a")), "--image=-v /:/x")
+    assert done.code == 2
+    assert "'-v /:/x' is not the name of a container image" in done.err
+    assert hub.asked == []
+
+
+def test_a_folder_that_is_not_there_is_told(fenglin, hub, write):
+    done = fenglin("submit", write("a.yaml", JOB.format(name="a")), "--workdir", "nowhere")
+    assert (done.code, hub.asked) == (2, [])
+    assert "there is no folder 'nowhere'" in done.err
 
 
 @pytest.mark.parametrize("form", ["table", "json"])

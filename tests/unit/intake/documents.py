@@ -85,6 +85,8 @@ OPTIONAL: dict[str, st.SearchStrategy] = {
         TEXTS | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False),
         max_size=4,
     ),
+    "image": st.sampled_from(["debian:12", "nvcr.io/nvidia/pytorch@sha256:0a", "/i/a.sif"]),
+    "setup": TEXTS.filter(str.strip),
     "workdir": st.sampled_from(["/", "/data/run 1", "/岭"]),
     "files": st.lists(UPLOADED | BROUGHT, max_size=3, unique_by=lambda file: file["target"]),
     "artifacts": st.lists(st.sampled_from(["out/*.png", "a", "./b/", "**/x"]), max_size=3),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fenglin.errors import InputError, InputProblems
 from fenglin.intake import native
 from fenglin.intake.document import to_document
-from fenglin.intake.references import local_files, references, with_ids, with_upload
+from fenglin.intake.references import Upload, local_files, references, with_ids, with_uploads
 from fenglin.model.job import (
     AcceleratorNeed,
     AfterCondition,
@@ -159,15 +161,18 @@ def test_names_of_earlier_jobs_become_ids_and_local_files_become_uploads() -> No
         (1, "tools/run.sh", "tools/run.sh", None, 8),
         (2, "/abs/s.bin", "s.bin", True, 8),
     ]
-    sent = with_ids(second, {"strips": "j4"})
-    for file in files:
-        sent = with_upload(sent, file, SHA, 3, executable=False)
+    uploads = {
+        1: [Upload("tools/run.sh", SHA, 3, executable=False)],
+        2: [Upload("s.bin", SHA, 3, executable=True), Upload("t/u", SHA, 3, executable=False)],
+    }
+    sent = with_ids(with_uploads(second, uploads), {"strips": "j4"})
     spec = sent.spec(NOW_MS)
     assert [parent.job for parent in spec.after] == ["j4", "j6", "j5"]
     assert spec.files == (
         FileInput("in", artifacts_of="j4"),
         FileInput("tools/run.sh", SHA, 3),
         FileInput("s.bin", SHA, 3, executable=True),
+        FileInput("t/u", SHA, 3),
     )
     assert second.data["after"] == ["strips", {"job": "j6", "condition": "any"}, "j5"]
 
@@ -188,3 +193,26 @@ def test_a_document_of_a_spec_is_short_and_readable() -> None:
         "command": ["a"],
         "timeout": "7200s",
     }
+
+
+@pytest.mark.parametrize(
+    ("entry", "target"),
+    [
+        (".", "."),
+        ("./", "."),
+        ({"source": "/code", "target": "."}, "."),
+        ({"source": "src", "target": "./"}, "."),
+        ("src/lib", "src/lib"),
+        ("/code/lib", "lib"),
+    ],
+)
+def test_where_the_content_of_a_folder_goes(entry: object, target: str) -> None:
+    text = json.dumps({"name": "a", "command": ["b"], "files": [entry]})
+    (document,) = native.read_file_text(text, "a.json")
+    assert document.problems(NOW_MS) == ()
+    assert [file.target for file in local_files(document)] == [target]
+
+
+def test_without_files_left_the_list_goes_too() -> None:
+    (document,) = native.read_file_text("name: a\ncommand: [b]\nfiles: [empty]\n", "a.yaml")
+    assert "files" not in with_uploads(document, {0: []}).data

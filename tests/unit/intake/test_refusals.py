@@ -88,6 +88,16 @@ env: {A: }                     | env.A             | 3:10 | nothing             
 env: {A: [1]}                  | env.A             | 3:10 | a list              |
 workdir: data                  | workdir           | 3:10 | not an absolute     | fresh
 workdir: /a/../b               | workdir           | 3:10 | not an absolute     |
+image: --privileged            | image             | 3:8  | not the name of a container | docker
+image: debian 12               | image             | 3:8  | not the name        | debian:12
+image: "a\\nb"                 | image             | 3:8  | not the name        |
+image: ../a.sif                | image             | 3:8  | not the name        |
+image: /i/../a.sif             | image             | 3:8  | not the name        |
+image: a;b                     | image             | 3:8  | not the name        |
+image: ""                      | image             | 3:8  | empty               | docker
+image: {name: a}               | image             | 3:8  | found a mapping     | docker
+container: debian              | container         | 3:1  | unknown field       | 'image'
+setup: [a]                     | setup             | 3:8  | a list              |
 files: a                       | files             | 3:8  | expected a list     | source
 files: [3]                     | files[0]          | 3:9  | a path or a mapping |
 files: [{}]                    | files[0]          | 3:9  | no origin           | source
@@ -165,6 +175,8 @@ def test_refused_with_path_place_and_remedy(case: str) -> None:
         ("name: x\ncommand: true", "found true"),
         ("name: x\ncommand: [sleep, 10]", "found 10"),
         ("name: x\nscript: ' '", "script is empty"),
+        ("name: x\nscript: a\nsetup: ' '", "setup is empty"),
+        ('name: x\nscript: a\nsetup: "a\\r\\n"', "the setup has Windows line ends"),
         ('name: x\nscript: "a\\r\\n"', "Windows line ends"),
         ("name: ''\ncommand: [a]", "name is empty"),
         ("name: ' x'\ncommand: [a]", "blank"),

@@ -8,8 +8,12 @@ from msgspec import Struct
 
 from fenglin.catalog.devices import lookup
 from fenglin.drivers.ssh.cards import Card, read_cards
+from fenglin.runner.containers import NONE
+from fenglin.runner.host.container import AUTO, RUNTIMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fenglin.model.site import Flavor
 
 _MILLI = 1_000
@@ -30,6 +34,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
         cards: Its cards.
         kernel, hostname, boot: As the machine says.
         memory: Id of the folder of attempts there; another one means that it was lost.
+        containers: Container runtimes that are installed.
         seen_ms: Unix time.
     """
 
@@ -46,6 +51,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
     hostname: str = ""
     boot: str = ""
     memory: str = ""
+    containers: tuple[str, ...] = ()
     seen_ms: int = 0
 
 
@@ -83,7 +89,19 @@ def judge(node: str, host: str, flavor: Flavor, told: dict[str, Any], now_ms: in
         hostname=str(told["hostname"])[:100],
         boot=str(told["boot"])[:100],
         memory=str(told["memory"])[:100],
+        containers=tuple(name for name in RUNTIMES if name in list(told.get("containers", ()))),
         seen_ms=now_ms,
+    )
+
+
+def run_images(hosts: Sequence[NodeFacts], wanted: str) -> bool:
+    """Return whether every host that can be used has the runtime that the site is set to."""
+    if wanted == NONE:
+        return False
+    return all(
+        wanted in host.containers if wanted != AUTO else host.containers
+        for host in hosts
+        if not host.problem
     )
 
 

@@ -13,6 +13,8 @@ from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.sizes import parse_bytes
 from fenglin.remote.place import Place, Way, checked_place
+from fenglin.runner.containers import ContainerSettings, read_containers
+from fenglin.runner.host.container import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Struct)
 MOST_NICE = 19
 MOST_CALLS = 256
+CACHE_BYTES = 20 * 2**30
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
 
@@ -47,6 +50,9 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     log_cap: str | int = LOG_CAP_BYTES
     nice: int = 0
     pass_env: list[str] = []
+    cache: str | int = CACHE_BYTES
+    containers: str = AUTO
+    container_options: list[str] = []
 
 
 class SshSettings(Struct, frozen=True):
@@ -63,6 +69,8 @@ class SshSettings(Struct, frozen=True):
         log_cap_bytes: Most output kept per task, whatever a job asks for.
         nice: Added to the niceness of tasks.
         pass_env: Variables of the session on the host that tasks see besides the usual few.
+        cache_bytes: Most kept per host of input files that no attempt uses (`cache`).
+        containers: How images are run (`containers`, `container_options`).
     """
 
     flavors: tuple[Flavor, ...]
@@ -75,6 +83,8 @@ class SshSettings(Struct, frozen=True):
     log_cap_bytes: int
     nice: int
     pass_env: tuple[str, ...]
+    cache_bytes: int
+    containers: ContainerSettings
 
 
 def read_settings(settings: Mapping[str, object], where: str) -> SshSettings:
@@ -99,10 +109,6 @@ def read_settings(settings: Mapping[str, object], where: str) -> SshSettings:
         text = getattr(block, name)
         if not text or not text.isprintable() or text.startswith("-"):
             raise InputError(f"{name} is not a path", where=f"{where}.settings.{name}")
-    try:
-        cap_bytes = parse_bytes(block.log_cap)
-    except FenglinError as error:
-        raise InputError(error.what, where=f"{where}.log_cap", hint=error.hint) from error
     return SshSettings(
         flavors=block.flavors,
         nodes=block.nodes,
@@ -111,10 +117,19 @@ def read_settings(settings: Mapping[str, object], where: str) -> SshSettings:
         root=block.root,
         python=block.python,
         concurrency=block.concurrency,
-        log_cap_bytes=cap_bytes,
+        log_cap_bytes=_size(block.log_cap, f"{where}.log_cap"),
         nice=block.nice,
         pass_env=tuple(block.pass_env),
+        cache_bytes=_size(block.cache, f"{where}.cache"),
+        containers=read_containers(block.containers, block.container_options, where),
     )
+
+
+def _size(value: str | int, where: str) -> int:
+    try:
+        return parse_bytes(value)
+    except FenglinError as error:
+        raise InputError(error.what, where=where, hint=error.hint) from error
 
 
 class _Places:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fenglin.drivers.ssh.artifacts import Artifacts
 from fenglin.drivers.ssh.cards import cards_variable
-from fenglin.drivers.ssh.inventory import NodeFacts, judge
+from fenglin.drivers.ssh.inventory import NodeFacts, judge, run_images
 from fenglin.drivers.ssh.observer import Observer
 from fenglin.drivers.ssh.parts import Note, Notes, Part, divide, part_lines
 from fenglin.drivers.ssh.rounds import Rounds
@@ -23,6 +23,7 @@ from fenglin.ports.driver import Capability, LogChunk, SiteReport
 from fenglin.remote.agent import Remote
 from fenglin.remote.inputs import Content, Digests, Uploads
 from fenglin.remote.line import Line
+from fenglin.runner.containers import NONE, container_lines
 from fenglin.runner.host.order import encode
 from fenglin.runner.orders import order_lines
 
@@ -54,6 +55,8 @@ class SshDriver:
         {
             Capability.ARRAYS,
             Capability.GANGS,
+            Capability.IMAGES,
+            Capability.SETUP,
             Capability.INPUTS,
             Capability.ARTIFACTS,
             Capability.FOLLOW,
@@ -72,6 +75,8 @@ class SshDriver:
         self._context = context
         self._settings = settings
         self._where = f"site {context.site}"
+        if settings.containers.runtime == NONE:
+            self.capabilities = self.capabilities - {Capability.IMAGES}
         try:
             self._notes = Notes(context.directory)
         except OSError as error:
@@ -111,12 +116,16 @@ class SshDriver:
             more = f" (and {len(bad) - 1} more hosts)" if len(bad) > 1 else ""
             raise DriverError(f"{bad[0].node}: {bad[0].problem}{more}", where=self._where)
         up = {one.node for one in facts if not one.problem}
+        can = self.capabilities
+        if not run_images(facts, self._settings.containers.runtime):
+            can = can - {Capability.IMAGES}
         return SiteReport(
             self._settings.flavors,
             tuple(replace(node, up=node.name in up) for node in nodes),
             self._settings.licences,
             # A host that does not answer has not forgotten: what it said last stands.
             generation=hashlib.sha256("".join(one.memory for one in facts).encode()).hexdigest(),
+            capabilities=can,
         )
 
     async def start(self, order: StartOrder) -> None:
@@ -255,6 +264,7 @@ class SshDriver:
             "site": context.site,
             "node": node.name,
             "pass_env": settings.pass_env,
+            "cache_bytes": settings.cache_bytes,
         }
         line = self._line(settings.places[node.name])
         return Remote(
@@ -354,6 +364,8 @@ class SshDriver:
         addresses = {node: self._settings.places[node].address for node in nodes}
         lines = [
             *order_lines(own, self._settings.log_cap_bytes, self._settings.nice),
+            # One folder for all nodes of a host: it is made once there.
+            *container_lines(self._settings.containers, f"{place.rsplit('/sites/', 1)[0]}/envs"),
             *part_lines(note, addresses),
             ("cards_variable", cards_variable(flavor.accelerator) if flavor else ""),
             *(("rank", f"{i} {rank} {','.join(gang)}") for i, rank, gang in part.ranks),

@@ -23,11 +23,10 @@ _REASONS = {
     "no-capacity": (),
 }
 _LOST = {
-    "image": "containers are not taken yet; the commands run on the node itself",
-    "docker": "containers are not taken yet; the commands run on the node itself",
-    "privileged": "containers are not taken yet; the commands run on the node itself",
-    "entrypoint": "containers are not taken yet; the commands run on the node itself",
-    "registry_auth": "no image is pulled",
+    "docker": "there is no docker in the container",
+    "privileged": "a container gets no more rights than its site allows",
+    "entrypoint": "the commands run instead of the image's entrypoint",
+    "registry_auth": "not sent; log in to the registry on the hosts of a site",
     "python": "the Python of the node is used",
     "nvcc": "the compilers of the node are used",
     "ports": "no ports are opened",
@@ -83,6 +82,9 @@ def convert(root: Branch, name: str) -> None:
     _env(root)
     _when(root)
     _where(root)
+    image = root.word("image")
+    if image is not None:
+        root.put(("image",), image, "image")
     _commands(root, given, cards)
     root.rest(_LOST, _IGNORED)
 

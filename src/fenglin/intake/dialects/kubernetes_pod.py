@@ -53,6 +53,7 @@ _REGION = "topology.kubernetes.io/region"
 _LOST_OF_PODS = {
     "affinity": "say what is needed with require, sites or regions",
     "hostNetwork": "networks are the site's",
+    "imagePullSecrets": "not known here; log in to the registry on the hosts of a site",
     "initContainers": "one program runs; let it do this first",
     "priorityClassName": "the value of a class is known to its cluster only; say priority",
     "securityContext": "the site decides as whom a task runs",
@@ -65,13 +66,11 @@ _IGNORED_OF_PODS = {
     "automountServiceAccountToken": "there is no token here",
     "dnsPolicy": "names are resolved as the site does",
     "enableServiceLinks": "there are no services here",
-    "imagePullSecrets": "no image is pulled",
     "preemptionPolicy": "the policy of the hub decides",
     "schedulerName": "Fenglin schedules it",
     "tolerations": "there are no taints here",
 }
 _LOST_OF_CONTAINERS = {
-    "image": "containers are not taken yet; the command runs on the node itself",
     "envFrom": "variables of another object are not known here",
     "lifecycle": "nothing runs before or after the command",
     "securityContext": "the site decides as whom a task runs",
@@ -79,7 +78,7 @@ _LOST_OF_CONTAINERS = {
     "volumeDevices": "not mounted",
 }
 _IGNORED_OF_CONTAINERS = {
-    "imagePullPolicy": "no image is pulled",
+    "imagePullPolicy": "an image is pulled where it is missing",
     "ports": "only information",
     "stdin": "there is no terminal",
     "terminationMessagePath": "see the log",
@@ -151,6 +150,9 @@ def _container(container: Branch, model: str, *, indexed: bool) -> None:
             container.put(("workdir",), workdir, "workingDir")
         else:
             container.lost("workingDir", "not an absolute path")
+    image = container.word("image")
+    if image is not None:
+        container.put(("image",), image, "image")
     _program(container, env, indexed=indexed)
     container.take("name")
     container.rest(_LOST_OF_CONTAINERS, _IGNORED_OF_CONTAINERS)

@@ -34,7 +34,7 @@ _LOST_OF_RESOURCES = {
     "accelerator_args": "settings of one kind of card",
     "cloud": "say sites, the names of those that may run it",
     "disk_tier": "kinds of disk are the site's",
-    "image_id": "containers and images are not taken yet; the script runs on the node itself",
+    "image_id": "only images of containers, docker:NAME, are taken; machines are the site's",
     "instance_type": "say what is needed: cpu, memory, accelerators",
     "local_disk": "kinds of disk are the site's",
     "max_hourly_cost": "prices are weighed by the policy of the hub",
@@ -124,6 +124,7 @@ def _resources(resources: Branch) -> int:
     _amounts(resources)
     cards = _accelerators(resources)
     _place(resources)
+    _image(resources)
     if resources.truth("use_spot"):
         resources.put(("preemptible",), value=True, key="use_spot")
         resources.approximated("use_spot", "preemptible: the hub may interrupt it, too")
@@ -150,6 +151,7 @@ def _alternatives(resources: Branch, key: str) -> None:
         _amounts(choices[0])
         _accelerators(choices[0])
         _place(choices[0])
+        _image(choices[0])
         if choices[0].truth("use_spot"):
             choices[0].put(("preemptible",), value=True, key="use_spot")
             choices[0].approximated("use_spot", "preemptible: the hub may interrupt it, too")
@@ -249,6 +251,15 @@ def _place(resources: Branch) -> None:
         resources.put(("regions",), [where], "infra")
     if cloud != "*" or rest.count("/"):
         resources.lost("infra", "only its region is kept; say sites to have one provider")
+
+
+def _image(resources: Branch) -> None:
+    """Set the image of a container; the image of a machine is left, and so noted as lost."""
+    value = resources.take("image_id")
+    if type(value) is str and value.startswith("docker:"):
+        resources.put(("image",), value.removeprefix("docker:").lstrip("/"), "image_id")
+    elif value is not None:
+        resources.lost("image_id", _LOST_OF_RESOURCES["image_id"])
 
 
 def _recovery(resources: Branch) -> None:

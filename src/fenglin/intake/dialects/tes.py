@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fenglin.intake.dialects.shell import command_line, quote
 from fenglin.intake.place import is_label
+from fenglin.intake.report import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,6 @@ _LOST_OF_RESOURCES = {
     "backend_parameters": "settings of one server",
     "backend_parameters_strict": "settings of one server",
 }
-_IMAGE = "containers are not taken yet; the command runs on the node itself"
 
 
 def recognises(data: Mapping[str, object]) -> bool:
@@ -53,6 +53,7 @@ def convert(root: Branch, name: str) -> None:
     elif len(executors) == 1 and not {"stdin", "stdout", "stderr"} & set(executors[0]):
         _alone(executors[0])
     else:
+        _one_image(executors)
         steps = "".join(_step(executor) for executor in executors)
         root.draft.put(("script",), f"#!/bin/sh\n{steps}", place)
     root.rest(_LOST, _IGNORED)
@@ -83,8 +84,22 @@ def _alone(executor: Branch) -> None:
         executor.put(("workdir",), workdir, "workdir")
     for key, value in executor.pairs("env").items():
         executor.draft.put(("env", key), value, executor.place("env", key))
+    image = executor.word("image")
+    if image is not None:
+        executor.put(("image",), image, "image")
     executor.take("ignore_error")
-    executor.rest({"image": _IMAGE})
+    executor.rest()
+
+
+def _one_image(executors: list[Branch]) -> None:
+    """Set the image of the first of several executors; the task has one."""
+    first = executors[0].word("image")
+    if first is not None:
+        executors[0].put(("image",), first, "image")
+    for other in executors[1:]:
+        image = other.word("image")
+        if image is not None and image != first:
+            other.lost("image", f"the steps of a task run in one image, {show(first or 'none')}")
 
 
 def _step(executor: Branch) -> str:
@@ -105,5 +120,5 @@ def _step(executor: Branch) -> str:
     if workdir is not None:
         line = f"cd {quote(workdir)} && {line}"
     ignored = executor.truth("ignore_error")
-    executor.rest({"image": _IMAGE})
+    executor.rest()
     return f"({line}){' || :' if ignored else ' || exit'}\n"

@@ -71,6 +71,12 @@ def _plain(*path: str) -> Callable[[Given, Draft, Carried], None]:
     return put
 
 
+def _image(option: Given, draft: Draft, _carried: Carried) -> None:
+    """Set the image; `REGISTRY#NAME` is how enroot writes it."""
+    name = option.value.removeprefix("docker://").replace("#", "/", 1)
+    draft.put(("image",), name, option.place)
+
+
 def _partition(option: Given, draft: Draft, _carried: Carried) -> None:
     """Make the first partition the queue."""
     first, comma, _ = option.value.partition(",")
@@ -278,6 +284,7 @@ _CARRIERS: dict[str, Callable[[Given, Draft, Carried], None]] = {
     "account": _plain("account"),
     "comment": _plain("labels", "comment"),
     "wckey": _plain("labels", "wckey"),
+    "container-image": _image,
     "partition": _partition,
     "time": _time,
     "array": _array,

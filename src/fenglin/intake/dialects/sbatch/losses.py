@@ -1,21 +1,19 @@
 """Options of sbatch that have no counterpart here, and what a user should know of each."""
 
 _WITHIN = "how cores and cards are laid out within a node is left to the site"
-_IMAGE = "containers are not taken yet; the script runs on the node itself"
+_MOUNTED = "the task's folder and its files are mounted, and what the site adds for all"
 
 LOST = {
     "bb": "burst buffers",
     "bbf": "burst buffers",
     "batch": "features of the first node",
     "cluster-constraint": "say what is needed with sites or require",
-    "container": _IMAGE,
-    "container-id": _IMAGE,
-    "container-image": _IMAGE,
-    "container-mounts": _IMAGE,
-    "container-name": _IMAGE,
-    "container-workdir": _IMAGE,
-    "container-mount-home": _IMAGE,
-    "container-writable": _IMAGE,
+    "container": "a bundle on one cluster; say the image: --container-image",
+    "container-id": "a container is each task's own",
+    "container-mounts": _MOUNTED,
+    "container-mount-home": _MOUNTED,
+    "container-name": "a container is each task's own",
+    "container-workdir": "the task starts in its own folder; say --chdir",
     "core-spec": _WITHIN,
     "cores-per-socket": _WITHIN,
     "cpu-freq": "frequencies are the site's",
@@ -64,6 +62,7 @@ LOST = {
 }
 
 IGNORED = {
+    "container-writable": "what a task writes into its container lasts as long as the task",
     "acctg-freq": "usage is metered all the time",
     "delay-boot": "machines are started when needed",
     "distribution": "copies are dealt to nodes in blocks",
