@@ -157,15 +157,19 @@ class Demand:
 
 def demands(snapshot: Snapshot, lines: list[Line]) -> dict[int, Demand]:
     """Add the jobs of each line up by class."""
-    found = {}
     width = len(snapshot.shapes)
-    for line in lines:
-        rows = np.array(line.jobs)
-        shape = snapshot.job_shape[rows]
-        tasks = np.bincount(shape, snapshot.job_pending[rows], width).astype(np.int64)
-        classes, first = np.unique(shape, return_index=True)
-        ranked = classes[np.argsort(first)].tolist()
-        found[line.queue] = Demand(ranked, [int(tasks[row]) for row in ranked])
+    rows = np.array([row for line in lines for row in line.jobs])
+    number = np.repeat(np.arange(len(lines)), [len(line.jobs) for line in lines])
+    code = number * width + snapshot.job_shape[rows]
+    tasks = np.bincount(code, snapshot.job_pending[rows], len(lines) * width).astype(np.int64)
+    first = np.full(len(tasks), len(rows))
+    first[code[::-1]] = np.arange(len(rows))[::-1]
+    order = np.argsort(first)[: np.count_nonzero(first < len(rows))]
+    found = {line.queue: Demand([], []) for line in lines}
+    for at, count in zip(order.tolist(), tasks[order].tolist(), strict=True):
+        demand = found[lines[at // width].queue]
+        demand.classes.append(at % width)
+        demand.tasks.append(count)
     return found
 
 
@@ -194,7 +198,8 @@ def share_out(
             got = room.take(shape, goal)
             line.tasks[line.at] -= got
             served[queue] += got
-            used[queue] = [a + got * b for a, b in zip(used[queue], needs[shape], strict=True)]
+            for d, want in room.needs[shape]:
+                used[queue][d] += got * want
             least = 0 if got else least
             if got == step:
                 break

@@ -18,9 +18,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add, sub, truediv
 from typing import NamedTuple
 
-from fenglin.fairness.share import UNBOUNDED, dominant_share, tasks_to_level
+from fenglin.fairness.share import UNBOUNDED, dominant_share
 from fenglin.fairness.tree import QueueTree
 
 # Steps are reckoned anew when this part of the room is gone.
@@ -54,6 +55,28 @@ def scarce_in(need: Sequence[int], free: Sequence[int], room: int) -> tuple[int,
     return tuple(d for d in wanted if free[d] < 2 * room * need[d]) or tuple(wanted)
 
 
+class Steps(NamedTuple):
+    """How far beyond its own share a task may lift a child of one queue.
+
+    Attributes:
+        sizes: For a task that needs something of each dimension; empty while not reckoned.
+        front: Lowest share of a child that was out of reach when that was reckoned.
+        least: The least of the sizes of some dimensions, once looked for.
+    """
+
+    sizes: list[float]
+    front: float
+    least: dict[tuple[int, ...], float]
+
+    def of(self, wanted: tuple[int, ...]) -> float:
+        """Return the least size of the wanted dimensions; 0 where none is known."""
+        step = self.least.get(wanted)
+        if step is None:
+            step = min([self.sizes[d] for d in wanted]) if self.sizes and wanted else 0.0
+            self.least[wanted] = step
+        return step
+
+
 class Limit(NamedTuple):
     """How far a turn may go among the children of one queue.
 
@@ -61,25 +84,13 @@ class Limit(NamedTuple):
         node: The child that is served.
         share: Its share when the turn began.
         second: The lowest share of the others.
-        steps: Per dimension, how far beyond its own share a task that needs it may lift it.
-        front: Lowest share of a sibling that was out of reach when that was reckoned.
+        steps: Of them all.
     """
 
     node: int
     share: float
     second: float
-    steps: Sequence[float]
-    front: float
-
-
-class _Steps(NamedTuple):
-    """As in `Limit`, the same for all children of one queue."""
-
-    sizes: list[float]
-    front: float
-
-
-_NO_STEPS = _Steps([], math.inf)
+    steps: Steps
 
 
 class Turns:
@@ -109,18 +120,25 @@ class Turns:
         count = len(tree.queues)
         self._rows = count
         self._total = total
+        # What a dimension's share is a part of; of what the pool has nothing, no amount is any.
+        self._whole = [of if of > 0 else math.inf for of in total]
+        # By need: the dimensions in which there is one, and (dimension, need, total) of those
+        # that count.
+        self._wants: dict[tuple[int, ...], tuple[tuple[int, ...], list[tuple[int, int, int]]]] = {}
         self._used = used
         self._seen = [list(amounts) for amounts in used]
         # Node q is queue q with all below it; node Q + q is the jobs of its own where it has both.
         self._up = [*tree.parent, *range(count)]
         self._leaf = [q + count if tree.children[q] else q for q in range(count)]
         self._path = [self._upward(leaf) for leaf in self._leaf]
+        self._climb = [[(node, self._up[node]) for node in path] for path in self._path]
         self._weight = [max(1, queue.weight) for queue in tree.queues] + [1_000] * count
         self._use = [*tree.totals(used), *(list(amounts) for amounts in used)]
         own = list(past) or [0.0] * count
         self._past = [*(sums[0] for sums in tree.totals([(part,) for part in own])), *own]
         self._heaps: dict[int, list[tuple[float, int, int, int]]] = {}
-        self._steps: dict[int, _Steps] = {}
+        self._steps: dict[int, Steps] = {}
+        self._no_steps = Steps([], math.inf, {})
         self._rise: dict[int, float] = {}
         self.active = len(heads)
         self._spent, self._lost = 1.0, 1.0
@@ -165,7 +183,7 @@ class Turns:
                 lift = rise * 1_000 / self._weight[node]
                 lifts[node] = max(lift, lifts.get(node, 0.0))
         self._steps = {
-            parent: _Steps([math.inf] * len(self._total), _front(heap, lifts))
+            parent: Steps([math.inf] * len(self._total), _front(heap, lifts), {})
             for parent, heap in self._heaps.items()
         }
         shares = {entry[-1]: entry[0] for heap in self._heaps.values() for entry in heap}
@@ -183,32 +201,49 @@ class Turns:
     def limits(self, row: int) -> list[Limit]:
         """Return how far the turn of the first queue may go, from itself upward."""
         found: list[Limit] = []
-        for node in self._path[row]:
-            heap = self._heaps[self._up[node]]
-            if len(heap) > 1:
-                second = heap[1][0] if len(heap) == 2 else min(heap[1][0], heap[2][0])
-                steps = self._steps.get(self._up[node], _NO_STEPS)
-                found.append(Limit(node, heap[0][0], second, *steps))
+        for node, above in self._climb[row]:
+            heap = self._heaps[above]
+            size = len(heap)
+            if size > 1:
+                second = heap[1][0]
+                if size > 2 and heap[2][0] < second:
+                    second = heap[2][0]
+                steps = self._steps.get(above, self._no_steps)
+                found.append(Limit(node, heap[0][0], second, steps))
         return found
 
-    def tasks_to(self, limits: Iterable[Limit], need: Sequence[int]) -> int:
+    def tasks_to(self, limits: Iterable[Limit], need: tuple[int, ...]) -> int:
         """Return how many tasks of that need reach the first of these limits."""
-        least = UNBOUNDED
-        wanted = [d for d, want in enumerate(need) if want > 0]
+        found = self._wants.get(need)
+        if found is None:
+            wanted = tuple(d for d, want in enumerate(need) if want > 0)
+            counted = [(d, need[d], self._total[d]) for d in wanted if self._total[d] > 0]
+            found = self._wants[need] = wanted, counted
+        wanted, counted = found
+        least: float = UNBOUNDED
         for limit in limits:
-            node, target = limit.node, _target(limit, wanted)
-            if target is None:
+            node, share, second, (_, front, sizes) = limit
+            step = sizes.get(wanted)
+            if step is None:
+                step = limit.steps.of(wanted)
+            # As `_target` below.
+            target = share + step
+            if share >= front or step == math.inf:
                 # Nobody asked for that, or came that far, when steps were reckoned: a sure step
                 # is enough for some, but not for many.
-                target = limit.second
+                target = second
                 self._spent += self._lost
-            count = tasks_to_level(
-                target, self._use[node], need, self._total, self._weight[node], self._past[node]
-            )
-            least = min(least, count)
-        return least
+            elif target < second or target > front:
+                target = min(max(second, target), front)
+            # As `share.tasks_to_level`; nowhere else is so much asked so often.
+            bare, use = target * self._weight[node] / 1_000 - self._past[node], self._use[node]
+            for d, want, of in counted:
+                fits = (bare * of - use[d]) // want
+                if fits < least:  # noqa: PLR1730 - as in `dominant_share`
+                    least = fits
+        return int(least) if least > 0 else 0
 
-    def rooms(self, limits: Iterable[Limit], kinds: Sequence[Sequence[int]]) -> list[list[int]]:
+    def rooms(self, limits: Iterable[Limit], kinds: Sequence[tuple[int, ...]]) -> list[list[int]]:
         """Return for each kind of task how much more, by dimension, reaches none of these limits.
 
         Args:
@@ -233,15 +268,14 @@ class Turns:
         now, seen = self._used[row], self._seen[row]
         if now == seen:
             return
-        change = [a - b for a, b in zip(now, seen, strict=True)]
+        change = list(map(sub, now, seen))
         self._seen[row] = list(now)
         rise = self._rise.get(row, 0.0)
-        moved = dominant_share(change, self._total, 1_000)
+        moved = max(0.0, *map(truediv, change, self._whole)) * 1_000 / 1_000
         self._spent += moved / rise if rise > 0 else self._lost
         for node in self._path[row]:
             use = self._use[node]
-            for d, more in enumerate(change):
-                use[d] += more
+            use[:] = map(add, use, change)
 
     def end_turn(self, row: int, head: tuple[int, int] | None) -> None:
         """Put the first queue where it belongs now.
@@ -253,8 +287,7 @@ class Turns:
         self.count(row)
         if head is None:
             self.active -= 1
-        for node in self._path[row]:
-            above = self._up[node]
+        for node, above in self._climb[row]:
             heap = self._heaps[above]
             if head is None:
                 heapq.heappop(heap)
@@ -273,7 +306,9 @@ class Turns:
         return path
 
     def _share(self, node: int) -> float:
-        return dominant_share(self._use[node], self._total, self._weight[node], self._past[node])
+        """Return the node's `dominant_share`."""
+        most: float = max(0.0, *map(truediv, self._use[node], self._whole))
+        return (most + self._past[node]) * 1_000 / self._weight[node]
 
     def _set_up(self, heads: Mapping[int, tuple[int, int]], upward: Iterable[int]) -> None:
         """Make the heaps, from the leaves upward; a group ties by the head that it would serve."""
@@ -310,11 +345,13 @@ def _front(siblings: Iterable[tuple[float, int, int, int]], lifts: Mapping[int, 
     return math.inf
 
 
-def _target(limit: Limit, wanted: Sequence[int]) -> float | None:
+def _target(limit: Limit, wanted: tuple[int, ...]) -> float | None:
     """Return up to what share a turn may go with tasks that need something of these dimensions.
 
     None where no step was reckoned for that: then no further than the next sibling.
     """
-    _, share, second, steps, front = limit
-    step = min([steps[d] for d in wanted]) if steps and wanted else 0.0
-    return None if step == math.inf or share >= front else min(max(second, share + step), front)
+    _, share, second, steps = limit
+    step = steps.of(wanted)
+    if share >= steps.front or step == math.inf:
+        return None
+    return min(max(second, share + step), steps.front)

@@ -84,12 +84,18 @@ def _claims(draft: Draft, lines: list[Line]) -> dict[int, Claim]:
     up = draft.snapshot.node_up
     free = [int(np.maximum(draft.pool.free_column(d), 0)[up].sum()) for d in range(len(DIMENSIONS))]
     found: dict[int, Claim] = {}
+    claims: dict[int, Claim | None] = {}
     for line in lines:
         row = _head(draft, line)
-        if row >= 0:
-            need, room = draft.needs[draft.job_shape[row]], draft.pool.total(draft.job_shape[row])
-            if room > 0:
-                found[line.queue] = Claim(need, room, scarce_in(need, free, room))
+        if row < 0:
+            continue
+        shape_row = draft.job_shape[row]
+        if shape_row not in claims:
+            need, room = draft.needs[shape_row], draft.pool.total(shape_row)
+            claims[shape_row] = Claim(need, room, scarce_in(need, free, room)) if room else None
+        claim = claims[shape_row]
+        if claim is not None:
+            found[line.queue] = claim
     return found
 
 

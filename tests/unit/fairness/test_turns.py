@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fenglin.fairness.share import dominant_share, tasks_to_level
 from fenglin.fairness.tree import tree_of
 from fenglin.fairness.turns import Claim, Turns, scarce_in
 from fenglin.model.site import Queue
@@ -173,3 +176,30 @@ def test_a_queue_with_nothing_left_leaves_the_turns():
         turns.end_turn(row, None)
     assert left == [[1, 2, 3], [2, 3], [3]]
     assert turns.active == 0
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_turns_and_their_lengths_are_those_of_the_formulas(seed):
+    """Written out for speed in `turns.py`: to the last bit what `share.py` says."""
+    rng = random.Random(seed)
+    total = tuple(rng.choice([0, 7, 960_001, 2**45 + 1]) for _ in range(4))
+    weights = [rng.choice([333, 1_000, 7_000]) for _ in range(5)]
+    used = [[rng.randrange(of + 1) for of in total] for _ in weights]
+    past = [rng.choice([0.0, 0.1, rng.random()]) for _ in weights]
+    queues = [Queue(f"q{at}", weight=weight) for at, weight in enumerate(weights)]
+    turns = Turns(tree_of(queues), used, total, {at: (0, at) for at in range(5)}, past)
+    for _ in range(6):
+        shares = [
+            dominant_share(*one) for one in zip(used, [total] * 5, weights, past, strict=True)
+        ]
+        order = sorted(range(5), key=lambda at: (shares[at], at))
+        row = turns.first()
+        assert row == order[0]
+        need = tuple(rng.choice([0, 1, 3, 2**33 + 1]) for _ in total)
+        found = turns.tasks_to(turns.limits(row), need)
+        assert found == tasks_to_level(
+            shares[order[1]], used[row], need, total, weights[row], past[row]
+        )
+        for d, amount in enumerate(need):
+            used[row][d] += amount * min(found, 9)
+        turns.end_turn(row, (0, row))

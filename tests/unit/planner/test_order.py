@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from msgspec import structs
 from fenglin.model.site import Flavor, Node, Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.planner import plan
-from fenglin.planner.order import levels, may_start
+from fenglin.planner.order import due_ms, levels, may_start, planning_order, starving
 from fenglin.planner.policy import BALANCED, FCFS
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import JobRow, build
@@ -249,3 +250,41 @@ def test_siblings_with_demand_end_within_one_task_by_weight(contest):
         for mine, weight in rivals:
             for theirs, other in rivals:
                 assert (mine - 1) / weight <= theirs / other + 1e-9
+
+
+@pytest.mark.parametrize("spread", [1, 100, 10**15, 2**61])
+@pytest.mark.parametrize("fair", [True, False])
+def test_the_order_is_by_priority_queue_deadline_submission_and_number(spread, fair):
+    """However far apart the numbers are: sorts are chosen by that, and must not differ."""
+    rng = np.random.default_rng(spread % 97)
+    flavors = (Flavor("f", ComputeClass.GENERAL, Resources(4_000, 99)),)
+    site = Site("s", "p", "mock", flavors=flavors, nodes=(Node("n", "f"),))
+    jobs = [
+        JobRow(
+            number, Shape(Resources(1_000)), 3, queue=rng.choice(["a", "b", "c"]), tasks=3,
+            priority=int(rng.choice([-70_000, 0, 5, 2**20])), estimate_ms=60_000,
+            submitted_ms=int(rng.integers(spread)),
+            deadline_ms=int(rng.choice([0, 0, 2**61 + 90_000, 2**61 + 100_000])),
+        )
+        for number in range(1, 200)
+    ]  # fmt: skip
+    snapshot = build(index=1, now_ms=2**61, sites=[site], accounts={}, jobs=jobs)
+    policy = structs.replace(BALANCED, fair=fair, guard_ms=60_000 if fair else 0)
+    rows = sorted(
+        range(len(jobs)),
+        key=lambda at: (-jobs[at].priority, jobs[at].queue if fair else "", jobs[at].submitted_ms),
+    )
+    due = due_ms(snapshot, np.array(rows), policy)
+    assert due is not None
+    late = dict(zip(rows, due.tolist(), strict=True))
+    if fair:
+        rows.sort(key=lambda at: (-jobs[at].priority, jobs[at].queue, late[at]))
+    made = levels(snapshot, may_start(snapshot), policy)
+    assert [at for level in made for one in level if not one.starving for at in one.jobs] == rows
+    turn = rng.integers(0, 9, len(jobs))
+    turn[turn > 4] = 2**62
+    hungry = starving(snapshot, policy)
+    assert planning_order(snapshot, turn, policy).tolist() == sorted(
+        range(len(jobs)),
+        key=lambda at: (-jobs[at].priority, turn[at], not hungry[at], jobs[at].submitted_ms),
+    )
