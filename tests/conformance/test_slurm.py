@@ -12,7 +12,15 @@ import pytest
 
 from fenglin.drivers.slurm import driver
 from fenglin.testing.conformance import DriverConformance, Harness
+from fenglin.testing.conformance.files import FileCases
+from fenglin.testing.conformance.hostile import HostileCases
+from fenglin.testing.conformance.inventory import InventoryCases
+from fenglin.testing.conformance.logs import LogCases
+from fenglin.testing.conformance.observing import ObservingCases
+from fenglin.testing.conformance.starting import StartingCases
+from fenglin.testing.conformance.stopping import StoppingCases
 from fenglin.testing.servers.slurm import SlurmCluster, find_slurm, program
+from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +124,58 @@ class TestSlurm(DriverConformance):
     @pytest.fixture
     def harness(self, cluster, tmp_path):
         return SlurmHarness(cluster, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    pytest.importorskip("asyncssh")
+    why = find_sshd()
+    if why:
+        pytest.skip(why)
+    # The first is the login node, the second the way to it. Jobs run as who submits them.
+    with SshHosts(2, clean=False) as made:
+        yield made
+
+
+class FarHarness(SlurmHarness):
+    """The same cluster behind a login node and a jump host."""
+
+    def __init__(self, cluster, hosts, folder):
+        super().__init__(cluster, folder)
+        self.hosts = hosts
+        ways = [{"address": a, "port": hosts.port, "user": hosts.user} for a in hosts.addresses]
+        login, jump = ({**way, "key_file": str(hosts.key_file)} for way in ways)
+        self.settings["ssh"] = {**login, "jump": jump, "known_hosts": str(hosts.known_hosts)}
+
+    async def close(self):
+        await self.mend()
+        await super().close()
+
+    async def cut(self):
+        for address in self.hosts.addresses:
+            self.hosts.stop(address)
+
+    async def mend(self):
+        for address in self.hosts.addresses:
+            self.hosts.thaw(address)
+            if not self.hosts.running(address):
+                self.hosts.start(address)
+
+    async def hang(self):
+        for address in self.hosts.addresses:
+            self.hosts.freeze(address)
+
+    async def lose_memory(self):
+        shutil.rmtree(self.folder / "shared" / "sites", ignore_errors=True)
+
+
+class TestSlurmOverSsh(
+    InventoryCases, StartingCases, ObservingCases, StoppingCases, LogCases, FileCases, HostileCases
+):
+    """What differs by the way to the cluster; what tasks do on a node does not."""
+
+    site = DriverConformance.site
+
+    @pytest.fixture
+    def harness(self, cluster, hosts, tmp_path):
+        return FarHarness(cluster, hosts, tmp_path / "site")

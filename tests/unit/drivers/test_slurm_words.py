@@ -39,7 +39,7 @@ def options(settings=None, **fields):
     checked = read_settings({**BASE, **(settings or {})}, "site.hpc")
     layout = lay_out(order.tasks, 1_001, checked.pack)
     card = "a100" if order.resources.accelerator_milli else ""
-    return batch_options(order, layout, checked, checked.shared_dir / "o", card)
+    return batch_options(order, layout, checked, f"{checked.shared_dir}/o", card)
 
 
 @pytest.mark.parametrize(

@@ -6,31 +6,69 @@ the cluster allows so many (`layout`). Each element is the same runner that the 
 hub merges their journals into one (`attempt`). Slurm is asked once for all attempts whether they
 are still there (`observer`), and what it does not answer is not known. Nothing runs twice,
 because an attempt is bound to one array and an element to one folder (`submitting`).
+
+Commands and folders are those of the hub's own machine, or, over SSH, of a login node (`far`).
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from fenglin.drivers.slurm.ground import Here
 from fenglin.drivers.slurm.settings import read_settings
-from fenglin.drivers.slurm.site import SlurmDriver
+from fenglin.drivers.slurm.shared import Shared
+from fenglin.drivers.slurm.site import SlurmDriver, unusable
 from fenglin.drivers.slurm.transport import LocalCommands
+from fenglin.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.ports.driver import DriverContext
 
 __all__ = ["driver"]
 
 
 def driver(context: DriverContext, settings: Mapping[str, object]) -> SlurmDriver:
-    """Return the driver of a Slurm cluster whose commands run on this machine.
+    """Return the driver of a Slurm cluster whose commands run here, or on a login node.
 
     Raises:
         InputError: a setting is unknown, missing or wrong, or the shared folder cannot be used.
     """
     where = f"site.{context.site}"
     checked = read_settings(settings, where)
+    if checked.place is not None:
+        return _far(context, checked, where)
+    try:
+        # The folder itself is never made by us: an empty one in its place would be a file
+        # system that is not mounted.
+        checked.shared_dir.stat()
+        shared = Shared(checked.shared_dir / context.hub / context.site, checked.log_cap_bytes)
+        shared.begin()
+    except OSError as error:
+        raise unusable(error, checked.shared_dir, where) from error
     transport = LocalCommands(where, checked.conf, checked.commands)
-    return SlurmDriver(context, checked, transport)
+    return SlurmDriver(context, checked, transport, Here(shared), shared)
+
+
+def _far(context: DriverContext, settings: SlurmSettings, where: str) -> SlurmDriver:
+    """Return the driver of a cluster that is reached over SSH."""
+    if find_spec("asyncssh") is None:
+        raise InputError(
+            "a Slurm site over SSH needs the package asyncssh",
+            where=f"{where}.ssh",
+            hint="pip install 'fenglin[ssh]'",
+        )
+    # Loaded here: hubs without such a site neither have nor wait for asyncssh.
+    from fenglin.drivers.slurm.far import FarCommands, Login, There  # noqa: PLC0415
+
+    folder = context.directory / "mirror"
+    try:
+        shared = Shared(folder, settings.log_cap_bytes)
+    except OSError as error:
+        raise unusable(error, folder, where) from error
+    login = Login(context, settings)
+    there = There(login, shared, context.wake)
+    return SlurmDriver(context, settings, FarCommands(login), there, shared)

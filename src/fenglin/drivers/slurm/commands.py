@@ -59,8 +59,22 @@ class Slurm:
         self._transport = transport
         self._where = where
 
-    async def submit(self, options: Sequence[str], script: str, hold: int) -> int:
+    async def settle(self, lock: str) -> None:
+        """Wait until no `submit` under this lock is on its way on another machine.
+
+        Raises:
+            DriverError: one is, or nobody can tell.
+        """
+        await self._transport.settle(lock)
+
+    async def submit(self, options: Sequence[str], script: str, hold: int, lock: str) -> int:
         """Submit a batch script; return the id of the job.
+
+        Args:
+            options: Of sbatch.
+            script: Its text.
+            hold: An open file that sbatch keeps open.
+            lock: Name of a lock that it holds where it runs on another machine.
 
         Raises:
             DriverError: refused, or unclear whether it was accepted.
@@ -70,6 +84,7 @@ class Slurm:
             given=script.encode(),
             deadline_s=SUBMIT_DEADLINE_S,
             hold=hold,
+            lock=lock,
         )
         number = answer.out.strip().partition(";")[0]
         if answer.status == 0 and number.isdecimal():

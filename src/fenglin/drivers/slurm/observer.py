@@ -21,9 +21,10 @@ from fenglin.runner.host.journal import JOURNAL, NONE
 from fenglin.runner.records import Cursor, Page, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from fenglin.drivers.slurm.commands import Slurm
+    from fenglin.drivers.slurm.ground import Ground
     from fenglin.drivers.slurm.parse import Ended
     from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.drivers.slurm.shared import Shared
@@ -50,6 +51,7 @@ class Observer:
     def __init__(
         self,
         slurm: Slurm,
+        ground: Ground,
         shared: Shared,
         submitter: Submitter,
         settings: SlurmSettings,
@@ -57,6 +59,7 @@ class Observer:
     ) -> None:
         """Take the cluster, the folders, and how the names of our jobs start."""
         self._slurm = slurm
+        self._ground = ground
         self._shared = shared
         self._submitter = submitter
         self._poll_s = settings.poll_ms / 1_000
@@ -70,6 +73,7 @@ class Observer:
         self._listed_s = float("-inf")
         self._asked_s: dict[str, float] = {}
         self._deaf_s: dict[str, float] = {}
+        self._lives = ground.lives
         self._pass = threading.RLock()
 
     async def observe(self, cursors: Mapping[str, str]) -> list[Observation]:
@@ -79,13 +83,19 @@ class Observer:
         before it left the queue is not missed.
         """
         listing = await self._listed(self._poll_s)
+        if not await self._pulled(cursors):
+            listing = None
+        if self._ground.lives != self._lives:
+            self._lives = self._ground.lives
+            for key in list(self._attempts):
+                self.forget(key)
         seen = await asyncio.to_thread(self._look_all, dict(cursors), listing)
         doubtful = [one.key for one in seen if one.presence is Presence.ABSENT]
         if doubtful:
             # Absence is believed after a listing that was made for it, and is complete.
             fresh = await self._listed(0)
             seen = [self._believed(one, fresh) for one in seen]
-        overdue = self._overdue(cursors)
+        overdue = self._overdue(cursors) if listing is not None else []
         if overdue:
             await self._ask(overdue)
             again = {key: cursors[key] for key in overdue}
@@ -93,6 +103,13 @@ class Observer:
             seen = [told.get(one.key, one) for one in seen]
         await self._end_the_deaf(listing)
         return seen
+
+    async def _pulled(self, keys: Collection[str]) -> bool:
+        """Take in what elements have written; what cannot be had now proves nothing."""
+        try:
+            return await self._ground.pull(keys)
+        except (DriverError, OSError):
+            return False
 
     def known(self, key: str) -> Attempt | None:
         """Return an attempt that is bound to an array; None when none can be read."""
@@ -217,7 +234,9 @@ class Observer:
         for key in cursors:
             attempt = self._attempts.get(key)
             due = now_s - self._asked_s.get(key, float("-inf")) >= self._poll_s
-            if due and attempt is not None and attempt.missing and not attempt.done:
+            if attempt is None or attempt.done or self._ground.is_late(key):
+                continue
+            if due and attempt.missing:
                 found.append(key)
         return found
 
@@ -230,6 +249,7 @@ class Observer:
             self._asked_s[key] = time.monotonic()
             try:
                 states = await self._slurm.states(attempt.array)
+                await self._ground.proof(key, list(attempt.missing))
             except DriverError:
                 return  # it cannot be asked: nothing is known, nothing is ended
             await asyncio.to_thread(self._close, key, attempt, states)

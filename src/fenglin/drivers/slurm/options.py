@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from fenglin.errors import DriverError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fenglin.drivers.slurm.layout import Layout
     from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.ports.driver import StartOrder
@@ -23,7 +21,7 @@ _UNPLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def batch_options(
-    order: StartOrder, layout: Layout, settings: SlurmSettings, output: Path, card: str
+    order: StartOrder, layout: Layout, settings: SlurmSettings, output: str, card: str
 ) -> list[str]:
     """Return the options of `sbatch` for an order.
 
@@ -54,8 +52,8 @@ def batch_options(
         "mem": f"{-(-need.memory_bytes // MIB) + RUNNER_MEMORY_MIB}M" if need.memory_bytes else "",
         "gres": _cards(need.accelerator_milli, card),
         "time": _time(order, layout, settings),
-        "output": str(output),
-        "chdir": str(output.parent),
+        "output": output,
+        "chdir": output.rpartition("/")[0],
     }
     fixed = ["--nodes=1", "--ntasks=1", "--no-requeue", "--open-mode=append", "--export=ALL"]
     given = [f"--{name}={value}" for name, value in said.items() if value]

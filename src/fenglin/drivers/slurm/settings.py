@@ -14,6 +14,7 @@ from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.durations import parse_duration_ms
 from fenglin.quantities.sizes import parse_bytes
+from fenglin.remote.place import Place, Way, checked_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,11 @@ class Partition(Struct, frozen=True, forbid_unknown_fields=True):
     gres: str = ""
 
 
+class _Ssh(Way, frozen=True, forbid_unknown_fields=True):
+    known_hosts: str = "~/.ssh/known_hosts"
+    jump: Way | None = None
+
+
 class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     shared_dir: str
     partition: dict[str, str | Partition] = {}
@@ -60,6 +66,7 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     options: tuple[str, ...] = ()
     conf: str = ""
     commands: str = ""
+    ssh: _Ssh | None = None
     python: str = "python3"
     pack: int = 1
     time_limit: str | int | float = 0
@@ -79,6 +86,7 @@ class SlurmSettings(Struct, frozen=True):
         options: Further options of `sbatch`.
         conf: Value of SLURM_CONF; empty for the default.
         commands: Folder of Slurm's commands; empty for PATH.
+        place: Login node on which commands and `shared_dir` are; None for the hub's machine.
         python: Python of the nodes, 3.9 or later.
         pack: Least number of tasks that one array element runs.
         time_limit_ms: Limit of an element whose job has none; 0 for the partition's.
@@ -99,6 +107,7 @@ class SlurmSettings(Struct, frozen=True):
     options: tuple[str, ...] = ()
     conf: str = ""
     commands: str = ""
+    place: Place | None = None
     python: str = "python3"
     pack: int = 1
     time_limit_ms: int = 0
@@ -137,6 +146,7 @@ def read_settings(settings: Mapping[str, object], where: str) -> SlurmSettings:
         options=block.options,
         conf=block.conf and _path(block.conf, f"{where}.conf"),
         commands=block.commands and _path(block.commands, f"{where}.commands").rstrip("/"),
+        place=_place(block.ssh, f"{where}.ssh"),
         python=block.python,
         pack=block.pack,
         time_limit_ms=_duration_ms(block.time_limit, f"{where}.time_limit"),
@@ -173,6 +183,14 @@ def _partitions(block: _Block, flavors: set[str], where: str) -> dict[str, Parti
             _word(word, f"{where}.partition.{flavor}")
         found[flavor] = value if value.name else msgspec.structs.replace(value, name=flavor)
     return found
+
+
+def _place(block: _Ssh | None, where: str) -> Place | None:
+    if block is None:
+        return None
+    jump = block.jump
+    way = checked_place(jump, f"{where}.jump", block.known_hosts, None) if jump else None
+    return checked_place(block, where, block.known_hosts, way)
 
 
 def _check_words(block: _Block, where: str) -> None:

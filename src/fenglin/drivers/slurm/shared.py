@@ -82,41 +82,37 @@ class Shared:
             draft.write_text(secrets.token_hex(8), encoding="ascii")
             draft.replace(path)
 
-    def prepare(self, order: StartOrder, layout: Layout) -> bool:
-        """Make the attempt's folder with its order and inputs; return whether it is new.
+    def prepare(
+        self, order: StartOrder, inputs: tuple[StagedInput, ...], outputs: str, layout: Layout
+    ) -> bool:
+        """Make the attempt's folder with its order; return whether it is new.
+
+        Args:
+            order: The order.
+            inputs: Its inputs as nodes will find them.
+            outputs: Where nodes leave its artifacts.
+            layout: Its elements.
 
         Raises:
             OSError, RefusedError, UnicodeEncodeError: it cannot be, nothing has left us.
         """
-        path = self.attempts.active / order.key
         fresh = self.attempts.folder(order.key) is None
-        inputs = tuple(
-            msgspec.structs.replace(item, source=str(path / INPUTS / str(number)))
-            for number, item in enumerate(order.inputs)
-        )
-        brought = msgspec.structs.replace(
-            order, inputs=inputs, artifacts_dir=str(path / OUTPUTS), nodes=1
-        )
+        brought = msgspec.structs.replace(order, inputs=inputs, artifacts_dir=outputs, nodes=1)
         lines = [
             *order_lines(brought, self._log_cap_bytes, 0),
             (CHUNK, str(layout.chunk)),
             (TARGET, order.artifacts_dir),
         ]
         self.attempts.start(order.key, order.epoch, encode(lines), go=False)
-        if claims.read(str(path)) is None and path.exists():
-            _bring(path / INPUTS, order.inputs)
         return fresh
 
-    def script(self, path: Path, python: str) -> str:
-        """Return the batch script of an attempt; the same for every element."""
-        code = str(self._installed())
-        lines = ["import sys", f"sys.path.insert(0, {code!r})", "import element"]
-        lines.append(f"element.begin({str(path)!r})")
-        if python.startswith("/") and len(python) <= LONGEST_INTERPRETER and " " not in python:
-            # The interpreter itself reads the script: no shell is started for each element.
-            return "\n".join([f"#!{python} {FLAGS}", *lines, ""])
-        words = (python, FLAGS, "-c", "; ".join(lines))
-        return "#!/bin/sh\nexec " + " ".join(_quoted(word) for word in words) + "\n"
+    def bring(self, order: StartOrder) -> None:
+        """Put an order's inputs beside it.
+
+        Raises:
+            OSError: one cannot be copied.
+        """
+        _bring(self.attempts.active / order.key / INPUTS, order.inputs)
 
     def layout(self, path: Path) -> tuple[Layout, str]:
         """Return an attempt's layout and where its artifacts go.
@@ -126,12 +122,6 @@ class Shared:
         """
         values = decode((path / ORDER).read_bytes())
         return Layout(values["tasks"][0], int(values[CHUNK][0])), values[TARGET][0]
-
-    def log_places(self, key: str, task: int, element: int) -> list[Path]:
-        """Return where a task's log may be, in the order in which `keep` moves it."""
-        name = f"{task}.log"
-        own = [self.attempts.active / key / f"e{element}" / name] if element >= 0 else []
-        return [*own, self.attempts.active / key / name, self.root / "kept" / key / name]
 
     def keep(self, path: Path) -> None:
         """Move an ended attempt to `kept`, with its claim, its journal and its output only.
@@ -152,7 +142,7 @@ class Shared:
                 Path(entry.path).unlink()
         path.rename(self.root / "kept" / path.name)
 
-    def _installed(self) -> Path:
+    def installed(self) -> Path:
         """Copy what nodes run, once per version of it; no hub ever changes a copy in use.
 
         Raises:
@@ -160,15 +150,15 @@ class Shared:
         """
         if self._code is not None and self._code.exists():
             return self._code
-        own, others = Path(element.__file__), Path(host.__file__).parent
-        files = {"element.py": own, **{f"host/{f.name}": f for f in sorted(others.glob("*.py"))}}
-        data = {name: path.read_bytes() for name, path in files.items()}
-        digest = hashlib.sha256(b"\0".join([n.encode() + d for n, d in sorted(data.items())]))
+        others = Path(host.__file__).parent
+        files = {f"host/{f.name}": f.read_bytes() for f in sorted(others.glob("*.py"))}
+        files |= {name: text.encode() for name, text in own_code().items()}
+        digest = hashlib.sha256(b"\0".join([n.encode() + d for n, d in sorted(files.items())]))
         target = self.root / f"code-{digest.hexdigest()[:16]}"
         if not target.exists():
             draft = self.root / f".code.{secrets.token_hex(4)}"
             (draft / "host").mkdir(parents=True)
-            for name, content in data.items():
+            for name, content in files.items():
                 (draft / name).write_bytes(content)
             try:
                 draft.rename(target)
@@ -178,6 +168,28 @@ class Shared:
                     raise
         self._code = target
         return target
+
+
+def own_code() -> dict[str, str]:
+    """Return the names and texts of what nodes run beside `fenglin.runner.host`."""
+    return {"element.py": Path(element.__file__).read_text("utf-8")}
+
+
+def batch_script(python: str, code: str, attempt: str) -> str:
+    """Return the batch script of an attempt; the same for every element.
+
+    Args:
+        python: Interpreter of the nodes.
+        code: Folder of what they run.
+        attempt: Folder of the attempt, as they see it.
+    """
+    lines = ["import sys", f"sys.path.insert(0, {code!r})", "import element"]
+    lines.append(f"element.begin({attempt!r})")
+    if python.startswith("/") and len(python) <= LONGEST_INTERPRETER and " " not in python:
+        # The interpreter itself reads the script: no shell is started for each element.
+        return "\n".join([f"#!{python} {FLAGS}", *lines, ""])
+    words = (python, FLAGS, "-c", "; ".join(lines))
+    return "#!/bin/sh\nexec " + " ".join(_quoted(word) for word in words) + "\n"
 
 
 def deliver(source: Path, target: Path) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fenglin.drivers.slurm.commands import Slurm
 from fenglin.drivers.slurm.inventory import Inventory
-from fenglin.drivers.slurm.layout import Layout, lay_out
+from fenglin.drivers.slurm.layout import lay_out
 from fenglin.drivers.slurm.observer import UNREADABLE, Observer
 from fenglin.drivers.slurm.options import batch_options
 from fenglin.drivers.slurm.poke import Poke
-from fenglin.drivers.slurm.shared import OUTPUT, Shared
+from fenglin.drivers.slurm.shared import OUTPUT, batch_script
 from fenglin.drivers.slurm.submitting import Submitter
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.driver import Capability, LogChunk
@@ -22,10 +21,13 @@ from fenglin.runner.host.journal import JOURNAL, POKE
 from fenglin.runner.records import total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
+    from fenglin.drivers.slurm.ground import Ground
     from fenglin.drivers.slurm.settings import SlurmSettings
+    from fenglin.drivers.slurm.shared import Shared
     from fenglin.drivers.slurm.transport import Transport
     from fenglin.model.allocation import Usage
     from fenglin.ports.driver import DriverContext, Observation, SiteReport, StartOrder
@@ -52,33 +54,35 @@ class SlurmDriver:
     )
 
     def __init__(
-        self, context: DriverContext, settings: SlurmSettings, transport: Transport
+        self,
+        context: DriverContext,
+        settings: SlurmSettings,
+        transport: Transport,
+        ground: Ground,
+        shared: Shared,
     ) -> None:
-        """Make the folders.
+        """Take the ways to the cluster and its folders.
 
         Raises:
-            InputError: the shared folder cannot be used.
+            InputError: the folders cannot be used.
         """
         self._settings = settings
         self._context = context
         self._where = f"site {context.site}"
         self._prefix = f"{context.hub}-a"
+        self._shared = shared
+        self._ground = ground
         locks = context.directory / "locks"
         try:
             locks.mkdir(parents=True, exist_ok=True)
-            self._shared = _open_shared(settings, context)
-            self._poke = Poke(self._shared.attempts.active / POKE, context.wake)
+            self._poke = Poke(shared.attempts.active / POKE, context.wake)
         except OSError as error:
-            raise InputError(
-                f"cannot use {error.filename or settings.shared_dir}: {error.strerror}",
-                where=f"{self._where}.shared_dir",
-                hint="a folder that hub and nodes see under one path and this user may write",
-            ) from error
+            raise unusable(error, context.directory, self._where) from error
         self._slurm = Slurm(transport, self._where)
         self._inventory = Inventory(self._slurm, settings, self._where)
-        self._submitter = Submitter(self._slurm, locks, self._prefix, self._where)
+        self._submitter = Submitter(self._slurm, ground, locks, self._prefix, self._where)
         self._observer = Observer(
-            self._slurm, self._shared, self._submitter, settings, self._prefix
+            self._slurm, ground, shared, self._submitter, settings, self._prefix
         )
 
     async def inventory(self) -> SiteReport:
@@ -89,7 +93,7 @@ class SlurmDriver:
         """
         self._poke.listen()
         try:
-            generation = await asyncio.to_thread(lambda: self._shared.generation)
+            generation = await self._ground.generation()
         except OSError as error:
             raise self._unreadable(error) from error
         return await self._inventory.report(generation)
@@ -111,10 +115,17 @@ class SlurmDriver:
         layout = lay_out(order.tasks, limits.array_size, self._settings.pack)
         card = await self._inventory.card(order) if order.resources.accelerator_milli else ""
         path = self._shared.attempts.active / order.key
-        options = batch_options(order, layout, self._settings, path / OUTPUT, card)
-        fresh, script = await self._safely(self._prepare, order, layout, path)
-        if script:
-            await self._submitter.submit(order.key, path, options, script, fresh=fresh)
+        inputs = await self._reaching(self._ground.inputs(order))
+        outputs = self._ground.outputs(order.key)
+        fresh = await self._safely(self._shared.prepare, order, inputs, outputs, layout)
+        if not await self._safely(_is_open, path):
+            return
+        await self._reaching(self._ground.bring(order))
+        code, attempts = await self._reaching(self._ground.code())
+        there = f"{attempts}/{order.key}"
+        options = batch_options(order, layout, self._settings, f"{there}/{OUTPUT}", card)
+        script = batch_script(self._settings.python, code, there)
+        await self._submitter.submit(order.key, path, options, script, fresh=fresh)
 
     async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:
         """Return one observation per key, by one listing of all our jobs."""
@@ -132,7 +143,9 @@ class SlurmDriver:
         Raises:
             DriverError: the wish could not be written down, or Slurm could not be told.
         """
-        claim = await self._safely(self._stop, key, grace_ms)
+        ordered = await self._safely(self._shared.attempts.folder, key) is not None
+        await self._reaching(self._ground.stop(key, grace_ms))
+        claim = await self._safely(self._stop, key, grace_ms, ordered=ordered)
         if claim is None:
             return
         self._observer.stopped(key, grace_ms)
@@ -156,7 +169,15 @@ class SlurmDriver:
         Raises:
             DriverError: the file is there and cannot be read.
         """
-        return await self._safely(self._read_log, key, task, offset, limit)
+        element, ended = await self._safely(self._log_facts, key, task)
+        names = [f"{task}.log"] if element < 0 else [f"e{element}/{task}.log", f"{task}.log"]
+        most = max(0, min(limit, READ_LIMIT_BYTES))
+        found = await self._reaching(self._ground.read(key, names, offset, most))
+        if found is None:
+            return LogChunk(b"", offset, complete=ended)
+        data, size = found
+        after = offset + len(data)
+        return LogChunk(data, after, complete=ended and after >= size)
 
     async def keys(self) -> frozenset[str]:
         """Return the keys of all folders that are not forgotten, and of all live jobs.
@@ -165,7 +186,8 @@ class SlurmDriver:
             DriverError: either cannot be listed.
         """
         queued = await self._slurm.queue(self._prefix)
-        return await self._safely(self._keys, frozenset(queued))
+        held = await self._reaching(self._ground.keys())
+        return await self._safely(self._keys, frozenset(queued), held)
 
     async def forget(self, key: str) -> None:
         """Drop an ended attempt's leftovers except its output and its journal.
@@ -173,7 +195,10 @@ class SlurmDriver:
         Raises:
             DriverError: it still runs, or the disk refuses.
         """
-        await self._safely(self._forget, key)
+        path = await self._safely(self._over, key)
+        if path is not None:
+            await self._reaching(self._ground.forget(key))
+            await self._safely(self._shared.keep, path)
         self._observer.forget(key)
         self._submitter.forget(key)
 
@@ -181,6 +206,7 @@ class SlurmDriver:
         """Stop listening. What runs goes on."""
         self._poke.close()
         await self._submitter.close()
+        await self._ground.close()
 
     # --- in worker threads -------------------------------------------------------------------
 
@@ -199,27 +225,27 @@ class SlurmDriver:
         except UNREADABLE as error:
             raise DriverError(f"a file of it is damaged: {error}", where=self._where) from error
 
-    def _prepare(self, order: StartOrder, layout: Layout, path: Path) -> tuple[bool, str]:
-        """Return whether the attempt is new, and its batch script; no script when it exists."""
-        fresh = self._shared.prepare(order, layout)
-        if not path.exists() or claims.read(str(path)) is not None:
-            return fresh, ""
-        return fresh, self._shared.script(path, self._settings.python)
+    async def _reaching(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await what reaches the folders; its errors become ours."""
+        try:
+            return await call
+        except OSError as error:
+            raise self._unreadable(error) from error
 
-    def _stop(self, key: str, grace_ms: int) -> claims.Claim | None:
+    def _stop(self, key: str, grace_ms: int, *, ordered: bool) -> claims.Claim | None:
         """Write the wish; return the claim, None when there is nothing to tell Slurm of."""
-        ordered = self._shared.attempts.folder(key) is not None
         self._shared.attempts.stop(key, grace_ms)
         path = self._shared.attempts.active / key
-        if not ordered or not path.exists() or closing(path) is not None:
+        if not path.exists() or closing(path) is not None:
             return None
-        return claims.read(str(path))
+        claim = claims.read(str(path))
+        return claim if ordered or (claim is not None and claim.pid) else None
 
-    def _keys(self, queued: frozenset[str]) -> frozenset[str]:
+    def _keys(self, queued: frozenset[str], held: frozenset[str]) -> frozenset[str]:
         """Return the keys of folders and of jobs; what was forgotten may still be completing."""
-        held = {k for k in self._shared.attempts.keys() if k.startswith(self._prefix)}  # noqa: SIM118
+        held = frozenset(key for key in held if key.startswith(self._prefix))
         bare = {key for key in queued - held if self._shared.attempts.folder(key) is None}
-        return frozenset(held | bare)
+        return held | bare
 
     def _usage(self, key: str) -> Usage:
         path = self._shared.attempts.folder(key)
@@ -227,41 +253,31 @@ class SlurmDriver:
             raise RefusedError(f"no record of attempt {key}")
         return total(_content(path / JOURNAL))
 
-    def _forget(self, key: str) -> None:
+    def _over(self, key: str) -> Path | None:
+        """Return the folder of an ended attempt; None when there is nothing to forget."""
         path = self._shared.attempts.folder(key)
         if path is None or path.parent != self._shared.attempts.active:
-            return
+            return None
         claim = claims.read(str(path))
         if claim is None:
             raise RefusedError(f"attempt {key} may still start", "stop it first")
         if not claim.void and closing(path) is None:
             raise RefusedError(f"attempt {key} still runs", "stop it first")
-        self._shared.keep(path)
+        return path
 
-    def _read_log(self, key: str, task: int, offset: int, limit: int) -> LogChunk:
-        """Read a log. Whether it is complete is asked before it is read."""
+    def _log_facts(self, key: str, task: int) -> tuple[int, bool]:
+        """Return the element that runs a task, -1 for none, and whether its output is complete.
+
+        That is asked before the output is read.
+        """
         path = self._shared.attempts.folder(key)
         if path is None:
-            return LogChunk(b"", offset, complete=False)
+            return -1, False
         attempt = self._observer.known(key)
-        places = self._shared.log_places(key, task, attempt.element_of(task) if attempt else -1)
         if attempt is not None:
-            ended = attempt.done or task in attempt.ended
-        else:
-            claim = claims.read(str(path))
-            ended = claim is not None and (bool(claim.void) or closing(path) is not None)
-        # `forget` moves a log from place to place in this order, so none is overlooked.
-        for place in places:
-            try:
-                with place.open("rb") as log:
-                    size = os.fstat(log.fileno()).st_size
-                    log.seek(offset)
-                    data = log.read(max(0, min(limit, READ_LIMIT_BYTES)))
-            except FileNotFoundError:
-                continue
-            after = offset + len(data)
-            return LogChunk(data, after, complete=ended and after >= size)
-        return LogChunk(b"", offset, complete=ended)
+            return attempt.element_of(task), attempt.done or task in attempt.ended
+        claim = claims.read(str(path))
+        return -1, claim is not None and (bool(claim.void) or closing(path) is not None)
 
     def _unreadable(self, error: OSError) -> DriverError:
         return DriverError(
@@ -271,15 +287,18 @@ class SlurmDriver:
         )
 
 
-def _open_shared(settings: SlurmSettings, context: DriverContext) -> Shared:
-    """Open this hub's part of the shared folder. The folder itself is never made by us.
+def unusable(error: OSError, folder: Path, where: str) -> InputError:
+    """Return what the operator is told of a folder without which there is no driver."""
+    return InputError(
+        f"cannot use {error.filename or folder}: {error.strerror}",
+        where=f"{where}.shared_dir",
+        hint="a folder that hub and nodes see under one path and this user may write",
+    )
 
-    An empty folder in its place would be a file system that is not mounted.
-    """
-    settings.shared_dir.stat()
-    shared = Shared(settings.shared_dir / context.hub / context.site, settings.log_cap_bytes)
-    shared.begin()
-    return shared
+
+def _is_open(path: Path) -> bool:
+    """Return whether an attempt waits to be submitted."""
+    return path.exists() and claims.read(str(path)) is None
 
 
 def _content(path: Path) -> bytes:

@@ -16,7 +16,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from fenglin.drivers.slurm.element import BOUND_BY
 from fenglin.errors import DriverError
 from fenglin.ports.crashpoint import crash_point
 from fenglin.runner.host import claim as claims
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.drivers.slurm.commands import Slurm
+    from fenglin.drivers.slurm.ground import Ground
 
 LOCK_WITHIN_S = 22.0
 LOCK_POLL_S = 0.02
@@ -34,9 +34,10 @@ LOCK_POLL_S = 0.02
 class Submitter:
     """Submits attempts of one site."""
 
-    def __init__(self, slurm: Slurm, locks: Path, prefix: str, where: str) -> None:
-        """Take the cluster, a folder of this machine for locks, and how our names start."""
+    def __init__(self, slurm: Slurm, ground: Ground, locks: Path, prefix: str, where: str) -> None:
+        """Take the cluster, the folders, one of this machine for locks, and how our names start."""
         self._slurm = slurm
+        self._ground = ground
         self._locks = locks
         self._prefix = prefix
         self._where = where
@@ -66,7 +67,7 @@ class Submitter:
 
     def busy(self, key: str) -> bool:
         """Return whether an `sbatch` for the key may be on its way, of this hub or a former one."""
-        if key in self._running:
+        if key in self._running or self._ground.is_busy(key):
             return True
         try:
             file = os.open(self._lock_path(key), os.O_RDWR | os.O_CLOEXEC)
@@ -116,13 +117,14 @@ class Submitter:
                 return
             array = 0 if fresh else await self._look_up(key)
             if not array:
-                array = await self._slurm.submit(options, script, lock)
+                array = await self._slurm.submit(options, script, lock, key)
                 crash_point("c4")
-            if not await asyncio.to_thread(_bind, path, array):
+            if not await self._ground.bind(path, array):
                 await self._slurm.cancel(array)
 
     async def _look_up(self, key: str) -> int:
         """Return the array that a former call made; 0 for none."""
+        await self._slurm.settle(key)
         found = (await self._slurm.queue(self._prefix, key)).get(key, {})
         return min(found, default=0)
 
@@ -155,15 +157,3 @@ class Submitter:
 
     def _lock_path(self, key: str) -> Path:
         return self._locks / f"{key}.lock"
-
-
-def _bind(path: Path, array: int) -> bool:
-    """Bind an attempt to an array; return False when it belongs to another, or to none for ever.
-
-    Raises:
-        OSError: it cannot be written; the array's first element will do it.
-    """
-    if claims.take(str(path), claims.Claim(array, 0, BOUND_BY)):
-        return True
-    claim = claims.read(str(path))
-    return claim is not None and claim.pid == array

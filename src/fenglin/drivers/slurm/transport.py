@@ -1,4 +1,4 @@
-"""How Slurm's commands are reached: on the hub's own machine now, by other ways next."""
+"""How Slurm's commands are reached: on the hub's own machine, or over SSH (`far`)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ class Transport(Protocol):
     user: str
 
     async def run(
-        self, command: Sequence[str], *, given: bytes = b"", deadline_s: float, hold: int = -1
+        self,
+        command: Sequence[str],
+        *,
+        given: bytes = b"",
+        deadline_s: float,
+        hold: int = -1,
+        lock: str = "",
     ) -> Answer:
         """Run a command, never through a shell.
 
@@ -55,11 +61,27 @@ class Transport(Protocol):
             deadline_s: It is killed after that.
             hold: An open file that stays open as long as the command lives, whatever becomes
                 of us; -1 for none.
+            lock: Name of a lock that it holds likewise, where it runs on another machine.
 
         Raises:
             DriverError: it could not be run (`effect_unknown` False), or was killed (True).
         """
         ...
+
+    async def settle(self, lock: str) -> None:
+        """Wait until no command on another machine holds the lock any more.
+
+        Raises:
+            DriverError: one does, or nobody can tell.
+        """
+        ...
+
+
+def variables(conf: str) -> dict[str, str]:
+    """Return what commands find in their environment; `conf` is empty for Slurm's default."""
+    # Array indices of pending elements are cut after 64 bytes otherwise.
+    fixed = {"SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "standard"}
+    return {**fixed, "SLURM_CONF": conf} if conf else fixed
 
 
 class LocalCommands:
@@ -77,17 +99,21 @@ class LocalCommands:
         self._where = where
         self._folder = folder
         self._env = {name: os.environ[name] for name in PASSED if name in os.environ}
-        # Array indices of pending elements are cut after 64 bytes otherwise.
-        self._env |= {"SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "standard"}
-        if conf:
-            self._env["SLURM_CONF"] = conf
+        self._env |= variables(conf)
         if folder:
             self._env["PATH"] = f"{folder}:{self._env.get('PATH', os.defpath)}"
 
     async def run(
-        self, command: Sequence[str], *, given: bytes = b"", deadline_s: float, hold: int = -1
+        self,
+        command: Sequence[str],
+        *,
+        given: bytes = b"",
+        deadline_s: float,
+        hold: int = -1,
+        lock: str = "",
     ) -> Answer:
         """Run a command; see the protocol."""
+        del lock
         name = command[0]
         program = f"{self._folder}/{name}" if self._folder else name
         given_file = _filled_pipe(given)
@@ -125,6 +151,9 @@ class LocalCommands:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
         return Answer(process.returncode or 0, _text(out), _text(error_text))
+
+    async def settle(self, lock: str) -> None:
+        """Do nothing: locks of this machine are the submitter's own."""
 
 
 def _filled_pipe(data: bytes) -> int:

@@ -51,7 +51,7 @@ OWNER = "agent"
 MEMORY = "memory"
 _SENDING = threading.Lock()
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 
 class Agent:
@@ -68,7 +68,7 @@ class Agent:
             OSError: the folders cannot be made.
         """
         root = config["root"]
-        names = [_checked(config[name], _NAME) for name in ("hub", "site", "node")]
+        names = [checked(config[name], NAME) for name in ("hub", "site", "node")]
         self.place = os.path.join(root, "sites", *names)
         self._blobs = os.path.join(root, "blobs")
         self._uploads = os.path.join(root, "uploads")
@@ -79,7 +79,7 @@ class Agent:
         self._me = f"{os.getpid()} {os.urandom(8).hex()}"
         _put(os.path.join(self.place, OWNER), self._me)
         self._memory = _memory(os.path.join(self.place, MEMORY))
-        self._poke = _fifo(os.path.join(self.place, POKE))
+        self._poke = fifo(os.path.join(self.place, POKE))
         self._input = bytearray()
         self._asked_machine = threading.Lock()
         self._cache_bytes = int(config.get("cache_bytes", 0))
@@ -155,7 +155,7 @@ class Agent:
             answer = {"error": {"what": failed.what, "hint": failed.hint, "unknown": True}}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             answer = {"error": {"what": f"{type(error).__name__}: {error}", "unknown": True}}
-        _send({**answer, "id": head["id"]}, data)
+        send({**answer, "id": head["id"]}, data)
 
     def _tell_pokes(self) -> None:
         """Pass on whose journals have news."""
@@ -163,7 +163,7 @@ class Agent:
             keys = os.read(self._poke, READ_BYTES).decode("ascii", "replace").split()
         except BlockingIOError:
             return
-        _send({"id": 0, "poke": sorted(set(keys))}, b"")
+        send({"id": 0, "poke": sorted(set(keys))}, b"")
 
     # --- attempts ---------------------------------------------------------------------------
 
@@ -270,7 +270,7 @@ class Agent:
     # --- files ------------------------------------------------------------------------------
 
     def _blob(self, digest: str) -> str:
-        return os.path.join(self._blobs, _checked(digest, _DIGEST))
+        return os.path.join(self._blobs, checked(digest, _DIGEST))
 
     def _op_lacks(self, head: dict[str, Any], _: bytes) -> Answer:
         lacks = []
@@ -284,7 +284,7 @@ class Agent:
 
     def _op_take(self, head: dict[str, Any], _: bytes) -> Answer:
         """Take an uploaded file in, if it is what it says; the hub sends it again otherwise."""
-        draft = os.path.join(self._uploads, _checked(head["name"], _NAME))
+        draft = os.path.join(self._uploads, checked(head["name"], NAME))
         digest = hashlib.sha256()
         file = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -310,7 +310,7 @@ class Agent:
 
     def _op_kept(self, head: dict[str, Any], _: bytes) -> Answer:
         """Answer [task, path, size, mode] of each artifact of these tasks."""
-        base = os.path.join(self.place, "artifacts", _checked(head["key"], _NAME))
+        base = os.path.join(self.place, "artifacts", checked(head["key"], NAME))
         files: list[list[Any]] = []
         for task in head["tasks"]:
             top = os.path.join(base, str(int(task)))
@@ -331,17 +331,17 @@ class Agent:
             answer = {"error": {"what": refused(error).what}}
         self._asked_machine.release()
         with contextlib.suppress(BrokenPipeError):
-            _send({**answer, "id": number}, b"")
+            send({**answer, "id": number}, b"")
 
 
-def _checked(text: str, form: re.Pattern[str]) -> str:
+def checked(text: str, form: re.Pattern[str]) -> str:
     """Return a name that is safe as part of a path."""
     if not form.fullmatch(text):
         raise RefusedError(f"{text[:80]!r} is not a name here")
     return text
 
 
-def _send(head: dict[str, Any], body: bytes) -> None:
+def send(head: dict[str, Any], body: bytes) -> None:
     """Write one message."""
     text = json.dumps(head).encode()
     view = memoryview(b"%d %d\n%s%s" % (len(text), len(body), text, body))
@@ -366,7 +366,7 @@ def _memory(path: str) -> str:
         return file.read()
 
 
-def _fifo(path: str) -> int:
+def fifo(path: str) -> int:
     """Open the FIFO for reading and writing, so that it never reports end-of-file."""
     try:
         os.mkfifo(path, 0o600)
