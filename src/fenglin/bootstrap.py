@@ -23,6 +23,8 @@ from msgspec import structs
 from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.engine.admission import Admission
+from fenglin.engine.books.proofs import ProofDesk, Sealer
+from fenglin.engine.books.rooms import BookRooms
 from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
@@ -44,9 +46,14 @@ from fenglin.ledger.posting import grant
 from fenglin.model.states import PlacementKind
 from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
+from fenglin.ports.proofs import Outlet
 from fenglin.staging import FolderStaging
+from fenglin.storage.books import ledger_id
 from fenglin.storage.cycles import FolderCycles
+from fenglin.storage.ledger_key import ledger_key
+from fenglin.storage.proofs import SqliteProofs
 from fenglin.storage.store import SqliteStore
+from fenglin.witness.outlets import FolderOutlet, WitnessOutlet
 
 if TYPE_CHECKING:
     import socket
@@ -179,6 +186,12 @@ async def _hub(
         effects = Effects(pool, drivers, staging, control.tell)
         ending.push_async_callback(effects.close)
         tokens = Tokens(store, clock)
+        desk = ProofDesk(
+            SqliteProofs(store, ledger_key(folder, await store.read(ledger_id))),
+            clock,
+            lambda: pool.epoch,
+        )
+        sealer = Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000)
         service = HubService(
             Rooms(
                 loop=control,
@@ -191,6 +204,7 @@ async def _hub(
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
+                books=BookRooms(desk, sealer),
                 cycles=cycles,
             )
         )
@@ -201,8 +215,21 @@ async def _hub(
         resume(pool, control, effects)
         await sweep(pool, drivers, effects)
         _calm_collector()
-        background = [control.run(), *(watcher.run() for watcher in watchers.values())]
+        background = [
+            control.run(),
+            sealer.run(),
+            *(watcher.run() for watcher in watchers.values()),
+        ]
         yield service, background
+
+
+def _outlets(settings: HubConfig) -> list[Outlet]:
+    """Return the places outside that keep the ledger's checkpoints."""
+    sealing = settings.sealing
+    return [
+        *(FolderOutlet(Path(folder)) for folder in sealing.folders),
+        *(WitnessOutlet(url, key) for url, key in sealing.witnesses),
+    ]
 
 
 def _cycles(folder: Path, most: int, pool: Pool) -> FolderCycles | None:

@@ -11,7 +11,7 @@ import pytest
 from fenglin.drivers.local import settings as local
 from fenglin.drivers.ssh import settings as ssh
 from fenglin.engine.meters import Meters
-from fenglin.intake import hubfile, policyfile
+from fenglin.intake import hubbooks, hubfile, policyfile
 from fenglin.intake.hubfile import read_hub_file
 from fenglin.planner import terms
 from fenglin.planner.policy import BALANCED, BUILT_IN
@@ -39,6 +39,13 @@ def test_every_key_of_the_configuration_is_told(block):
     text = CONFIGURATION.read_text(encoding="utf-8")
     for key in getattr(hubfile, block).__struct_encode_fields__:
         assert f"`{key}`" in text or f".{key}." in text, f"{CONFIGURATION.name} lacks `{key}`"
+
+
+@pytest.mark.parametrize("block", ["LedgerBlock", "WitnessBlock"])
+def test_every_key_of_the_books_is_told(block):
+    text = CONFIGURATION.read_text(encoding="utf-8").partition("## `[ledger]`")[2]
+    for key in getattr(hubbooks, block).__struct_encode_fields__:
+        assert f"`{key}`" in text
 
 
 def test_every_setting_of_the_local_driver_is_told():

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 
 from fenglin import __version__
-from fenglin.api import jobs, ledger, plans, pool
+from fenglin.api import jobs, ledger, plans, pool, proofs
 from fenglin.api.caller import DESK, OPEN, Asked, admit, needs
 from fenglin.api.desk import MAX_WAITERS, Desk, unix_ms
 from fenglin.api.door import Door
@@ -52,6 +52,7 @@ def create_app(
             *pool.ROUTES,
             *plans.ROUTES,
             *ledger.ROUTES,
+            *proofs.ROUTES,
             openapi_json,
         ],
         guards=[admit],

@@ -12,6 +12,8 @@ import msgspec
 
 from fenglin.api.caller import OPEN
 from fenglin.api.pool import DrainRequest
+from fenglin.ledger.proof import ProofFile
+from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.views import Addresses, ErrorView
 
 if TYPE_CHECKING:
@@ -52,6 +54,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="Addresses")}}},
     ),
+    "proveEntries": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="ProofAsk")}}},
+    ),
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
 _ANSWERS: dict[str, Json] = {
@@ -62,6 +68,7 @@ _ANSWERS: dict[str, Json] = {
         "application/x-ndjson": {"schema": _TEXT},
         "text/plain": {"schema": _TEXT},
     },
+    "proveEntries": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ProofFile")}}},
     "metrics": {"text/plain": {"schema": _TEXT}},
     "ready": {"application/json": {"schema": _HEALTHY}},
 }
@@ -105,8 +112,9 @@ def document(app: Litestar) -> bytes:
     components = schema.setdefault("components", {})
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     schemas = components.setdefault("schemas", {})
-    types = [ErrorView, DrainRequest, Addresses]
-    _, ours = msgspec.json.schema_components(types, ref_template=REFERENCE)
+    _, ours = msgspec.json.schema_components(
+        [ErrorView, DrainRequest, Addresses, ProofAsk, ProofFile], ref_template=REFERENCE
+    )
     schemas.update(ours)
     components["responses"] = {
         status: {

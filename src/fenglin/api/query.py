@@ -254,6 +254,18 @@ STATEMENT: Params = (
     Param("from_ms", "Start of the period, Unix milliseconds.", "integer", default=0),
     Param("to_ms", "End of the period; 0 for now.", "integer", default=0),
 )
+CHECKPOINT: Params = (
+    Param(
+        "fresh",
+        "Sign what the ledger is now, instead of returning the last checkpoint.",
+        default="false",
+        allowed=("true", "false"),
+    ),
+)
+CONSISTENCY: Params = (
+    Param("old", "Entries of the earlier checkpoint.", "integer", default=0),
+    Param("new", "Entries of the later checkpoint.", "integer", default=0),
+)
 EXPORT: Params = (
     Param("format", "Form of the export.", default="jsonl", allowed=("csv", "jsonl", "beancount")),
 )

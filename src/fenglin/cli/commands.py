@@ -29,7 +29,7 @@ COMMANDS = {
     "node": Entry("fenglin.cli.node", "List nodes."),
     "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
-    "ledger": Entry("fenglin.cli.ledger", "Verify and export the ledger; statements of accounts."),
+    "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
+from fenglin.errors import InputError
 from fenglin.quantities.durations import format_duration
 from fenglin.quantities.money import format_money
 from fenglin.quantities.sizes import format_bytes, format_milli
@@ -76,3 +77,21 @@ def seconds(text: str) -> float | None:
     from fenglin.quantities.durations import parse_duration_ms  # noqa: PLC0415 - few commands
 
     return parse_duration_ms(f"{text}s" if text.replace(".", "", 1).isdecimal() else text) / 1_000
+
+
+def moment_ms(text: str) -> int:
+    """Return Unix milliseconds of a date or a time, local unless it has an offset; 0 when empty.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not text:
+        return 0
+    from datetime import datetime  # noqa: PLC0415 - only for a period
+
+    try:
+        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1_000)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{text[:80]!r} is not a time", hint="write for example 2027-03-01 or 2027-03-01T08:00"
+        ) from error

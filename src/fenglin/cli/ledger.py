@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fenglin.cli.humane import moment
+from fenglin.cli.humane import moment, moment_ms
+from fenglin.cli.ledger_proofs import register as register_proofs
 from fenglin.cli.output import (
     Column,
     Output,
@@ -26,7 +27,7 @@ from fenglin.cli.session import (
     group,
     hub_client,
 )
-from fenglin.errors import DamageError, FenglinError, InputError
+from fenglin.errors import FenglinError, InputError
 from fenglin.model.job import DEFAULT_ACCOUNT
 from fenglin.quantities.money import format_money
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from fenglin.wire.views import Statement, StatementLine
 
-app = group("Verify and export the ledger; statements of accounts.")
+app = group("Verify, prove and export the ledger; statements.")
 
 _LINE_COLUMNS = (
     Column("JOB"),
@@ -58,33 +59,6 @@ class ExportForm(StrEnum):
     BEANCOUNT = "beancount"
 
 
-@command(app, "verify")
-def verify_ledger(output: OutputOption = Output.TABLE, hub: HubOption = "") -> None:
-    """Check the whole ledger: hash chain, balance of every entry, signatures.
-
-    Exit code 7 when it is damaged; the first bad entry is named.
-    """
-    with hub_client(hub) as client:
-        check = client.ledger_verify()
-    if output is not Output.TABLE:
-        write_data(check, output)
-    else:
-        write_fields(
-            [
-                ("ledger", check.ledger_id),
-                ("verified", "yes" if check.ok else "NO"),
-                ("entries", str(check.entries)),
-                ("head", check.head_hash),
-            ]
-        )
-    if not check.ok:
-        raise DamageError(
-            f"the ledger is damaged at entry {check.first_bad_seq}: {check.problem}",
-            where=f"ledger {check.ledger_id}",
-            hint="keep the hub's data as it is, and compare with the last export",
-        )
-
-
 @command(app, "statement")
 def show_statement(
     account: Annotated[
@@ -99,7 +73,7 @@ def show_statement(
     hub: HubOption = "",
 ) -> None:
     """Show what an account was charged, line by line."""
-    from_ms, to_ms = _moment_ms(start), _moment_ms(end)
+    from_ms, to_ms = moment_ms(start), moment_ms(end)
     with hub_client(hub) as client:
         try:
             statement = client.ledger_statement(account, from_ms, to_ms)
@@ -174,19 +148,4 @@ def export_ledger(
             ) from error
 
 
-def _moment_ms(text: str) -> int:
-    """Return Unix milliseconds of a date or a time, local unless it has an offset; 0 when empty.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if not text:
-        return 0
-    from datetime import datetime  # noqa: PLC0415 - only for a period
-
-    try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1_000)
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            f"{text[:80]!r} is not a time", hint="write for example 2027-03-01 or 2027-03-01T08:00"
-        ) from error
+register_proofs(app)

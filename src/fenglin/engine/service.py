@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
+    from fenglin.ports.books import Books
     from fenglin.ports.clock import Clock
     from fenglin.ports.cycles import Cycles
     from fenglin.ports.driver import Driver
@@ -84,6 +85,7 @@ class Rooms:
     tokens: Tokens
     meters: Meters
     version: str
+    books: Books
     cycles: Cycles | None = None
 
 
@@ -104,6 +106,7 @@ class HubService:
         self._meters = rooms.meters
         self._version = rooms.version
         self._cycles = rooms.cycles
+        self.books = rooms.books
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)
@@ -289,14 +292,14 @@ class HubService:
             raise NotFoundError("this file was not uploaded", where=sha256)
         return BlobView(sha256, path.stat().st_size)
 
-    async def put_blob(
-        self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
-    ) -> BlobView:
     async def missing_blobs(self, sha256s: Sequence[str], principal: Principal) -> Sequence[str]:
         """See `ports.hub.Hub`."""
         path_of = self._staging.blob_path
         return await asyncio.to_thread(lambda: [one for one in sha256s if path_of(one) is None])
 
+    async def put_blob(
+        self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
+    ) -> BlobView:
         """See `ports.hub.Hub`."""
         return BlobView(sha256, await self._staging.put_blob(sha256, chunks))
 
@@ -397,10 +400,9 @@ class HubService:
 
     def health(self) -> Health:
         """See `ports.hub.Hub`."""
-        problems = [self._loop.problem] if self._loop.problem else []
-        if not self._loop.alive:
-            problems.append("another hub leads")
-        return Health(not problems, tuple(problems))
+        leads = "" if self._loop.alive else "another hub leads"
+        problems = tuple(filter(None, (self._loop.problem, leads, *self.books.problems)))
+        return Health(not problems, problems)
 
     def metrics(self) -> bytes:
         """See `ports.hub.Hub`."""

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
+from fenglin.intake.hubbooks import LedgerBlock, Sealing, sealing_of
 from fenglin.intake.hubplace import (
     BANDWIDTH,
     CARBON,
@@ -133,6 +134,7 @@ class _File(_Strict, frozen=True):
     site: dict[str, dict[str, Any]] = {}
     queue: dict[str, dict[str, Any]] = {}
     account: dict[str, dict[str, Any]] = {}
+    ledger: dict[str, Any] = {}
 
 
 class HubConfig(Struct, frozen=True):
@@ -144,6 +146,7 @@ class HubConfig(Struct, frozen=True):
         settings: Site name → settings for its driver.
         queues: Declared queues, by name.
         credits_micro: Account → what it is granted when first seen.
+        sealing: How the ledger is sealed.
     """
 
     hub: HubBlock
@@ -151,6 +154,7 @@ class HubConfig(Struct, frozen=True):
     settings: dict[str, dict[str, Any]]
     queues: tuple[Queue, ...]
     credits_micro: dict[str, int]
+    sealing: Sealing
 
 
 def read_hub_file(text: str, source: str) -> HubConfig:
@@ -235,6 +239,7 @@ def _config(file: _File) -> HubConfig:
         credits_micro={
             name: _money(f"account.{name}.credit", block.credit) for name, block in accounts.items()
         },
+        sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fenglin.ledger.entry import Head
+    from fenglin.ledger.seals import Seals
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Spreadsheets run a cell that starts with one of these; the wide forms count in CJK locales.
@@ -135,14 +136,17 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[Entry | Unreadable]:
         yield entry
 
 
-def verify_jsonl(read: Callable[[], Iterable[bytes]], anchor: Head | None = None) -> VerifyReport:
+def verify_jsonl(
+    read: Callable[[], Iterable[bytes]], anchor: Head | None = None, seals: Seals | None = None
+) -> VerifyReport:
     """Verify an exported ledger, the uniqueness of its keys included.
 
     Args:
         read: Starts a fresh pass over the export's lines; called up to three times.
         anchor: As for `verify`.
+        seals: As for `verify`.
     """
-    report = verify(read_jsonl(read()), anchor)
+    report = verify(read_jsonl(read()), anchor, seals)
     if report.bad_seq is not None:
         return report
 

@@ -28,6 +28,8 @@ from fenglin.ledger.posting import hold_fault, sums
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fenglin.ledger.seals import Seals
+
 _FILTER_BITS = 1 << 27
 
 
@@ -46,8 +48,8 @@ class VerifyReport(Struct, frozen=True):
 
     Attributes:
         entries: How many entries were proven, from the first on.
-        head: The last proven entry; None when there is none. Kept outside the hub, it makes a
-            later truncation or recomputation visible (`anchor`).
+        head: The last entry whose chain holds; None when there is none. Kept outside the hub, it
+            makes a later truncation or recomputation visible (`anchor`).
         balances: (account, commodity) → micro-units, the fold of the proven entries.
         open_holds: How many holds are neither posted nor voided.
         steps_back: How often the clock stood earlier than at the entry before. Not a fault.
@@ -80,9 +82,10 @@ class Verifier:
     database's index.
     """
 
-    def __init__(self, anchor: Head | None = None) -> None:
-        """Take an earlier head that the ledger must still contain, if one is known."""
+    def __init__(self, anchor: Head | None = None, seals: Seals | None = None) -> None:
+        """Take an earlier head, or checkpoints, that the ledger must still contain."""
         self._anchor = anchor
+        self._seals = seals
         self._ledger_id = anchor.ledger_id if anchor else ""
         self._seq = 0
         self._hash = ZERO_HASH
@@ -103,6 +106,9 @@ class Verifier:
         if self._why:
             return False
         self._fold(item)
+        if self._seals is not None:
+            self._seals.feed(item)
+            return self._seals.fault is None
         return True
 
     def _chain_fault(self, entry: Entry) -> str:
@@ -166,26 +172,34 @@ class Verifier:
             why = "missing: there is no genesis"
         if not why and self._anchor is not None and self._seq < self._anchor.seq:
             why = f"missing: the ledger once reached entry {self._anchor.seq}"
+        bad_seq = self._seq + 1 if why else None
+        if not why and self._seals is not None:
+            unsealed = self._seals.finish(self._seq)
+            if unsealed is not None:
+                bad_seq, why = unsealed.first_seq, unsealed.why
         return VerifyReport(
-            self._seq,
+            self._seq if bad_seq is None else bad_seq - 1,
             Head(self._ledger_id, self._seq, self._hash) if self._seq else None,
             dict(self._balances),
             len(self._open),
             self._steps_back,
-            self._seq + 1 if why else None,
+            bad_seq,
             why,
         )
 
 
-def verify(items: Iterable[Entry | Unreadable], anchor: Head | None = None) -> VerifyReport:
+def verify(
+    items: Iterable[Entry | Unreadable], anchor: Head | None = None, seals: Seals | None = None
+) -> VerifyReport:
     """Verify a whole ledger, from its genesis, up to the first fault.
 
     Args:
         items: Entries in the order in which they are stored.
         anchor: A head noted outside the hub earlier; without one, entries missing at the end
             and a chain recomputed as a whole cannot be told from an honest ledger.
+        seals: Checkpoints noted outside earlier; they show the same, and where.
     """
-    verifier = Verifier(anchor)
+    verifier = Verifier(anchor, seals)
     for item in items:
         if not verifier.feed(item):
             break

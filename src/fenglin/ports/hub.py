@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.model.job import JobSpec
+    from fenglin.ports.books import Books
     from fenglin.ports.driver import LogChunk
     from fenglin.wire.views import (
         ArtifactView,
@@ -161,11 +162,11 @@ class Hub(Protocol):
         """Return the uploaded file's size, or raise NotFoundError."""
         ...
 
-    async def put_blob(
     async def missing_blobs(self, sha256s: Sequence[str], principal: Principal) -> Sequence[str]:
         """Return those content addresses, in their order, of which the hub has no file."""
         ...
 
+    async def put_blob(
         self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
     ) -> BlobView:
         """Store a file under its content address; refuses another content."""
@@ -219,6 +220,11 @@ class Hub(Protocol):
 
     def ledger_export(self, form: str, principal: Principal) -> AsyncIterator[bytes]:
         """Stream the ledger as `csv`, `jsonl` or `beancount`."""
+        ...
+
+    @property
+    def books(self) -> Books:
+        """Return the rooms of the books."""
         ...
 
     def health(self) -> Health:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fenglin.ledger.posting import CURRENCY, charges_of
-from fenglin.storage import ledger
+from fenglin.ledger.seals import Seals
+from fenglin.storage import ledger, ledger_tree
 from fenglin.wire.views import LedgerCheck, Statement, StatementLine
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def verify(conn: sqlite3.Connection) -> LedgerCheck:
     """Check everything against everything, in constant memory."""
     conn.execute("BEGIN")
     try:
-        report = ledger.verify_stored(conn)
+        report = ledger.verify_stored(conn, seals=Seals(ledger_tree.checkpoints(conn)))
         head = ledger.head(conn)
     finally:
         conn.execute("ROLLBACK")

@@ -24,11 +24,14 @@ from fenglin.storage.ledger_schema import LEDGER_DDL, LEDGER_GUARDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from fenglin.ledger.seals import Seals
+
 __all__ = [
     "LEDGER_DDL",
     "append",
     "balance",
     "entries",
+    "entries_of",
     "find",
     "found",
     "head",
@@ -201,14 +204,33 @@ def postings(
         yield from _where_in(conn, "seq", seqs)
 
 
-def verify_stored(conn: sqlite3.Connection, anchor: Head | None = None) -> VerifyReport:
+def entries_of(
+    conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int, last_seq: int
+) -> list[Entry]:
+    """Return a tenant's entries of `from_ms <= time < to_ms` up to a number, in order.
+
+    Raises:
+        DamageError: a row cannot be read as an entry.
+    """
+    rows = conn.execute(
+        "SELECT DISTINCT seq FROM ledger_leg JOIN ledger_entry USING (seq) "
+        "WHERE account IN (?, ?) AND time_ms >= ? AND time_ms < ? AND seq <= ? ORDER BY seq",
+        (available(account), held(account), from_ms, to_ms, last_seq),
+    )
+    return list(_where_in(conn, "seq", [seq for (seq,) in rows]))
+
+
+def verify_stored(
+    conn: sqlite3.Connection, anchor: Head | None = None, seals: Seals | None = None
+) -> VerifyReport:
     """Verify chain, rules, uniqueness of keys, legs, balance cache, and the guards themselves.
 
     Args:
         conn: Inside one read transaction.
         anchor: A head noted outside earlier, see `fenglin.ledger.verify`.
+        seals: Checkpoints, see there.
     """
-    verifier = Verifier(anchor)
+    verifier = Verifier(anchor, seals)
     for item in _items(conn, 0, None, 1000):
         if not verifier.feed(item):
             break

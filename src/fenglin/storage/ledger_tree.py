@@ -140,6 +140,21 @@ def latest(conn: sqlite3.Connection) -> str | None:
     return row[0] if row else None
 
 
+def with_cosignatures(conn: sqlite3.Connection, note: str) -> str:
+    """Return a checkpoint with what witnesses have said of it since."""
+    size = read_checkpoint(read_note(note.encode()).text).size
+    query = "SELECT line FROM ledger_cosignature WHERE size = ? ORDER BY witness"
+    return note + "".join(line for (line,) in conn.execute(query, (size,)))
+
+
+def add_cosignature(conn: sqlite3.Connection, size: int, witness: str, line: str) -> None:
+    """Keep what a witness said of a checkpoint; the first word of each counts."""
+    conn.execute(
+        "INSERT OR IGNORE INTO ledger_cosignature (size, witness, line) VALUES (?, ?, ?)",
+        (size, witness, line),
+    )
+
+
 def checkpoints(conn: sqlite3.Connection) -> Iterator[Checkpoint]:
     """Yield every signed checkpoint, oldest first."""
     for (note,) in conn.execute("SELECT note FROM ledger_checkpoint ORDER BY size"):

@@ -5,14 +5,17 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 
 from fenglin.api import create_app
 from fenglin.errors import DeniedError, NotFoundError
+from fenglin.ledger.proof import ProofFile
 from fenglin.model.plan import Receipt
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Principal
+from fenglin.wire.proof_views import CheckpointView, ConsistencyView
 from fenglin.wire.views import (
     ArtifactView,
     BlobView,
@@ -64,6 +67,36 @@ def site_view(name="west", state="active"):
     return SiteView(name, "here", "local", "node", state, "", 1, 1, 2000, 0, 2**30, 0, 0, 0, 0, 0)
 
 
+CHECKPOINT = CheckpointView(key="k", size=3, checkpoint="note")
+
+
+class FakeProofs:
+    """Answers for the ledger's proofs."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    async def checkpoint(self, principal, *, fresh):
+        self._asked("checkpoint", fresh, principal.name)
+        return CHECKPOINT
+
+    async def consistency(self, old, new):
+        self._asked("consistency", old, new)
+        return ConsistencyView.of(old, new, [b"h" * 32])
+
+    async def prove(self, account, from_ms, to_ms, earlier, principal):
+        self._asked("prove", account, from_ms, to_ms, earlier, principal.name)
+        return ProofFile(
+            account=account,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            key="k",
+            checkpoint="note",
+            entries=("{}",),
+            inclusion=(),
+        )
+
+
 @dataclass
 class FakeHub:
     """Answers at once; `fails` makes every call raise, `calls` keeps what was asked."""
@@ -76,6 +109,10 @@ class FakeHub:
     log_complete: bool = False
     artifact_path: object = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def books(self):
+        return SimpleNamespace(proofs=FakeProofs(self._asked), problems=())
 
     def _asked(self, *call):
         self.calls.append(call)
@@ -151,6 +188,10 @@ class FakeHub:
         self._asked("has_blob", sha256, principal.name)
         return BlobView(sha256, 4)
 
+    async def missing_blobs(self, sha256s, principal):
+        self._asked("missing_blobs", tuple(sha256s), principal.name)
+        return list(sha256s)[1:]
+
     async def put_blob(self, sha256, chunks, principal):
         size = 0
         async for chunk in chunks:
@@ -188,10 +229,6 @@ class FakeHub:
 
     async def overview(self, principal):
         self._asked("overview", principal.name)
-    async def missing_blobs(self, sha256s, principal):
-        self._asked("missing_blobs", tuple(sha256s), principal.name)
-        return list(sha256s)[1:]
-
         return Overview("h", "0", NOW_MS, True, 1, 1, 0.5, 0, 0, 0, 0, 0, [site_view()], [])
 
     async def ledger_verify(self, principal):

@@ -92,6 +92,7 @@ def test_bodies_and_raw_answers_are_told(document):
         "drainSite": {"application/json"},
         "missingBlobs": {"application/json"},
         "putBlob": {"application/octet-stream"},
+        "proveEntries": {"application/json"},
     }
     log = document["paths"]["/v1/jobs/{job}/logs"]["get"]["responses"]["200"]
     assert set(log["content"]) == {"application/octet-stream"}

@@ -69,6 +69,13 @@ GOOD = [
     ("GET", "/v1/ledger/verify", b"", 200, ("ledger_verify", "ada"), {"ok": True}),
     ("GET", "/v1/ledger/statement?account=lab&from_ms=5&to_ms=9", b"", 200,
      ("ledger_statement", "lab", 5, 9, "ada"), {"account": "lab"}),
+    ("GET", "/v1/ledger/checkpoint", b"", 200, ("checkpoint", False, "ada"), {"size": 3}),
+    ("GET", "/v1/ledger/checkpoint?fresh=true", b"", 200, ("checkpoint", True, "ada"),
+     {"checkpoint": "note"}),
+    ("GET", "/v1/ledger/consistency?old=1&new=3", b"", 200, ("consistency", 1, 3),
+     {"old": 1, "new": 3}),
+    ("POST", "/v1/ledger/proof", b'{"account": "lab", "to_ms": 9}', 200,
+     ("prove", "lab", 0, 9, "", "ada"), {"account": "lab", "entries": ["{}"]}),
 ]  # fmt: skip
 
 

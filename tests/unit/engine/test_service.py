@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,7 +68,7 @@ def play(world, clock):
                 Rooms(
                     loop=loop, store=store, policy=BALANCED, clock=clock, drivers={}, staging=None,
                     admission=Admission(pool, BALANCED, frozenset({"default"})), tokens=None,
-                    meters=meters, version="0",
+                    meters=meters, version="0", books=SimpleNamespace(problems=()),
                 )
             )  # fmt: skip
             return await scene(service, store, loop)

@@ -45,7 +45,11 @@ def driver(context: DriverContext, settings: Mapping[str, object]) -> SlurmDrive
         # The folder itself is never made by us: an empty one in its place would be a file
         # system that is not mounted.
         checked.shared_dir.stat()
-        shared = Shared(checked.shared_dir / context.hub / context.site, checked.log_cap_bytes)
+        shared = Shared(
+            checked.shared_dir / context.hub / context.site,
+            checked.log_cap_bytes,
+            checked.containers,
+        )
         shared.begin()
     except OSError as error:
         raise unusable(error, checked.shared_dir, where) from error
@@ -66,7 +70,7 @@ def _far(context: DriverContext, settings: SlurmSettings, where: str) -> SlurmDr
 
     folder = context.directory / "mirror"
     try:
-        shared = Shared(folder, settings.log_cap_bytes)
+        shared = Shared(folder, settings.log_cap_bytes, settings.containers)
     except OSError as error:
         raise unusable(error, folder, where) from error
     login = Login(context, settings)

@@ -65,6 +65,8 @@ def _run(attempt: str, folder: str, element: int) -> None:
     order = orders.Order(values)
     stat = proc.stat_of(os.getpid())
     ticks = stat[0] if stat else 0
+    # On the shared file system, so that what one element's setup makes is there for all.
+    order.envs_dir = attempt.rsplit("/", 2)[0] + "/envs"
     os.environ[proc.MARK_VARIABLE] = proc.mark(order.key, os.getpid(), ticks)
     journal = _host("journal").Journal(folder, order.key)
     _host("loop").Runner(folder, order, journal, ticks).run()

@@ -15,6 +15,7 @@ from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.durations import parse_duration_ms
 from fenglin.quantities.sizes import parse_bytes
 from fenglin.remote.place import Place, Way, checked_place
+from fenglin.runner.containers import NONE, ContainerSettings, read_containers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,8 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     poll: str | int | float = "5s"
     lost_after: str | int | float = "60s"
     log_cap: str | int = LOG_CAP_BYTES
+    containers: str = NONE
+    container_options: tuple[str, ...] = ()
 
 
 class SlurmSettings(Struct, frozen=True):
@@ -94,6 +97,7 @@ class SlurmSettings(Struct, frozen=True):
         lost_after_ms: How long an element that Slurm no longer lists may keep silent, while
             its last words travel through the shared file system.
         log_cap_bytes: Most output kept per task, whatever a job asks for.
+        containers: How nodes run images (`containers`, `container_options`); they cannot be asked.
     """
 
     flavors: tuple[Flavor, ...]
@@ -114,6 +118,7 @@ class SlurmSettings(Struct, frozen=True):
     poll_ms: int = 5_000
     lost_after_ms: int = 60_000
     log_cap_bytes: int = LOG_CAP_BYTES
+    containers: ContainerSettings = ContainerSettings(NONE)
 
 
 def read_settings(settings: Mapping[str, object], where: str) -> SlurmSettings:
@@ -153,6 +158,7 @@ def read_settings(settings: Mapping[str, object], where: str) -> SlurmSettings:
         poll_ms=_duration_ms(block.poll, f"{where}.poll"),
         lost_after_ms=_duration_ms(block.lost_after, f"{where}.lost_after"),
         log_cap_bytes=_bytes(block.log_cap, f"{where}.log_cap"),
+        containers=read_containers(block.containers, block.container_options, where),
     )
 
 

@@ -5,6 +5,7 @@ HUB/SITE/code-DIGEST/        element.py and host/, what nodes run
 HUB/SITE/attempts/KEY/       order, claim (the array's id), journal (merged), stop, epoch
 HUB/SITE/attempts/KEY/in/    inputs     out/INDEX/  artifacts on their way to the hub
 HUB/SITE/attempts/KEY/eN/    an element: journal, control, INDEX.log, tINDEX/
+HUB/SITE/envs/               environments that jobs' setups make, see `runner.host.prepare`
 HUB/SITE/kept/KEY/           after `forget`: claim, journal, INDEX.log
 """
 
@@ -22,6 +23,7 @@ import msgspec
 from fenglin.drivers.slurm import element
 from fenglin.drivers.slurm.layout import Layout
 from fenglin.runner import host
+from fenglin.runner.containers import container_lines
 from fenglin.runner.host import claim as claims
 from fenglin.runner.host.attempts import Attempts
 from fenglin.runner.host.journal import JOURNAL
@@ -31,6 +33,7 @@ from fenglin.runner.orders import order_lines
 
 if TYPE_CHECKING:
     from fenglin.ports.driver import StagedInput, StartOrder
+    from fenglin.runner.containers import ContainerSettings
 
 GENERATION = "generation"
 INPUTS = "in"
@@ -50,7 +53,7 @@ class Shared:
         attempts: The attempt folders.
     """
 
-    def __init__(self, root: Path, log_cap_bytes: int) -> None:
+    def __init__(self, root: Path, log_cap_bytes: int, containers: ContainerSettings) -> None:
         """Make what is missing.
 
         Raises:
@@ -59,6 +62,7 @@ class Shared:
         self.root = root
         self.attempts = Attempts(root)
         self._log_cap_bytes = log_cap_bytes
+        self._containers = containers
         self._code: Path | None = None
 
     @property
@@ -100,6 +104,7 @@ class Shared:
         brought = msgspec.structs.replace(order, inputs=inputs, artifacts_dir=outputs, nodes=1)
         lines = [
             *order_lines(brought, self._log_cap_bytes, 0),
+            *container_lines(self._containers, ""),
             (CHUNK, str(layout.chunk)),
             (TARGET, order.artifacts_dir),
         ]

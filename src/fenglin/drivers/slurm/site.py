@@ -15,6 +15,7 @@ from fenglin.drivers.slurm.shared import OUTPUT, batch_script
 from fenglin.drivers.slurm.submitting import Submitter
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.driver import Capability, LogChunk
+from fenglin.runner.containers import NONE
 from fenglin.runner.host import claim as claims
 from fenglin.runner.host.attempts import RefusedError, closing
 from fenglin.runner.host.journal import JOURNAL, POKE
@@ -44,6 +45,9 @@ class SlurmDriver:
     capabilities = frozenset(
         {
             Capability.ARRAYS,
+            Capability.GANGS,
+            Capability.IMAGES,
+            Capability.SETUP,
             Capability.INPUTS,
             Capability.ARTIFACTS,
             Capability.FOLLOW,
@@ -69,6 +73,8 @@ class SlurmDriver:
         self._settings = settings
         self._context = context
         self._where = f"site {context.site}"
+        if settings.containers.runtime == NONE:
+            self.capabilities = self.capabilities - {Capability.IMAGES}
         self._prefix = f"{context.hub}-a"
         self._shared = shared
         self._ground = ground
@@ -109,7 +115,13 @@ class SlurmDriver:
             raise DriverError(
                 "this driver does not start gangs over several nodes",
                 where=self._where,
-                hint="set nodes: 1 in the job, or allow other sites",
+                hint="let the job's script start its container by itself, or allow other sites",
+            )
+        if order.image and Capability.IMAGES not in self.capabilities:
+            raise DriverError(
+                "nobody has said what runs images on this cluster",
+                where=self._where,
+                hint="where its nodes have apptainer, set containers to it",
             )
         limits = await self._inventory.limits()
         layout = lay_out(order.tasks, limits.array_size, self._settings.pack)

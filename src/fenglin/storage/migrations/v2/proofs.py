@@ -21,6 +21,14 @@ CREATE TABLE ledger_checkpoint (
     note TEXT NOT NULL,
     time_ms INTEGER NOT NULL
 ) STRICT""",
+    # What witnesses said of a checkpoint, line by line.
+    """\
+CREATE TABLE ledger_cosignature (
+    size INTEGER NOT NULL REFERENCES ledger_checkpoint (size),
+    witness TEXT NOT NULL,
+    line TEXT NOT NULL,
+    PRIMARY KEY (size, witness)
+) STRICT, WITHOUT ROWID""",
     *(
         f"""\
 CREATE TRIGGER ledger_checkpoint_no_{action.lower()} BEFORE {action} ON ledger_checkpoint BEGIN

@@ -1,0 +1,22 @@
+"""The rooms of the books, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fenglin.engine.books.proofs import ProofDesk, Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class BookRooms:
+    """Implements `ports.books.Books`."""
+
+    proofs: ProofDesk
+    sealer: Sealer
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return what a person must look at."""
+        return self.sealer.problems
