@@ -179,6 +179,12 @@ class LocalDriver:
     def _start(self, order: StartOrder) -> None:
         """Write the order and start its runner (in a worker thread)."""
         settings = self._settings
+        if order.image and Capability.IMAGES not in self.capabilities:
+            raise DriverError(
+                "this machine has no container runtime that may be used",
+                where=self._where,
+                hint="install podman or apptainer; see the setting containers",
+            )
         try:
             envs_dir = str(self._context.directory.absolute() / "envs")
             lines = order_lines(order, settings.log_cap_bytes, settings.nice)

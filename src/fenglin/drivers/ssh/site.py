@@ -136,6 +136,8 @@ class SshDriver:
         Raises:
             DriverError: refused, or unclear once a host had been told.
         """
+        if order.image and Capability.IMAGES not in self.capabilities:
+            raise DriverError("containers are switched off for this site", where=self._where)
         note = await self._own(self._noted, order)
         if note is None:
             return

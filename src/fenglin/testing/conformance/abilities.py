@@ -23,7 +23,14 @@ class AbilityCases:
 
     @pytest.mark.parametrize(
         "capability",
-        [Capability.ARRAYS, Capability.GANGS, Capability.INPUTS, Capability.ARTIFACTS],
+        [
+            Capability.ARRAYS,
+            Capability.GANGS,
+            Capability.IMAGES,
+            Capability.SETUP,
+            Capability.INPUTS,
+            Capability.ARTIFACTS,
+        ],
     )
     def test_what_is_not_declared_is_refused(self, site: SiteHand, capability: Capability) -> None:
         """For certain, so that the hub goes elsewhere at once; nothing has run."""
@@ -127,6 +134,10 @@ def _needing(site: SiteHand, capability: Capability) -> StartOrder:
         return site.order(tasks="0-1", task_count=2)
     if capability is Capability.GANGS:
         return site.order(nodes=2, slots=1)
+    if capability is Capability.IMAGES:
+        return site.order(image="debian:12")
+    if capability is Capability.SETUP:
+        return site.order(setup="true")
     if capability is Capability.INPUTS:
         return site.order(inputs=(StagedInput("x", str(site.harness.truth)),))
     return site.order(artifacts=("*.png",))

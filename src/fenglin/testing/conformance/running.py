@@ -67,6 +67,8 @@ class RunningCases:
             "FENGLIN_ATTEMPT=3",
             f"FENGLIN_SITE={order.site}",
             f"FENGLIN_FLAVOR={order.flavor}",
+            "FENGLIN_NODE_COUNT=1",
+            "FENGLIN_NODE_RANK=0",
             "FENGLIN_CPUS=0.1",
             "MINE=one two",
             "EMPTY=",

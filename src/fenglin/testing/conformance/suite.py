@@ -15,6 +15,7 @@ from fenglin.testing.conformance.logs import LogCases
 from fenglin.testing.conformance.observing import ObservingCases
 from fenglin.testing.conformance.running import RunningCases
 from fenglin.testing.conformance.site import SiteHand
+from fenglin.testing.conformance.software import SoftwareCases
 from fenglin.testing.conformance.starting import StartingCases
 from fenglin.testing.conformance.stopping import StoppingCases
 from fenglin.testing.conformance.usage import UsageCases
@@ -35,6 +36,7 @@ class DriverConformance(
     GangCases,
     LogCases,
     FileCases,
+    SoftwareCases,
     UsageCases,
     AbilityCases,
     HostileCases,

@@ -77,7 +77,13 @@ class SkeletonDriver:
         Raises:
             DriverError: the order needs what is not declared, or the folder cannot be made.
         """
-        wanted = {"gangs": order.nodes > 1, "inputs": order.inputs, "artifacts": order.artifacts}
+        wanted = {
+            "gangs": order.nodes > 1,
+            "images": order.image,
+            "setup": order.setup,
+            "inputs": order.inputs,
+            "artifacts": order.artifacts,
+        }
         lacks = [what for what, needed in wanted.items() if needed]
         if lacks:
             raise self._error(f"{self.kind} sites have no {', '.join(lacks)}")
@@ -315,6 +321,8 @@ def _order(order: StartOrder) -> dict[str, object]:
             "FENGLIN_SITE": order.site,
             "FENGLIN_FLAVOR": order.flavor,
             "FENGLIN_CPUS": format_milli(order.resources.cpu_milli),
+            "FENGLIN_NODE_COUNT": "1",
+            "FENGLIN_NODE_RANK": "0",
         },
     }
 
