@@ -1,6 +1,6 @@
 """Fenglin: one pool from unlike clusters, clouds and machines.
 
-`Client`, `AsyncClient`, `Executor` and `joblib_backend` are loaded when they are first used.
+What is listed in `__all__` is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -10,13 +10,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fenglin.client.aio import AsyncClient
     from fenglin.client.client import Client
+    from fenglin.client.executor.executor import Executor
+    from fenglin.client.executor.joblib import joblib_backend
+    from fenglin.client.executor.outcome import TaskFailedError
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "__version__"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Executor",
+    "TaskFailedError",
+    "__version__",
+    "joblib_backend",
+]
 
 _HOMES = {
     "AsyncClient": "fenglin.client.aio",
     "Client": "fenglin.client.client",
+    "Executor": "fenglin.client.executor.executor",
+    "TaskFailedError": "fenglin.client.executor.outcome",
+    "joblib_backend": "fenglin.client.executor.joblib",
 }
 
 
