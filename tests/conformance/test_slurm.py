@@ -125,6 +125,16 @@ class TestSlurm(DriverConformance):
     def harness(self, cluster, tmp_path):
         return SlurmHarness(cluster, tmp_path / "site")
 
+    def test_every_rank_is_asked_to_end(self, site):
+        """What `srun` would pass on as a kill arrives as SIGTERM, with its grace."""
+        script = "trap 'echo polite $FENGLIN_NODE_RANK; exit 3' TERM\necho on\nsleep 300 &\nwait\n"
+        key = site.start(site.order(script=script, nodes=2, slots=1))
+        site.wait(lambda: site.chunk(key).data.split() == [b"on", b"on"], "both ranks")
+        site.stop(key)
+        site.finish(key)
+        # Slurm itself remarks on steps that end early.
+        assert {"polite 0", "polite 1"} <= set(site.text(key).splitlines())
+
 
 @pytest.fixture(scope="module")
 def hosts():

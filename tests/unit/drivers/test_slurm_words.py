@@ -77,6 +77,12 @@ def test_options_of_a_plain_order():
     assert not any("secret" in word for word in said)
 
 
+def test_a_gang_is_one_job_of_its_nodes():
+    told = options(nodes=2)
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--array=0-9%2"} <= set(told)
+    assert "--ntasks-per-node=1" not in options()
+
+
 def test_parts_of_cores_and_cards_become_whole_ones():
     said = options(resources=Resources(1_500, 0, 0, 1_500))
     assert {"--cpus-per-task=2", "--gres=gpu:a100:2"} <= set(said)

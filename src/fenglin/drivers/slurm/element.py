@@ -61,15 +61,20 @@ def _run(attempt: str, folder: str, element: int) -> None:
     with open(f"{attempt}/{orders.ORDER}", "rb") as file:
         values = orders.decode(file.read())
     values["tasks"] = [part(orders.indices(values["tasks"][0]), values["chunk"][0], element)]
-    values["share"] = [f"1 {os.environ.get('SLURMD_NODENAME', os.uname().nodename)}"]
+    here = os.environ.get("SLURMD_NODENAME", os.uname().nodename)
+    nodes = [here] if values["nodes"] == ["1"] else __import__("gang").nodes()
+    values["share"] = [f"1 {node}" for node in nodes]
     order = orders.Order(values)
-    stat = proc.stat_of(os.getpid())
-    ticks = stat[0] if stat else 0
     # On the shared file system, so that what one element's setup makes is there for all.
     order.envs_dir = attempt.rsplit("/", 2)[0] + "/envs"
+    stat = proc.stat_of(os.getpid())
+    ticks = stat[0] if stat else 0
     os.environ[proc.MARK_VARIABLE] = proc.mark(order.key, os.getpid(), ticks)
     journal = _host("journal").Journal(folder, order.key)
-    _host("loop").Runner(folder, order, journal, ticks).run()
+    runner = _host("loop").Runner(folder, order, journal, ticks)
+    if len(nodes) > 1:
+        __import__("gang").spread(runner.launcher, here)
+    runner.run()
 
 
 def part(tasks: Any, chunk: str, element: int) -> str:

@@ -55,7 +55,9 @@ def batch_options(
         "output": output,
         "chdir": output.rpartition("/")[0],
     }
-    fixed = ["--nodes=1", "--ntasks=1", "--no-requeue", "--open-mode=append", "--export=ALL"]
+    size = [f"--nodes={order.nodes}", f"--ntasks={order.nodes}", "--ntasks-per-node=1"]
+    fixed = [*size[: 2 if order.nodes == 1 else 3], "--no-requeue", "--open-mode=append"]
+    fixed.append("--export=ALL")
     given = [f"--{name}={value}" for name, value in said.items() if value]
     return [*settings.options, *fixed, *given]
 

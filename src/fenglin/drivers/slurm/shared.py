@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fenglin.drivers.slurm import element
+from fenglin.drivers.slurm import element, gang
 from fenglin.drivers.slurm.layout import Layout
 from fenglin.runner import host
 from fenglin.runner.containers import container_lines
@@ -101,7 +101,7 @@ class Shared:
             OSError, RefusedError, UnicodeEncodeError: it cannot be, nothing has left us.
         """
         fresh = self.attempts.folder(order.key) is None
-        brought = msgspec.structs.replace(order, inputs=inputs, artifacts_dir=outputs, nodes=1)
+        brought = msgspec.structs.replace(order, inputs=inputs, artifacts_dir=outputs)
         lines = [
             *order_lines(brought, self._log_cap_bytes, 0),
             *container_lines(self._containers, ""),
@@ -177,7 +177,8 @@ class Shared:
 
 def own_code() -> dict[str, str]:
     """Return the names and texts of what nodes run beside `fenglin.runner.host`."""
-    return {"element.py": Path(element.__file__).read_text("utf-8")}
+    paths = (Path(element.__file__), Path(gang.__file__))
+    return {path.name: path.read_text("utf-8") for path in paths}
 
 
 def batch_script(python: str, code: str, attempt: str) -> str:

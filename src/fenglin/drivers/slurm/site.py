@@ -111,9 +111,9 @@ class SlurmDriver:
             DriverError: refused, or unclear whether Slurm has taken it.
         """
         self._poke.listen()
-        if order.nodes > 1:
+        if order.nodes > 1 and order.image:
             raise DriverError(
-                "this driver does not start gangs over several nodes",
+                "a gang over several nodes of Slurm runs no images here",
                 where=self._where,
                 hint="let the job's script start its container by itself, or allow other sites",
             )

@@ -46,7 +46,11 @@ CLIENT_WAIT_S = 5.0
 
 
 class Runner:
-    """Runs the tasks of one attempt, `slots` at a time."""
+    """Runs the tasks of one attempt, `slots` at a time.
+
+    Attributes:
+        launcher: Starts their processes.
+    """
 
     def __init__(self, directory: str, order: Order, journal: Journal, start_ticks: int) -> None:
         """Open the control FIFO, then look for a stop that came earlier."""
@@ -54,7 +58,7 @@ class Runner:
         self._order = order
         self._journal = journal
         self._start_ticks = start_ticks
-        self._launcher = _patiently(lambda: Launcher(order, directory))
+        self.launcher = _patiently(lambda: Launcher(order, directory))
         self._slots = Slots(order)
         self._folders = Folders(directory)
         self._indices = indices(order.tasks)
@@ -171,7 +175,7 @@ class Runner:
             return True
         try:
             for at in range(len(task.ranks)):
-                pid = self._launcher.spawn(task, at)
+                pid = self.launcher.spawn(task, at)
                 self._watch(task, pid)
         except (OSError, ValueError) as error:
             short = isinstance(error, OSError) and error.errno in SHORTAGES
@@ -186,7 +190,7 @@ class Runner:
 
     def _refuse(self, task: Task, error: OSError | ValueError, *, short: bool) -> None:
         """End a task whose payload cannot be started, saying why in its log."""
-        name = self._launcher.arguments[0] if self._launcher.arguments else ""
+        name = self.launcher.arguments[0] if self.launcher.arguments else ""
         if short:
             code, reason = NOT_EXECUTABLE, "start_failed"
             task.log.note(f"cannot start {name!r} now: {error}")
@@ -255,7 +259,7 @@ class Runner:
             self._read_wishes()
             return
         if file == self._preparer.file:
-            self._preparer.end(self._launcher)
+            self._preparer.end(self.launcher)
             self._unlisten(file)
             return
         task, pid = self._files.get(file, (None, 0))

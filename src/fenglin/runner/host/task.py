@@ -168,7 +168,7 @@ class Launcher:
             _write_script(path, order.script)
             self.arguments = [*interpreter(order.script), path]
         search = self._user_env.get("PATH", self._env.get("PATH", os.defpath))
-        self._program = _find(self.arguments[0], search) if self.arguments else ""
+        self.program = _find(self.arguments[0], search) if self.arguments else ""
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def enter(self, folder: str, container: Container | None) -> None:
@@ -178,7 +178,7 @@ class Launcher:
         if container is not None:
             # What the host says of itself, such as its PATH, means nothing inside.
             self._env = {k: v for k, v in self._env.items() if k.startswith("FENGLIN_")}
-            self._program = container.program
+            self.program = container.program
         self._container = container
 
     def spawn(self, task: Task, at: int) -> int:
@@ -188,7 +188,7 @@ class Launcher:
             OSError: it cannot be started; FileNotFoundError when there is no such command.
             ValueError: an argument or variable holds a NUL.
         """
-        if not self._program:
+        if not self.program:
             raise FileNotFoundError(errno.ENOENT, "command not found", "".join(self.arguments[:1]))
         env, arguments, note = self.environment(task, at), self.arguments, ""
         if self._container is not None:
@@ -201,7 +201,7 @@ class Launcher:
         ]
         try:
             pid = os.posix_spawn(
-                self._program,
+                self.program,
                 arguments,
                 env,
                 file_actions=actions,
@@ -219,7 +219,7 @@ class Launcher:
         # A file without a #! line that is executable is a shell script, as for execvp(3).
         return os.posix_spawn(
             SHELL,
-            [SHELL, self._program, *self.arguments[1:]],
+            [SHELL, self.program, *self.arguments[1:]],
             env,
             file_actions=actions,
             setpgroup=0,
