@@ -29,7 +29,7 @@ def grown(client: Client, check: LedgerCheck, seals: Sequence[Checkpoint]) -> Le
             bad_seq = min(fitted, now.size) + 1
             return msgspec.structs.replace(check, ok=False, first_bad_seq=bad_seq, problem=why)
         fitted = seal.size
-    return check
+    return msgspec.structs.replace(check, sealed=max(fitted, check.sealed))
 
 
 def _why_not(client: Client, seal: Checkpoint, now: Checkpoint) -> str:

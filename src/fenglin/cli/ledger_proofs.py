@@ -78,6 +78,7 @@ def verify_ledger(
                 ("ledger", check.ledger_id),
                 ("verified", "yes" if check.ok else "NO"),
                 ("entries", str(check.entries)),
+                ("sealed", f"{check.sealed} by checkpoints"),
                 ("head", check.head_hash),
             ]
         )
@@ -216,6 +217,7 @@ def _verify_export(path: Path, seals: Sequence[Checkpoint]) -> LedgerCheck:
         problem="; ".join(filter(None, (report.why, *report.problems))),
         head_hash=report.head.hash.hex() if report.head else "",
         ledger_id=report.head.ledger_id if report.head else "",
+        sealed=report.sealed,
     )
 
 

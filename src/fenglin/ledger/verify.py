@@ -56,6 +56,8 @@ class VerifyReport(Struct, frozen=True):
         bad_seq: First sequence number that is wrong; None when the chain is whole.
         why: What is wrong there.
         problems: What is wrong beside the chain, such as a stale balance cache.
+        sealed: Entries that a checkpoint covers. What comes behind them could still be cut off or
+            made anew unseen, until the next checkpoint is kept outside.
     """
 
     entries: int
@@ -66,6 +68,7 @@ class VerifyReport(Struct, frozen=True):
     bad_seq: int | None = None
     why: str = ""
     problems: tuple[str, ...] = ()
+    sealed: int = 0
 
     @property
     def ok(self) -> bool:
@@ -185,6 +188,7 @@ class Verifier:
             self._steps_back,
             bad_seq,
             why,
+            sealed=self._seals.covered if self._seals is not None else 0,
         )
 
 

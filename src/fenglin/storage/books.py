@@ -59,6 +59,7 @@ def verify(conn: sqlite3.Connection) -> LedgerCheck:
         problem="; ".join(filter(None, (report.why, *report.problems))),
         head_hash=head.hash.hex() if head else "",
         ledger_id=head.ledger_id if head else "",
+        sealed=report.sealed,
     )
 
 

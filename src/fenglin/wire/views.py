@@ -350,7 +350,17 @@ class Statement(Struct, frozen=True):
 
 
 class LedgerCheck(Struct, frozen=True):
-    """Outcome of a verification."""
+    """Outcome of a verification.
+
+    Attributes:
+        ok: Whether all holds.
+        entries: How many entries were proven, from the first on.
+        first_bad_seq: The first that is wrong; 0 for none.
+        problem: What is wrong.
+        head_hash: Of the last entry.
+        ledger_id: Whose ledger.
+        sealed: How many entries the checkpoints cover that it was held against.
+    """
 
     ok: bool
     entries: int
@@ -358,6 +368,7 @@ class LedgerCheck(Struct, frozen=True):
     problem: str
     head_hash: str
     ledger_id: str
+    sealed: int = 0
 
 
 class PlanView(Struct, frozen=True):
