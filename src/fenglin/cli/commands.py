@@ -25,7 +25,7 @@ COMMANDS = {
     "job": Entry(
         "fenglin.cli.job", "List, show, explain, wait for and cancel jobs; logs, artifacts."
     ),
-    "site": Entry("fenglin.cli.site", "List, show, drain and resume sites."),
+    "site": Entry("fenglin.cli.site", "List, show, add, check, drain and resume sites."),
     "node": Entry("fenglin.cli.node", "List nodes."),
     "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),

@@ -63,15 +63,39 @@ def check_site(name: str, config: Path) -> list[Finding]:
     raise NotFoundError(f"no site is named {name!r}", where=str(config), hint=f"known: {known}")
 
 
+def build_site(name: str, text: str, source: str) -> None:
+    """Check a configuration, and let the driver of one of its sites check that site's settings.
+
+    The site is not asked.
+
+    Raises:
+        InputError: something is wrong; says where.
+    """
+    parsed = read_hub_file(text, source)
+    site = next(site for site in parsed.sites if site.name == name)
+
+    async def build() -> None:
+        with TemporaryDirectory(prefix="fenglin-check-") as folder:
+            driver = _driver(site, parsed.settings.get(name, {}), Path(folder))
+            await driver.close()
+
+    asyncio.run(build())
+
+
+def _driver(site: Site, own: Mapping[str, object], folder: Path) -> Driver:
+    """Build a site's driver as the hub does, for a hub of its own."""
+    factory = load_factory(site.driver, f"site.{site.name}.driver")
+    context = DriverContext(
+        HUB, site.name, folder, wake=lambda: None, now_ms=lambda: time.time_ns() // 10**6
+    )
+    return factory(context, site_settings(site, own))
+
+
 async def _check(site: Site, own: Mapping[str, object]) -> list[Finding]:
     """Ask one step after another."""
     with TemporaryDirectory(prefix="fenglin-check-") as folder:
         started_s = time.monotonic()
-        factory = load_factory(site.driver, f"site.{site.name}.driver")
-        context = DriverContext(
-            HUB, site.name, Path(folder), wake=lambda: None, now_ms=lambda: time.time_ns() // 10**6
-        )
-        driver = factory(context, site_settings(site, own))
+        driver = _driver(site, own, Path(folder))
         can = ", ".join(sorted(driver.capabilities)) or "nothing beyond the contract"
         findings = [Finding("settings", ok=True, took_ms=_since(started_s), found=f"can {can}")]
         steps: tuple[tuple[str, float, Callable[[], Awaitable[tuple[bool, str]]]], ...] = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fenglin.cli.driver import check_driver
 from fenglin.cli.humane import age, count, money, now_ms, used_of
 from fenglin.cli.listing import Cut, Layout, show_page
 from fenglin.cli.output import (
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from fenglin.wire.views import FlavorView, LinkView, SiteView
 
-app = group("List, show, drain and resume sites.")
+app = group("List, show, add, check, drain and resume sites.")
 SiteArgument = Annotated[str, typer.Argument(metavar="SITE", help="Name of the site.")]
 
 _SITE_COLUMNS = (
@@ -149,6 +151,38 @@ def resume_site(
     with hub_client(hub) as client:
         site = client.resume(name)
     _show_state(site, output)
+
+
+@command(app, "add")
+def add_site(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new site.")],
+    driver: Annotated[
+        str, typer.Option("--driver", metavar="KIND", help="See `fenglin driver list`.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the block, such as pue=1.2."),
+    ] = None,
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="The hub's configuration.")
+    ] = Path("fenglin.toml"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show the block; write nothing.")
+    ] = False,
+) -> None:
+    """Add a [site.NAME] block to the hub's configuration.
+
+    The file is checked as it would be, by the driver too, before anything is written; what was in
+    it stays as it is. A hub that runs takes the new site at its next start.
+    """
+    from fenglin.cli.site_add import add_site as add  # noqa: PLC0415 - slow; help needs none
+
+    write(add(name, driver, settings or (), config, write=not dry_run))
+    if not dry_run:
+        write_line(f"next: fenglin site check {name} --config {config}")
+
+
+command(app, "check")(check_driver)
 
 
 def _show_state(site: SiteView, output: Output) -> None:
