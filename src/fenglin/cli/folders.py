@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,10 +62,14 @@ def files_below(folder: Path) -> list[Found]:
             that cannot be brought, or there is too much.
     """
     walk = _Walk(folder)
-    found = sorted(walk.below(folder, "", [], ()))
+    # A home folder named by mistake is not walked to its end.
+    found = sorted(islice(walk.below(folder, "", [], ()), MOST_FILES + 1))
     names_bytes = sum(len(one.target.encode()) for one in found)
-    if len(found) > MOST_FILES or names_bytes > MOST_NAMES_BYTES:
-        walk.problems.insert(0, f"{len(found)} files; at most {MOST_FILES} are brought")
+    if len(found) > MOST_FILES:
+        walk.problems.insert(0, f"more than {MOST_FILES} files, the most that are brought")
+    elif names_bytes > MOST_NAMES_BYTES:
+        most = format_bytes(MOST_NAMES_BYTES)
+        walk.problems.insert(0, f"the names of the files are longer than {most} together")
     if walk.size_bytes > MOST_BYTES:
         size, most = format_bytes(walk.size_bytes), format_bytes(MOST_BYTES)
         walk.problems.insert(0, f"{size} of files; at most {most} are brought")

@@ -119,7 +119,11 @@ def test_too_much_is_told_with_the_limit(tree, monkeypatch):
     with pytest.raises(FolderError, match="10B of files; at most 8B are brought"):
         files_below(top)
     monkeypatch.setattr(folders, "MOST_FILES", 2)
-    with pytest.raises(FolderError, match="3 files; at most 2 are brought"):
+    with pytest.raises(FolderError, match="more than 2 files, the most that are brought"):
+        files_below(top)
+    monkeypatch.setattr(folders, "MOST_FILES", 3)
+    monkeypatch.setattr(folders, "MOST_NAMES_BYTES", 5)
+    with pytest.raises(FolderError, match="names of the files are longer than 5B together"):
         files_below(top)
 
 

@@ -10,6 +10,7 @@ from tests.unit.intake_dialects.goldens import CORPUS, NOW_MS, golden, reading, 
 
 from fenglin.errors import InputProblems
 from fenglin.intake.dialects.notes import Level, refuse_losses
+from fenglin.intake.references import with_uploads
 
 
 def name(path):
@@ -26,7 +27,9 @@ def test_dialect_is_told_by_the_content_and_the_job_is_complete(path):
     read = reading(path)
     assert read.dialect == path.parent.name
     for job in read.jobs:
-        assert job.document.spec(NOW_MS).name
+        assert job.document.problems(NOW_MS) == ()
+        # What lies on the submitter's machine is uploaded first.
+        assert with_uploads(job.document, {0: []}).spec(NOW_MS).name
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=name)

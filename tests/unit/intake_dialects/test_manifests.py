@@ -173,3 +173,84 @@ def test_the_tasks_of_a_pipeline_wait_for_one_another():
     assert [data["name"] for data in documents] == ["prepare", "p-3", "p-4"]
     assert [data.get("after") for data in documents] == [None, ["prepare"], ["p-3"]]
     assert all(one.document.problems(NOW_MS) == () for one in jobs)
+
+
+FOLDERS = """
+type: task
+commands: [make]
+repos: [., {local_path: ../lib, path: vendor}, "https://example.org/a.git"]
+files: [data.csv, "a:b/", "~/x:/etc/x", "c:../d"]
+"""
+MOUNTS = """
+workdir: {url: "https://example.org/a.git"}
+file_mounts:
+  {conf/x.yaml: x.yaml, /data: "s3://bucket", in: {source: "s3://b"}, ../up: y, rel: /abs/z}
+run: make
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "lost"),
+    [
+        (
+            FOLDERS,
+            [
+                {"source": ".", "target": "."},
+                {"source": "../lib", "target": "vendor"},
+                {"source": "data.csv"},
+                {"source": "a", "target": "b"},
+            ],
+            ["repos", "files", "files"],
+        ),
+        (
+            MOUNTS,
+            [{"source": "x.yaml", "target": "conf/x.yaml"}, {"source": "/abs/z", "target": "rel"}],
+            ["workdir", "file_mounts./data", "file_mounts.in", "file_mounts.../up"],
+        ),
+    ],
+)
+def test_folders_of_the_submitter_go_along(text, files, lost):
+    (job,) = read_jobs(text, "x.yaml", NOW_MS).jobs
+    assert job.document.data["files"] == files
+    assert [note.field for note in job.notes if note.level == "lost"] == lost
+
+
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [
+        ("resources: {image_id: 'docker:nvcr.io/a/b:1'}\nrun: a\n", "nvcr.io/a/b:1"),
+        ("resources: {image_id: 'docker:ubuntu'}\nrun: a\n", "ubuntu"),
+        ("resources: {image_id: ami-0123}\nrun: a\n", None),
+        ("resources: {image_id: {us-east-1: ami-0123}}\nrun: a\n", None),
+        ("resources: {any_of: [{image_id: 'docker:x:1'}]}\nrun: a\n", "x:1"),
+        ("type: task\nimage: x:1\ncommands: [a]\n", "x:1"),
+        ("executors: [{image: x, command: [a]}, {image: x, command: [b]}]\n", "x"),
+        ("executors: [{image: x, command: [a]}, {image: y, command: [b]}]\n", "x"),
+    ],
+)
+def test_images_are_carried_over(text, image):
+    (job,) = read_jobs(text, "x.yaml", NOW_MS).jobs
+    assert job.document.data.get("image") == image
+    lost = [note.field for note in job.notes if note.level == "lost"]
+    assert bool(lost) == (image is None or "image: y" in text)
+
+
+@pytest.mark.parametrize(
+    ("given", "image"),
+    [
+        ("docker://a/b:1", "a/b:1"),
+        ("'nvcr.io#nvidia/x:2'", "nvcr.io/nvidia/x:2"),
+        ("/i/x.sqsh",) * 2,
+    ],
+)
+def test_an_image_of_pyxis_is_carried_over(given, image):
+    text = f"#!/bin/sh\n#SBATCH --container-image={given}\n#SBATCH --mem=1G\ntrue\n"
+    (job,) = read_jobs(text, "x.sh", NOW_MS).jobs
+    assert job.document.data["image"] == image
+    assert job.document.problems(NOW_MS) == ()
+
+
+def test_a_wrong_image_is_told_with_its_place():
+    (job,) = read_jobs("type: task\nimage: --privileged\ncommands: [a]\n", "x.yaml", NOW_MS).jobs
+    (problem,) = job.document.problems(NOW_MS)
+    assert (problem.path, problem.line) == ("image", 2)

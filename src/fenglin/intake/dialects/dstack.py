@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from fenglin.intake.dialects.branch import Branch, number
 from fenglin.intake.dialects.devices import card_model
+from fenglin.intake.dialects.local import bring
 from fenglin.intake.report import show
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _LOST = {
     "python": "the Python of the node is used",
     "nvcc": "the compilers of the node are used",
     "ports": "no ports are opened",
-    "files": "not copied; name what the commands need in `files` of a native job",
-    "repos": "not copied; name what the commands need in `files` of a native job",
     "volumes": "not mounted",
     "backends": "say sites, the names of those that may run it",
     "availability_zones": "say regions or sites",
@@ -44,7 +43,7 @@ _LOST = {
     "startup_order": "all nodes of a task start together",
     "stop_criteria": "a task ends when all of its nodes have ended",
     "user": "the site decides as whom a task runs",
-    "single_branch": "no repository is copied",
+    "single_branch": "no repository is fetched",
 }
 _IGNORED = {
     "creation_policy": "machines are started when needed",
@@ -86,7 +85,26 @@ def convert(root: Branch, name: str) -> None:
     if image is not None:
         root.put(("image",), image, "image")
     _commands(root, given, cards)
+    _files(root)
     root.rest(_LOST, _IGNORED)
+
+
+def _files(root: Branch) -> None:
+    """Bring the folders of `repos` and the entries of `files` to where the commands run."""
+    for key, place in (("repos", "."), ("files", "")):
+        for item in root.items(key):
+            source: object = None
+            target: object = None
+            if type(item) is str:
+                source, _, target = item.partition(":")
+                if item.startswith(("http:", "https:", "ssh:", "git@")):
+                    source, target = item.replace(":", "://", 1), ""
+            elif type(item) is dict:
+                source, target = item.get("local_path", item.get("url")), item.get("path")
+            if type(source) is str:
+                bring(root, key, source, str(target or place))
+            else:
+                root.wrong(key, item, "a path")
 
 
 def _commands(root: Branch, name: str, cards: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fenglin.catalog.devices import lookup
 from fenglin.intake.dialects.branch import Branch, number
 from fenglin.intake.dialects.devices import card_model
+from fenglin.intake.dialects.local import bring
 from fenglin.intake.dialects.shell import quote
 from fenglin.intake.report import describe, show
 
@@ -20,8 +21,6 @@ _AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(\+|x\+?)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([KMGTP]?)(?:i?B)?(\+)?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": "GiB", "K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB", "P": "PiB"}
 _LOST = {
-    "workdir": "not copied; name what the script needs in `files`",
-    "file_mounts": "not copied or mounted; name what the script needs in `files`",
     "secrets": "not sent: everyone who may see the job would see them",
     "pool": "there are no pools of workers",
     "volumes": "not mounted",
@@ -93,7 +92,24 @@ def convert(root: Branch, name: str) -> None:
         else:
             variables.put(("env", variable), value, variable)
     _script(root, cards)
+    _files(root)
     root.rest(_LOST)
+
+
+def _files(root: Branch) -> None:
+    """Bring the working directory, and what of `file_mounts` goes into it."""
+    workdir = root.take("workdir")
+    if type(workdir) is str:
+        bring(root, "workdir", workdir, ".")
+    elif workdir is not None:
+        root.lost("workdir", "no repository is fetched; name a folder of your machine")
+    mounts = root.branch("file_mounts")
+    for target in mounts:
+        source = mounts.take(target)
+        if type(source) is str:
+            bring(mounts, target, source, target)
+        else:
+            mounts.lost(target, "buckets are not mounted; reach the data where the job runs")
 
 
 def _script(root: Branch, cards: int) -> None:
