@@ -70,7 +70,14 @@ class Policy(Struct, frozen=True, omit_defaults=True):
 
     name: str = "balanced"
     purpose: str = "Fair turns; sooner before cheaper, and near to whom a job serves."
-    weights: tuple[tuple[str, float], ...] = (("finish", 0.7), ("money", 0.3), ("latency", 0.3))
+    # So little of `fragmentation` that it decides among equals: tasks without cards leave nodes
+    # with cards to those that need them.
+    weights: tuple[tuple[str, float], ...] = (
+        ("finish", 0.7),
+        ("money", 0.3),
+        ("latency", 0.3),
+        ("fragmentation", 0.05),
+    )
     fair: bool = True
     patience: float = 1.0
     split_divisor: float = 2.0

@@ -296,3 +296,17 @@ def test_term_that_gives_no_number_counts_as_unknown(pool, bad):
     policy = equip(weighing("mood"), {"mood": rule})
     raw = {option.site: option.terms[0].raw for option in receipt_of(pool(SITES), policy).options}
     assert raw == {"a": "unknown", "z": "z: 5"}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_by_default_work_without_cards_leaves_them_to_who_needs_them(pool, number):
+    """Else equal options take turns by job number, and one of these would take the cards."""
+    text = f"""
+        site a ai 1×4,99,2 1 0 accelerator=A100-80
+        site b general 1×4,99 1 0
+        job {number} 1×4,1 submitted=1
+        job 9 1×4,1,2 submitted=2
+    """
+    in_turn = replace(BALANCED, improve_steps=0)
+    sites = {start.job: start.site for start in plan(pool(text), in_turn).starts}
+    assert sites == {number: "b", 9: "a"}
