@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -120,6 +121,7 @@ class Draft:
         self.closed_accounts: set[tuple[int, int, Runtime]] = set()
         self.patient_until_ms = NEVER
         self._figures: dict[tuple[int, int, Runtime, int, int, tuple[int, ...]], Figures] = {}
+        self._scores: dict[tuple[int, ...], list[Scored]] = {}
         self._holds: dict[tuple[int, int, Runtime], int] = {}
         self._scored: dict[tuple[int, Runtime, int, tuple[int, ...]], list[Scored]] = {}
         self._columns = {
@@ -256,7 +258,7 @@ class Draft:
                 for view in self.flavors
                 if (slots := self.pool.slots(shape_row, view.row, max(1, pending))) > 0
             ]
-            self._scored[key] = score(options, self.policy)
+            self._scored[key] = self.scored(options)
         return self._scored[key]
 
     def present(self, row: int) -> tuple[int, ...]:
@@ -281,9 +283,20 @@ class Draft:
         key = (view.row, shape_row, runtime, tasks, slots, present)
         found = self._figures.get(key)
         if found is None:
-            found = self._figures[key] = self._reckon(
-                view, shape_row, runtime, tasks, slots, present
-            )
+            if slots > 1 and tasks == 1:
+                # One task takes one slot, however many there are.
+                found = self.figures(view, shape_row, runtime, 1, 1, present)._replace(slots=slots)
+            else:
+                found = self._reckon(view, shape_row, runtime, tasks, slots, present)
+            self._figures[key] = found
+        return found
+
+    def scored(self, options: Sequence[Figures]) -> list[Scored]:
+        """Return `score` of options that `figures` gave: of the same ones the same."""
+        key = tuple(map(id, options))
+        found = self._scores.get(key)
+        if found is None:
+            found = self._scores[key] = score(options, self.policy)
         return found
 
     def hold_micro(self, view: FlavorView, shape_row: int, runtime: Runtime) -> int:

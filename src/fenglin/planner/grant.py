@@ -10,7 +10,7 @@ import numpy as np
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import Draft, Grant, Piece
 from fenglin.planner.promises import Place
-from fenglin.planner.rank import Figures, Scored, best_first, score
+from fenglin.planner.rank import Figures, Scored, best_first
 from fenglin.planner.runtime import FOREVER
 from fenglin.planner.tail import finish_in, useful_slots
 from fenglin.planner.waiting import why_no_room
@@ -114,7 +114,7 @@ def _lendable(draft: Draft, grant: Grant, turn: _Turn) -> list[Scored]:
         if slots:
             found.append(figures)
     number = int(draft.snapshot.job_number[grant.row])
-    return best_first(score(found, draft.policy), number)
+    return best_first(draft.scored(found), number)
 
 
 def _end_ms(draft: Draft, grant: Grant, figures: Figures) -> int:
@@ -152,7 +152,7 @@ def _option(draft: Draft, grant: Grant, place: Place) -> Scored:
     """Return the option that a promised place belongs to."""
     tasks, present = draft.pending(grant.row), draft.present(grant.row)
     figures = draft.figures(place.view, grant.shape_row, grant.runtime, tasks, 1, present)
-    return score([figures], draft.policy)[0]
+    return draft.scored([figures])[0]
 
 
 def _promised(draft: Draft, grant: Grant, _option: Scored, turn: _Turn) -> int:
@@ -222,9 +222,10 @@ def _note(draft: Draft, grant: Grant, turn: _Turn) -> None:
         again = draft.snapshot.now_ms + max(1, wait)
         draft.patient_until_ms = min(draft.patient_until_ms, again)
     else:
-        own = turn.place
+        own, kept = turn.place, False
         if not grant.held and (own is not None or draft.book.may_reserve(grant.shape_row)):
             kept = draft.book.keeps_room(grant.shape_row)
             busy = Reason.RESERVED_FOR_OTHERS if kept else why_no_room(draft, grant.shape_row)
             draft.book.reserve(grant, busy, own)
-        draft.book.note_full(grant)
+        # A booking begins later, so what was kept before it is kept after it.
+        draft.book.note_full(grant, kept=kept)

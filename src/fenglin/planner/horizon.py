@@ -202,6 +202,9 @@ class Horizon:
         answer = np.empty((len(nodes), begins.shape[1] + 1, self._base.shape[1]), np.int64)
         for at, node in enumerate(nodes.tolist()):
             table, place = self._table_of(node), node - self._flavor_of(node)[1]
+            if self._loops is not None:
+                self._loops["levels"](table, place, begins[at], answer[at])
+                continue
             first, stop = int(table.heads[place]), int(table.heads[place + 1])
             answer[at, 0] = table.level[first]
             past = table.time[first:stop].searchsorted(begins[at], "right")

@@ -192,6 +192,16 @@ def insert(events: Events, places: Column, need: Column, begin_ms: int, end_ms: 
     return Events(new.node[:to], new.time[:to], new.level[:to], new.heads)
 
 
+def levels(events: Events, place: int, begins: Column, found: Column) -> None:
+    """Write down what is free at a place right after now and right after each rising date."""
+    event, stop = events.heads[place], events.heads[place + 1]
+    found[0] = events.level[event]
+    for at in range(len(begins)):
+        while event + 1 < stop and events.time[event + 1] <= begins[at]:
+            event += 1
+        found[at + 1] = events.level[event]
+
+
 def stale(booked: Booked, shown: Shown, row: int, node: int) -> bool:
     """Return whether the pool has changed on a booked node since it was last looked at."""
     for d in range(len(shown.free)):  # noqa: SIM110 - see above
@@ -260,7 +270,8 @@ def counts(
 
 
 KERNELS = (
-    fits_at, runs, first_with, earliest, copy, insert, stale, least_until, cards_fit, counts,
+    fits_at, runs, first_with, earliest, copy, insert, levels, stale, least_until, cards_fit,
+    counts,
 )  # fmt: skip
 
 
@@ -275,6 +286,7 @@ def compiled_profile() -> Mapping[str, Kernel] | None:
     events = Events(one, one, row, np.array([0, 1]))
     twins["earliest"](events, yes, yes, need, 1, 1, np.zeros(1, np.bool_))
     twins["insert"](events, one, need, 1, 2)
+    twins["levels"](events, 0, one, np.zeros((2, 4), np.int64))
     column = row.T.copy()
     booked = Booked(one, row[:, :1].copy(), row[None].copy(), row, column)
     twins["counts"](booked, Shown(column, row, yes), need, 1, 1, 0, np.zeros(1, np.int64))

@@ -55,6 +55,8 @@ class Lent:
         self._shown: I64 = np.zeros((dimensions, 0), np.int64)
         # [M, C] thousandths of free cards that the pool does not show.
         self._cards: I64 = np.zeros((0, pool.cards.shape[1]), np.int64)
+        # All of these for the compiled loop; None when one was made anew.
+        self._booked: Booked | None = None
 
     def renew(self, nodes: I64, begins: I64, room: I64) -> None:
         """Take booked nodes in, or anew, and hold back from the pool what is not free for ever.
@@ -132,9 +134,13 @@ class Lent:
     ) -> int:
         """Count by the compiled loop; -1 where the pool has changed."""
         assert self._loops is not None  # noqa: S101 - asked before
-        booked = Booked(self._slot, self._begins, self._room, self._cards, self._shown)
+        if self._booked is None:
+            columns = self._slot, self._begins, self._room, self._cards, self._shown
+            self._booked = Booked(*columns)
         pool = Shown(self._pool.free, self._pool.cards, up)
-        some: int = self._loops["counts"](booked, pool, need, end_ms, everywhere, view.first, found)
+        some: int = self._loops["counts"](
+            self._booked, pool, need, end_ms, everywhere, view.first, found
+        )
         return some
 
     def _count(
@@ -225,6 +231,7 @@ class Lent:
 
     def _widen(self, nodes: I64, width: int) -> None:
         """Make room for nodes not known yet, and for so many bookings on each."""
+        self._booked = None
         if width > self._begins.shape[1]:
             self._begins, self._room = _dates(self._begins, width), _wide(self._room, width)
         count = len(nodes)
@@ -246,7 +253,7 @@ class Lent:
         free = self._pool.free[:, self._nodes]
         if not np.array_equal(free, self._shown):
             self._room -= (self._shown - free).T[:, None, :]
-            self._shown = free
+            self._shown[:] = free
 
     def _hold_back(self, places: I64) -> None:
         """Leave in the pool no more of these nodes than is free for ever."""

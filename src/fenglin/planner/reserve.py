@@ -36,7 +36,7 @@ from fenglin.planner.lent import Lent, tasks_in
 from fenglin.planner.licences import KeptLicences
 from fenglin.planner.policy import Backfill
 from fenglin.planner.promises import Place, book, dates, standing
-from fenglin.planner.rank import best_first, score
+from fenglin.planner.rank import best_first
 from fenglin.planner.runtime import FOREVER
 from fenglin.planner.spans import flow_ms, span_ms
 from fenglin.planner.view import FlavorView
@@ -239,10 +239,15 @@ class Book:
         work, timeout = self._draft.limits[0][row], self._draft.limits[1][row]
         return timeout >= least[1] if timeout else not work or work >= least[0]
 
-    def note_full(self, grant: Grant) -> None:
-        """Shut out what needs as much for as long as this job, since nothing is left for it."""
+    def note_full(self, grant: Grant, *, kept: bool) -> None:
+        """Shut out what needs as much for as long as this job, since nothing is left for it.
+
+        Args:
+            grant: Of the job.
+            kept: Whether `keeps_room` is known to say so.
+        """
         shape_row = grant.shape_row
-        if not self.keeps_room(shape_row):
+        if not kept and not self.keeps_room(shape_row):
             self._too_long[shape_row] = (0, 0)
             # Who was promised something may yet leave room, or a reservation, to others.
             if not self.held and not self.may_reserve(shape_row):
@@ -428,7 +433,7 @@ class Book:
             for choice in equals.values()
         ]
         number = int(draft.snapshot.job_number[grant.row])
-        best = best_first(score(figures, draft.policy), number)[0]
+        best = best_first(draft.scored(figures), number)[0]
         return equals[best.figures.view.row]
 
     def _up_to_date(self) -> Horizon:
