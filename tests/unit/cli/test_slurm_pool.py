@@ -93,7 +93,7 @@ def past(hub, job):
             name="averylongname", **ended),
         job("j8", "succeeded", task_count=3, tasks={"succeeded": 3}, **ended),
         job("j9", "failed", tasks={"succeeded": 3, "failed": 1}, detail="task 1: signal 9",
-            reason="signal", **ended),
+            task_sets={"succeeded": "0,2-3", "failed": "1"}, reason="signal", **ended),
     ]  # fmt: skip
     hub.on("GET", "/v1/jobs", {"items": jobs, "next": "", "total": 3})
     for one in jobs:
@@ -117,7 +117,7 @@ def test_sacct_default(fenglin):
         (["-nXP", "-S1970-01-01", "--format=jobid,state,exitcode"],
          "".join(f"{line}\n" for line in (
             "7|FAILED|3:0", "8_0|COMPLETED|0:0", "8_1|COMPLETED|0:0", "8_2|COMPLETED|0:0",
-            "9_[0-3]|FAILED|0:9",
+            "9_0|COMPLETED|0:0", "9_1|FAILED|0:9", "9_2|COMPLETED|0:0", "9_3|COMPLETED|0:0",
         ))),
         (["-p", "-j7", "-o", "JobID,Elapsed,ElapsedRaw"],
          "JobID|Elapsed|ElapsedRaw|\n7|01:02:03|3723|\n"),

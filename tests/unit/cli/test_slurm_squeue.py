@@ -30,6 +30,7 @@ def pool(hub, job):
         made = [job(**{"task_count": 1, "tasks": {"running": 1}, **one}) for one in jobs]
         listed = [{**one, "allocations": [], "spec": {}} for one in made]
         hub.on("GET", "/v1/jobs", {"items": listed, "next": "", "total": len(made)})
+        hub.on("GET", "/v1/jobs?detail", {"items": made, "next": "", "total": len(made)})
         for one in made:
             hub.on("GET", f"/v1/jobs/{one['id']}", one)
 
@@ -91,10 +92,11 @@ def test_fields_that_a_listing_tells_need_no_call_per_job(fenglin, hub):
 def test_array_runs_in_parts_and_waits_in_one(fenglin, pool):
     parts = [
         part("a1", tasks="0-1", slots=2, nodes=["n1"]),
-        part("a2", tasks="2", state="ended", succeeded=1),
+        part("a2", tasks="2", state="ended", succeeded=1, ended="2", wall_ms=61_000),
         part("a3", tasks="3", site="far", nodes=["m1"], state="stopping"),
     ]
     pool({"job_id": "j5", "task_count": 6, "allocations": parts, "spec": {**SPEC, "tasks": 6},
+          "task_sets": {"succeeded": "2", "running": "0-1,3", "pending": "4-5"},
           "tasks": {"running": 3, "succeeded": 1, "pending": 2}})  # fmt: skip
     words = ("squeue", "-h", "-o", "%i %t %D %C")
     assert fenglin(*words).out == "5_[4-5] PD 2 4\n5_[0-1] R 1 8\n5_3 CG 1 4\n"
@@ -107,6 +109,33 @@ def test_array_runs_in_parts_and_waits_in_one(fenglin, pool):
         "CLUSTER: N/A", "JOBID", "5_[4-5]", "CLUSTER: ai", "JOBID", "5_[0-1]",
         "CLUSTER: far", "JOBID", "5_3", "",
     ]  # fmt: skip
+
+
+def test_tasks_of_one_array_have_their_own_states(fenglin, pool):
+    parts = [part("a1", tasks="0-9", slots=2, nodes=["n1"], ended="0-3", wall_ms=244_000)]
+    pool(
+        {"job_id": "j5", "task_count": 10, "allocations": parts, "reason": "exit_code",
+         "task_sets": {"succeeded": "0,2-3", "failed": "1", "running": "4-9"},
+         "tasks": {"running": 6, "succeeded": 3, "failed": 1}},
+        {"job_id": "j6"},
+    )  # fmt: skip
+    assert fenglin("squeue", "-h", "-o", "%i %t").out == "5_[6-9] PD\n5_[4-5] R\n6 R\n"
+    words = ("squeue", "-hr", "-j5", "-t", "all", "-o", "%i %t %M", "-S", "K")
+    assert [line for line in fenglin(*words).out.splitlines() if "PD" not in line][:4] == [
+        "5_0 CD 1:01", "5_1 F 1:01", "5_2 CD 1:01", "5_3 CD 1:01",
+    ]  # fmt: skip
+
+
+def test_any_number_of_jobs_takes_one_call(fenglin, hub, pool):
+    pool(*({"job_id": f"j{n}", "allocations": [part()], "spec": SPEC} for n in range(1, 300)))
+    assert len(fenglin("squeue", "-h").out.splitlines()) == 299
+    assert [one.path for one in hub.asked] == ["/v1/jobs"]
+    assert ("detail", "true") in hub.asked[0].query
+
+
+def test_the_user_is_who_submitted(fenglin, pool):
+    pool({"job_id": "j5", "user": "ann"}, {"job_id": "j6"})
+    assert fenglin("squeue", "-h", "-o", "%i %u").out == "5 ann\n6 default\n"
 
 
 def test_array_keeps_the_indices_that_the_user_gave(fenglin, pool):

@@ -51,8 +51,10 @@ class FakeHub:
             play if isinstance(play, Play) else Play(body=play) for play in plays
         ]
 
-    def next(self, method, path):
+    def next(self, method, path, query=()):
         script = self.scripts.get((method, path))
+        if ("detail", "true") in query:
+            script = self.scripts.get((method, f"{path}?detail"), script)
         if script is None:
             view = {"code": "not_found", "what": f"no such thing: {path}", "hint": "look"}
             return Play(404, view)
@@ -84,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.hub.held == (self.command, url.path):
             self.server.hub.reached.set()
             self.server.hub.release.wait(30)
-        self.play(self.server.hub.next(self.command, url.path))
+        self.play(self.server.hub.next(self.command, url.path, parse_qsl(url.query)))
 
     do_GET = do_POST = do_PUT = do_HEAD = handle_one  # noqa: N815 - the library's names
 

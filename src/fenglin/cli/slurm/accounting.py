@@ -16,13 +16,8 @@ _CODE = re.compile(r"(exit code|signal) (\d{1,5})")
 
 
 def parts(row: Row) -> list[Row]:
-    """Return a line for each task of an array of which all have ended alike; else the row.
-
-    The hub tells how many tasks of a job failed, not which.
-    """
-    done = row.job.tasks
-    alike = max(done.succeeded, done.failed, done.cancelled) == row.job.task_count
-    return row.single() if row.job.ended_ms and row.is_array and alike else [row]
+    """Return a line for each task of an array that has ended or runs; one for those that wait."""
+    return [row] if row.state == "PENDING" else row.single()
 
 
 def exit_code(row: Row) -> str:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fenglin.wire.views import JobView
 
 
+# Ids that one listing is asked for: a query must not grow too long.
+MOST_IDS = 100
+
+
 class Ask(NamedTuple):
     """What is asked for; empty fields do not filter.
 
@@ -90,7 +94,7 @@ def rows(client: Client, wanted: Ask, now_ms: int, *, deep: bool) -> list[Row]:
         client: Of the hub.
         wanted: What is meant.
         now_ms: Unix time.
-        deep: Whether allocations and documents are needed; this takes a call for each job.
+        deep: Whether allocations and documents are needed, beyond what a plain listing tells.
 
     Raises:
         NotFoundError: the only job asked for does not exist.
@@ -127,14 +131,27 @@ def _jobs(client: Client, wanted: Ask, *, deep: bool) -> Iterator[tuple[JobView,
     fields += [("account", account) for account in wanted.accounts]
     if not job_states(wanted.states):
         return
-    for job in client.jobs(Filter(tuple(fields), sort="id")).items:
-        if wanted.names and job.name not in wanted.names:
-            continue
-        # Only an allocation tells which tasks of an array run, and where.
-        if deep or wanted.sites or (job.task_count > 1 and job.tasks.running):
-            yield client.job(job.id), None
-        else:
-            yield job, None
+    detail = deep or bool(wanted.sites)
+    listed = [
+        job
+        for job in client.jobs(Filter(tuple(fields), sort="id", detail=detail)).items
+        if not wanted.names or job.name in wanted.names
+    ]
+    # Only the detail tells which tasks of an array are where.
+    arrays = [] if detail else [job.id for job in listed if _in_parts(job)]
+    whole: dict[str, JobView] = {}
+    for start in range(0, len(arrays), MOST_IDS):
+        ids = tuple(("id", one) for one in arrays[start : start + MOST_IDS])
+        whole |= {job.id: job for job in client.jobs(Filter(ids, detail=True)).items}
+    for job in listed:
+        yield whole.get(job.id, job), None
+
+
+def _in_parts(job: JobView) -> bool:
+    """Return whether tasks of an array may be in different states."""
+    done = job.tasks
+    counts = (done.pending, done.running, done.succeeded, done.failed, done.cancelled)
+    return job.task_count > 1 and max(counts) < job.task_count
 
 
 def named(client: Client, text: str) -> tuple[JobView, TaskSet | None]:

@@ -18,6 +18,7 @@ _KEYS: dict[str, Callable[[Row], int]] = {
     "i": lambda row: row.number,
     "A": lambda row: row.own_number,
     "F": lambda row: row.number,
+    "K": lambda row: next(iter(row.tasks), 0),
     "p": lambda row: row.job.priority,
     "Q": lambda row: row.job.priority,
     "t": lambda row: ORDER.index(row.state),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fenglin.cli.slurm.states import ended_state
+from fenglin.cli.slurm.states import LIVE, ended_state
 from fenglin.errors import InputError
 from fenglin.intake.dialects.sbatch.values import array
 from fenglin.intake.native import decode_json
@@ -97,8 +97,8 @@ class Row:
 
     @property
     def user(self) -> str:
-        """Who submitted it with `fenglin sbatch`, else the account."""
-        return self.job.labels.get(USER) or self.job.account
+        """Who submitted it with `fenglin sbatch`, else whose token did, else the account."""
+        return self.job.labels.get(USER) or self.job.user or self.job.account
 
     @property
     def nodes(self) -> list[str]:
@@ -143,7 +143,9 @@ class Row:
 
     @property
     def run_ms(self) -> int:
-        """How long it has run."""
+        """How long it has run; of an array's tasks that have ended on one site, their mean."""
+        if self.part and self.state not in LIVE and self.part.wall_ms:
+            return self.part.wall_ms // max(1, len(TaskSet.parse(self.part.ended)))
         if not self.started_ms:
             return 0
         return max(0, (self.ended_ms or self.now_ms) - self.started_ms)
@@ -156,31 +158,51 @@ class Row:
 
 
 def rows_of(job: JobView, now_ms: int) -> list[Row]:
-    """Return the rows of a job: what runs, by allocation, then what waits.
-
-    The hub tells how many tasks of an allocation have ended, not which: until the allocation
-    ends all of its tasks count as running, so that none is taken for done too early.
-    """
+    """Return the rows of a job: what has ended, by site; what runs, by allocation; what waits."""
     whole = TaskSet.span(0, job.task_count)
+    rows = _ended_rows(job, now_ms)
     if JobState(job.state).terminal:
-        return [Row(job, whole, ended_state(job.state, job.reason), None, now_ms)]
-    rows = []
+        return rows or [Row(job, whole, ended_state(job.state, job.reason), None, now_ms)]
     left = whole
+    for row in rows:
+        left -= row.tasks
     for one in job.allocations:
-        tasks = TaskSet.parse(one.tasks)
         if one.state == AttemptState.ENDED:
-            if one.succeeded == len(tasks):
-                left -= tasks
             continue
-        left -= tasks
+        tasks = TaskSet.parse(one.tasks) - TaskSet.parse(one.ended)
         ending = one.state == AttemptState.STOPPING or job.state == JobState.CANCELLING
-        rows.append(Row(job, tasks, "COMPLETING" if ending else "RUNNING", one, now_ms))
+        # Sites begin tasks in the order of their indices: what has no slot yet waits.
+        here = tasks if ending else tasks.first(max(1, one.slots))
+        left -= here
+        if here:
+            rows.append(Row(job, here, "COMPLETING" if ending else "RUNNING", one, now_ms))
     if job.state == JobState.CANCELLING:
         return rows or [Row(job, whole, "COMPLETING", None, now_ms)]
     if not job.allocations and job.tasks.running:  # of a listing, which has no allocations
         return [Row(job, whole, "RUNNING", None, now_ms)]
-    if left and (job.tasks.pending or not rows):
+    if left:
         rows.append(Row(job, left, "PENDING", None, now_ms))
+    return rows
+
+
+def _ended_rows(job: JobView, now_ms: int) -> list[Row]:
+    """Return the rows of tasks that have ended, as far as the hub tells which."""
+    sets = job.task_sets
+    fates = (
+        (sets.succeeded, "COMPLETED"),
+        (sets.failed, ended_state(JobState.FAILED, job.reason)),
+        (sets.cancelled, "CANCELLED"),
+    )
+    rows = []
+    for text, state in fates:
+        left = TaskSet.parse(text)
+        for one in reversed(job.allocations):  # the last one that held a task ended it
+            here = left & TaskSet.parse(one.tasks)
+            left -= here
+            if here:
+                rows.append(Row(job, here, state, one, now_ms))
+        if left:
+            rows.append(Row(job, left, state, None, now_ms))
     return rows
 
 

@@ -90,10 +90,11 @@ def run(given: Given) -> int:
         found = ask.rows(client, wanted, now, deep=True)
     rows = [
         one
-        for row in sorted(found, key=lambda row: (row.number, row.state == "PENDING"))
+        for row in found
         if row.job.submitted_ms <= to_ms and (not row.job.ended_ms or row.job.ended_ms >= from_ms)
         for one in parts(row)
     ]
+    rows.sort(key=lambda row: (row.number, row.state == "PENDING", next(iter(row.tasks), 0)))
     if "json" in values:
         from fenglin.cli.output import Output, write_data  # noqa: PLC0415 - only here
         from fenglin.cli.slurm.data import jobs_data  # noqa: PLC0415 - the same

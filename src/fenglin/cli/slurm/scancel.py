@@ -80,7 +80,7 @@ def _end(client: Client, rows: list[Row], given: Given) -> int:
     for job_id, job in jobs.items():
         rest = TaskSet()
         for row in rows_of(job, 0):
-            rest |= row.tasks
+            rest |= row.tasks if row.state in LIVE else TaskSet()
         for row in rows:
             if row.job.id == job_id:
                 rest -= row.tasks

@@ -65,9 +65,9 @@ def run(given: Given) -> int:
             rows = ask.rows(client, wanted, now_ms(), deep=deep)
         except NotFoundError as error:
             raise InputError("slurm_load_jobs error: " + error.what) from error
-    rows = order.ordered(rows, given.values.get("sort", "P,t,-p"), FIELDS)
     if "array" in given.values:
         rows = [one for row in rows for one in row.single()]
+    rows = order.ordered(rows, given.values.get("sort", "P,t,-p"), FIELDS)
     if output is not None:
         from fenglin.cli.slurm.data import jobs_data  # noqa: PLC0415 - only here
 

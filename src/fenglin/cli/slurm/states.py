@@ -84,7 +84,7 @@ def job_states(states: Iterable[str]) -> list[str]:
     found: list[str] = []
     if "PENDING" in wanted:
         found += [JobState.PENDING, JobState.HELD]
-    if wanted & {"PENDING", "RUNNING", "COMPLETING"}:
+    if wanted:  # an array that runs has tasks in any state
         found.append(JobState.RUNNING)
     if "COMPLETING" in wanted:
         found.append(JobState.CANCELLING)
