@@ -12,6 +12,7 @@ import pytest
 
 from fenglin.drivers.slurm import driver
 from fenglin.testing.conformance import DriverConformance, Harness
+from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
 from fenglin.testing.conformance.hostile import HostileCases
 from fenglin.testing.conformance.inventory import InventoryCases
@@ -19,7 +20,9 @@ from fenglin.testing.conformance.logs import LogCases
 from fenglin.testing.conformance.observing import ObservingCases
 from fenglin.testing.conformance.starting import StartingCases
 from fenglin.testing.conformance.stopping import StoppingCases
-from fenglin.testing.servers.slurm import SlurmCluster, find_slurm, program
+from fenglin.testing.conformance.usage import UsageCases
+from fenglin.testing.servers.slurm import SlurmCluster, find_slurm
+from fenglin.testing.servers.slurm_newer import find_newer
 from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
 
@@ -64,8 +67,8 @@ class SlurmHarness(Harness):
         shared.mkdir(parents=True)
         self.commands = folder / "commands"
         self.commands.mkdir()
-        for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo"):
-            (self.commands / name).symlink_to(program(name))
+        for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun"):
+            (self.commands / name).symlink_to(cluster.program(name))
         settings = {
             "commands": str(self.commands),
             "shared_dir": str(shared),
@@ -189,3 +192,35 @@ class TestSlurmOverSsh(
     @pytest.fixture
     def harness(self, cluster, hosts, tmp_path):
         return FarHarness(cluster, hosts, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def newer():
+    folder = Path(tempfile.mkdtemp(prefix="fl-slurm-"))
+    try:
+        release = find_newer(folder / "bin")
+        why = find_slurm() or (release if isinstance(release, str) else "")
+        if why:
+            pytest.skip(why)
+        with SlurmCluster(folder / "new", "new", release=release) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class TestNewerSlurm(
+    InventoryCases,
+    StartingCases,
+    ObservingCases,
+    StoppingCases,
+    ArrayCases,
+    GangCases,
+    UsageCases,
+):
+    """What differs by the release, on 24.11."""
+
+    site = DriverConformance.site
+
+    @pytest.fixture
+    def harness(self, newer, tmp_path):
+        return SlurmHarness(newer, tmp_path / "site")

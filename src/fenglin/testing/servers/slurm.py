@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from fenglin.testing.servers.slurm_newer import Release
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 PACKAGES = ("slurm-wlm", "munge")
 FOLDERS = (Path("/usr/sbin"), Path("/usr/local/sbin"), Path("/usr/bin"), Path("/usr/local/bin"))
@@ -125,6 +127,7 @@ class SlurmCluster:
         gpu: str = "a100",
         array_size: int = 1001,
         keep_s: int = 60,
+        release: Release | None = None,
     ) -> None:
         """Take its shape; nothing is started yet.
 
@@ -136,6 +139,7 @@ class SlurmCluster:
             gpu: Type of the two cards of each node, which are files only.
             array_size: MaxArraySize.
             keep_s: How long an ended job is remembered (MinJobAge).
+            release: Another release than the system's own.
         """
         self.folder = folder.absolute()
         self.name = name
@@ -143,6 +147,7 @@ class SlurmCluster:
         self.conf = self.folder / "slurm.conf"
         self._shape = {"cpus": cpus, "gpu": gpu, "array_size": array_size, "keep_s": keep_s}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._release = release
 
     def __enter__(self) -> Self:
         """Start it and wait until its nodes take jobs."""
@@ -199,20 +204,32 @@ class SlurmCluster:
 
     def start_node(self, node: str) -> None:
         """Start the daemon of a node."""
-        self._daemon("slurmd", "-D", "-N", node, "-f", str(self.conf), key=node)
+        words = ["-D", "-N", node, "-f", str(self.conf)]
+        if self._release is not None:
+            words += ["-d", str(self._release.bin / "slurmstepd")]
+        self._daemon("slurmd", *words, key=node)
 
     def command(self, name: str, *arguments: str, timeout_s: float = 30.0) -> str:
         """Run one of Slurm's commands on this cluster; return what it printed, also on failure."""
-        path = program(name) or name
+        path = self.program(name) or name
         done = subprocess.run(
             [path, *arguments], env=self.env, capture_output=True, timeout=timeout_s, check=False
         )
         return (done.stdout + done.stderr).decode(errors="replace")
 
+    def program(self, name: str) -> str | None:
+        """Return where a program of the cluster's release is."""
+        if self._release is not None and (self._release.bin / name).exists():
+            return str(self._release.bin / name)
+        return program(name)
+
     @property
     def env(self) -> dict[str, str]:
         """Environment for Slurm's commands."""
-        return {**os.environ, "SLURM_CONF": str(self.conf)}
+        own = {**os.environ, "SLURM_CONF": str(self.conf)}
+        if self._release is not None:
+            own["PATH"] = f"{self._release.bin}:{own.get('PATH', os.defpath)}"
+        return own
 
     def _write(self) -> None:
         """Write keys and configuration; ports are looked for each time."""
@@ -232,8 +249,13 @@ class SlurmCluster:
             f"AutoDetect=off\nNodeName={self.name}-n[1-{len(self.nodes)}] Name=gpu "
             f"Type={self._shape['gpu']} File={self.folder}/card[0-1]\n"
         )
+        more = ""
+        if self._release is not None:
+            more = f"PluginDir={self._release.plugins}\n"
+            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         self.conf.write_text(
-            _CONF.format(
+            more
+            + _CONF.format(
                 name=self.name, host=socket.gethostname().partition(".")[0], port=port,
                 user=_user(), folder=self.folder, nodes=len(self.nodes), first=port + 1,
                 last=port + len(self.nodes), memory_mib=16_000, **self._shape,
@@ -241,7 +263,7 @@ class SlurmCluster:
         )  # fmt: skip
 
     def _daemon(self, name: str, *arguments: str, key: str = "") -> None:
-        path = program(name)
+        path = self.program(name)
         assert path is not None, name  # noqa: S101 - find_slurm said that it is there
         with (self.folder / f"{key or name}.out").open("ab") as log:
             self._daemons[key or name] = subprocess.Popen(
