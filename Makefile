@@ -32,11 +32,12 @@ help: ## List the targets
 # --- setting up -------------------------------------------------------------------------
 # A stamp says which lock a venv was filled from; a second run finds it and does nothing.
 
-.PHONY: setup setup-render setup-simulate setup-ssh setup-dev
+.PHONY: setup setup-render setup-simulate setup-ssh setup-kubernetes setup-dev
 setup: $(VENV)/.stamp-base ## Make .venv with .venv/bin/fenglin
 setup-render: $(VENV)/.stamp-render ## setup, with the renderer that the demo uses
 setup-simulate: $(VENV)/.stamp-simulate ## setup, with what `fenglin simulate` reads traces with
 setup-ssh: $(VENV)/.stamp-ssh ## setup, with what a hub needs to reach sites by SSH
+setup-kubernetes: $(VENV)/.stamp-kubernetes ## setup, with what a hub needs to reach Kubernetes
 setup-dev: $(VENV)/.stamp-dev ## setup-render, with the simulator and the tools of check and test
 
 $(VENV)/.stamp-python $(BENCH_VENV)/.stamp-python: %/.stamp-python: scripts/venv
@@ -66,6 +67,11 @@ $(VENV)/.stamp-simulate: requirements/simulate.txt $(VENV)/.stamp-base
 
 $(VENV)/.stamp-ssh: requirements/ssh.txt $(VENV)/.stamp-base
 	@echo "installing the SSH client into $(VENV)"
+	$(call install_locked,$(VENV),$<)
+	@touch $@
+
+$(VENV)/.stamp-kubernetes: requirements/kubernetes.txt $(VENV)/.stamp-base
+	@echo "installing the Kubernetes client into $(VENV)"
 	$(call install_locked,$(VENV),$<)
 	@touch $@
 

@@ -14,7 +14,8 @@ EXTRAS = {
     "render": ["render"],
     "simulate": ["simulate"],
     "ssh": ["ssh"],
-    "dev": ["render", "simulate", "ssh", "dev"],
+    "kubernetes": ["kubernetes"],
+    "dev": ["render", "simulate", "ssh", "kubernetes", "dev"],
     "bench": ["bench", "simulate", "ssh"],
 }
 

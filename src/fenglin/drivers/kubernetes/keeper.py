@@ -1,0 +1,164 @@
+"""What must be done at the cluster between the hub's calls: wishes carried out, slots refilled.
+
+Everything here follows from what the cluster holds (the claim and its Jobs and pods), may be done
+twice, and is done again by the next hub when this one is killed in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fenglin.drivers.kubernetes import manifests, names
+from fenglin.drivers.kubernetes.manifests import STOP, TEMPLATE, Mode, terms_of
+from fenglin.drivers.kubernetes.script import tasks_of
+from fenglin.drivers.kubernetes.sights import sight_of
+from fenglin.errors import DriverError
+from fenglin.model.reason import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.drivers.kubernetes.cluster import Cluster
+    from fenglin.drivers.kubernetes.manifests import Terms
+    from fenglin.drivers.kubernetes.observer import Observer
+    from fenglin.drivers.kubernetes.settings import KubernetesSettings
+    from fenglin.drivers.kubernetes.views import Claim, Pod
+
+TICK_S = 1.0
+
+
+class Keeper:
+    """Tends the attempts of one site."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        observer: Observer,
+        settings: KubernetesSettings,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Take the cluster, what is known of the attempts, and the clock."""
+        self._cluster = cluster
+        self._observer = observer
+        self._settings = settings
+        self._now_ms = now_ms
+        self._stirred: set[str] = set()
+        self._again: set[str] = set()
+        self._stir = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def changed(self, key: str) -> None:
+        """Note that something of an attempt has changed."""
+        self._stirred.add(key)
+        self._stir.set()
+
+    def begin(self) -> None:
+        """Tend from now on."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop tending. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def fill(self, key: str, claim: Claim, terms: Terms) -> None:
+        """Make Jobs for the next tasks, as many as slots are free.
+
+        Raises:
+            DriverError: one was refused, or it is unclear.
+        """
+        jobs = self._cluster.jobs.of(key)
+        ended = self._observer.ended(key)
+        live = sum(1 for job in jobs.values() if not job.over)
+        template = msgspec.json.decode(claim.data[TEMPLATE])
+        for task in tasks_of(terms.tasks):
+            if live >= terms.slots:
+                return
+            if names.task_name(key, task) in jobs or task in ended:
+                continue
+            await self._cluster.make_job(manifests.of_task(template, key, task))
+            live += 1
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stir.wait(), TICK_S)
+            self._stir.clear()
+            keys, self._stirred = self._stirred | self._again, set()
+            self._again = set()
+            for key in sorted(keys):
+                try:
+                    again = await self._tend(key)
+                except (DriverError, ValueError, KeyError):
+                    again = True
+                if again:
+                    self._again.add(key)
+
+    async def _tend(self, key: str) -> bool:
+        """Do what is due for one attempt; return whether time alone may make more due."""
+        claim = self._cluster.claims.of(key).get(names.claim_name(key))
+        terms = terms_of(claim) if claim is not None else None
+        if claim is None or terms is None:
+            return False
+        pods = list(self._cluster.pods.of(key).values())
+        if STOP in claim.data:
+            await self._end(key, terms, pods)
+            return any(not sight_of(pod, stopped=True).over for pod in pods)
+        for pod in pods:
+            if self._observer.is_stray(key, pod) and pod.metadata.deletion_timestamp is None:
+                await self._cluster.delete_pod(pod.metadata.name)
+        reason, waits = self._patience(pods)
+        if reason is not None:
+            await self._cluster.wish(claim, 0, reason)
+            return True
+        if terms.mode is Mode.TASKS and self._cluster.jobs.of(key):
+            await self.fill(key, claim, terms)
+        return waits
+
+    def _patience(self, pods: list[Pod]) -> tuple[Reason | None, bool]:
+        """Return why an attempt is given up, and whether it may yet come to that."""
+        waits = False
+        for pod in pods:
+            sight = sight_of(pod, stopped=False)
+            if sight.over or sight.refused is None:
+                continue
+            bound_ms = self._settings.image_patience_ms
+            if not pod.spec.node_name:
+                bound_ms = self._settings.schedule_patience_ms
+                if not bound_ms:
+                    continue
+            if not sight.patient or self._now_ms() - sight.since_ms >= bound_ms:
+                return sight.refused, False
+            waits = True
+        return None, waits
+
+    async def _end(self, key: str, terms: Terms, pods: list[Pod]) -> None:
+        """Carry out a stop.
+
+        A pod that runs is given a deadline that has passed: so the kubelet ends it politely, and
+        its status and its log stay, which a deletion would take away. When none runs any more,
+        its Job may have no pods: that takes those that have not begun.
+        """
+        running: dict[str, list[Pod]] = {}
+        for pod in pods:
+            sight = sight_of(pod, stopped=True)
+            if not sight.over and sight.started_ms:
+                owner = pod.metadata.labels.get("job-name", names.claim_name(key))
+                running.setdefault(owner, []).append(pod)
+        for name, job in sorted(self._cluster.jobs.of(key).items()):
+            if job.over or job.spec.parallelism == 0:
+                continue
+            if name not in running:
+                await self._cluster.patch_job(name, {"spec": {"parallelism": 0}})
+            elif terms.mode is Mode.INDEXED:
+                # Else the first that ends would have the others deleted within their grace.
+                await self._cluster.patch_job(name, {"spec": {"backoffLimit": manifests.NEVER}})
+        for pod in (pod for some in running.values() for pod in some):
+            if pod.spec.active_deadline_seconds != 1 and pod.metadata.deletion_timestamp is None:
+                await self._cluster.end_pod(pod.metadata.name)
