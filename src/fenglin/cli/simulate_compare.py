@@ -24,6 +24,7 @@ from fenglin.cli.simulate_pool import (
     expect_page,
     write_page,
 )
+from fenglin.simulator.seeds import read_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,6 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from fenglin.quantities.durations import parse_duration_ms  # noqa: PLC0415 - quick help
     from fenglin.simulator.pool import compare as room  # noqa: PLC0415 - slow to load
     from fenglin.simulator.pool.drive import Request  # noqa: PLC0415 - slow to load
-    from fenglin.simulator.seeds import read_seeds  # noqa: PLC0415 - see above
     from fenglin.simulator.sources import Source  # noqa: PLC0415 - slow to load
 
     request = Request(
