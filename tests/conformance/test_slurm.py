@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fenglin.drivers.slurm import driver
+from fenglin.model.allocation import Usage
 from fenglin.testing.conformance import DriverConformance, Harness
 from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
@@ -21,7 +22,8 @@ from fenglin.testing.conformance.observing import ObservingCases
 from fenglin.testing.conformance.starting import StartingCases
 from fenglin.testing.conformance.stopping import StoppingCases
 from fenglin.testing.conformance.usage import UsageCases
-from fenglin.testing.servers.slurm import SlurmCluster, find_slurm
+from fenglin.testing.servers.slurm import AccountedCluster, SlurmCluster, find_slurm
+from fenglin.testing.servers.slurm_accounts import find_accounts
 from fenglin.testing.servers.slurm_newer import find_newer
 from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
@@ -67,8 +69,8 @@ class SlurmHarness(Harness):
         shared.mkdir(parents=True)
         self.commands = folder / "commands"
         self.commands.mkdir()
-        for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun"):
-            (self.commands / name).symlink_to(cluster.program(name))
+        for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun", "sacct"):
+            (self.commands / name).symlink_to(cluster.program(name) or "/nowhere")
         settings = {
             "commands": str(self.commands),
             "shared_dir": str(shared),
@@ -224,3 +226,47 @@ class TestNewerSlurm(
     @pytest.fixture
     def harness(self, newer, tmp_path):
         return SlurmHarness(newer, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def accounted():
+    why = find_slurm() or find_accounts()
+    if why:
+        pytest.skip(why)
+    folder = Path(tempfile.mkdtemp(prefix="fl-slurm-"))
+    try:
+        # Slurm forgets at once what has ended, so that only the accounts know.
+        with AccountedCluster(folder / "acc", "acc", keep_s=2) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class AccountedHarness(SlurmHarness):
+    """A cluster with slurmdbd, which counts whole seconds from the job's start to its end."""
+
+    tick_s = 0.8
+    coarse_s = 2.0
+
+    async def accounting(self, key):
+        for _ in range(100):
+            told = await self.command(
+                "sacct", "--noheader", "--parsable2", "--allocations", f"--name={key}",
+                "--starttime=now-1days", "--format=State,ElapsedRaw",
+            )  # fmt: skip
+            rows = [line.split("|") for line in told.splitlines()]
+            if rows and all(state == "COMPLETED" for state, _ in rows):
+                wall_ms = sum(int(elapsed) * 1_000 for _, elapsed in rows)
+                return Usage(len(rows), wall_ms, wall_ms)
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"sacct has no ended job of {key}: {told}")
+
+
+class TestAccountedSlurm(UsageCases):
+    """Ours agrees with sacct."""
+
+    site = DriverConformance.site
+
+    @pytest.fixture
+    def harness(self, accounted, tmp_path):
+        return AccountedHarness(accounted, tmp_path / "site")

@@ -1,20 +1,25 @@
 """What the Slurm driver says to Slurm and understands of it, without a cluster."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
+from fenglin.drivers.slurm.commands import Slurm
 from fenglin.drivers.slurm.layout import Layout, lay_out
 from fenglin.drivers.slurm.options import batch_options, comment
 from fenglin.drivers.slurm.parse import (
     Ended,
     card_type,
     is_usable,
+    read_accounts,
     read_cards,
     read_nodes,
     read_queue,
     read_states,
 )
 from fenglin.drivers.slurm.settings import read_settings
+from fenglin.drivers.slurm.transport import Answer
 from fenglin.errors import DriverError, InputError
 from fenglin.model.allocation import Share
 from fenglin.model.site import Flavor, Node
@@ -178,3 +183,71 @@ def test_cards_are_found_by_the_registry():
     assert card_type("A100-80", frozenset({""})) == ""
     with pytest.raises(LookupError):
         card_type("A100-80", frozenset({"mi300x"}))
+
+
+def test_accounts_tell_of_what_the_controller_has_forgotten():
+    known, rest = read_accounts(
+        "17_0|COMPLETED|n1\n17_1|NODE_FAIL|n2\n17_2|CANCELLED by 1000|None assigned\n"
+        "17_[3-5%2]|PENDING|None assigned\n17_[6,8-...]|CANCELLED by 1000|None assigned\n"
+    )
+    assert known[0] == Ended("COMPLETED", ran=True)
+    assert known[1] == Ended("NODE_FAIL", ran=True)
+    assert known[2] == Ended("CANCELLED", ran=False)
+    assert [known[i].live for i in (3, 4, 5)] == [True] * 3
+    assert rest == Ended("CANCELLED", ran=False)
+    assert read_accounts("18|OUT_OF_MEMORY|n3\n")[0] == {0: Ended("OUT_OF_MEMORY", ran=True)}
+
+
+@pytest.mark.parametrize(
+    ("release", "line"),
+    [
+        # The same node as sinfo prints it in 22.05 and in 24.11.
+        ("22.05", "n1|main*|up|idle|8|16000|gpu:a100:2|gpunode,ib"),
+        ("24.11", "n1|main*|up|idle|8|16000|gpu:a100:2(S:0)|gpunode,ib"),
+    ],
+)
+def test_nodes_of_both_releases(release, line):
+    (node,) = read_nodes(line)
+    assert (node.partition, node.up, node.cards) == ("main", True, (("a100", 2),)), release
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "JobId=9 ArrayJobId=7 ArrayTaskId=3 JobName=h1-a7-1 JobState=NODE_FAIL NodeList=n1",
+        "JobId=9 ArrayJobId=7 ArrayTaskId=3 ArrayTaskThrottle=2 JobState=NODE_FAIL NodeList=n1",
+    ],
+)
+def test_states_of_both_releases(line):
+    assert read_states(line) == ({3: Ended("NODE_FAIL", ran=True)}, None)
+
+
+class Desk:
+    """A transport that answers by the name of the command, and remembers what it was asked."""
+
+    user = "u"
+
+    def __init__(self, **answers):
+        self.answers = answers
+        self.asked = []
+
+    async def run(self, command, **_):
+        self.asked.append(command[0])
+        return self.answers[command[0]]
+
+
+GONE = Answer(1, "", "slurm_load_jobs error: Invalid job id specified")
+
+
+def test_the_accounts_are_asked_when_the_controller_has_forgotten():
+    desk = Desk(scontrol=GONE, sacct=Answer(0, "17_2|TIMEOUT|n1\n", ""))
+    told = asyncio.run(Slurm(desk, "site hpc").states(17))
+    assert told == ({2: Ended("TIMEOUT", ran=True)}, None)
+
+
+def test_a_cluster_without_accounts_is_asked_for_them_once():
+    disabled = Answer(1, "", "Slurm accounting storage is disabled")
+    desk = Desk(scontrol=GONE, sacct=disabled)
+    slurm = Slurm(desk, "site hpc")
+    assert asyncio.run(slurm.states(17)) == asyncio.run(slurm.states(18)) == ({}, None)
+    assert desk.asked == ["scontrol", "sacct", "scontrol"]

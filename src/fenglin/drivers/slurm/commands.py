@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from fenglin.drivers.slurm.parse import (
+    ACCOUNT_FORMAT,
     NODE_FORMAT,
     QUEUE_FORMAT,
     Ended,
     PartNode,
+    read_accounts,
     read_config,
     read_nodes,
     read_queue,
@@ -58,6 +60,7 @@ class Slurm:
         """Take the way to it, and its name for errors."""
         self._transport = transport
         self._where = where
+        self._accounts = True
 
     async def settle(self, lock: str) -> None:
         """Wait until no `submit` under this lock is on its way on another machine.
@@ -120,7 +123,25 @@ class Slurm:
         answer = await self._transport.run(command, deadline_s=LOOK_DEADLINE_S)
         if answer.status and not _GONE.search(answer.error):
             raise self._error("scontrol show job", answer)
-        return read_states(answer.out)
+        return await self._accounted(array) if answer.status else read_states(answer.out)
+
+    async def _accounted(self, array: int) -> tuple[dict[int, Ended], Ended | None]:
+        """Return what the accounting has of an array that slurmctld has forgotten.
+
+        Many clusters keep none, or hide it: that is nothing known, not an error.
+        """
+        if not self._accounts:
+            return {}, None
+        command = ["sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={array}"]
+        try:
+            answer = await self._transport.run(
+                [*command, f"--format={ACCOUNT_FORMAT}"], deadline_s=LOOK_DEADLINE_S
+            )
+        except DriverError as error:
+            self._accounts = error.effect_unknown
+            return {}, None
+        self._accounts = not answer.status
+        return read_accounts(answer.out)
 
     async def nodes(self) -> tuple[PartNode, ...]:
         """Return the nodes of all partitions.

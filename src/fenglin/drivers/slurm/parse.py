@@ -15,6 +15,7 @@ from msgspec import Struct
 from fenglin.catalog.devices import lookup
 
 QUEUE_FORMAT = "%F|%K|%j"
+ACCOUNT_FORMAT = "JobID,State,NodeList"
 NODE_FORMAT = "%N|%P|%a|%T|%c|%m|%G|%f"
 # What Slurm prints as array index for the rest of an array whose pending elements are gone.
 NO_INDEX = 2**32 - 2
@@ -176,6 +177,28 @@ def read_states(text: str) -> tuple[dict[int, Ended], Ended | None]:
             rest = seen
         else:
             known.update(dict.fromkeys(indices, seen))
+    return known, rest
+
+
+def read_accounts(text: str) -> tuple[dict[int, Ended], Ended | None]:
+    """Return element → state from `sacct --allocations`, and that of elements told together.
+
+    `17_4` is an element, `17_[5-9%2]` those that never started; a job that is no array is `17`.
+    """
+    known: dict[int, Ended] = {}
+    rest: Ended | None = None
+    for line in text.splitlines():
+        words = line.split("|")
+        if len(words) != 3 or not words[1]:
+            continue
+        # As in `CANCELLED by 1000`.
+        state = words[1].split()[0].rstrip("+")
+        seen = Ended(state, ran=words[2] not in ("", "None assigned"))
+        index = words[0].partition("_")[2] or "0"
+        try:
+            known.update(dict.fromkeys(elements(index), seen))
+        except ValueError:
+            rest = seen
     return known, rest
 
 

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from fenglin.testing.servers.slurm_accounts import Accounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -52,7 +54,6 @@ SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
@@ -115,7 +116,10 @@ class SlurmCluster:
         folder: Its files; a short path, since a socket's name has at most 107 bytes.
         conf: Its slurm.conf, for `SLURM_CONF`.
         nodes: Names of its nodes.
+        accounting: Whether slurmdbd keeps accounts.
     """
+
+    accounting = False
 
     def __init__(
         self,
@@ -148,6 +152,7 @@ class SlurmCluster:
         self._shape = {"cpus": cpus, "gpu": gpu, "array_size": array_size, "keep_s": keep_s}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._release = release
+        self._accounts: Accounts | None = None
 
     def __enter__(self) -> Self:
         """Start it and wait until its nodes take jobs."""
@@ -180,6 +185,8 @@ class SlurmCluster:
             f"--log-file={self.folder}/munge.log", f"--seed-file={self.folder}/munge.seed",
         )  # fmt: skip
         self._wait((self.folder / "munge.sock").exists, "munged")
+        if self._accounts is not None:
+            self._accounts.start(self.name)
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
@@ -190,7 +197,12 @@ class SlurmCluster:
         if "slurmctld" in self._daemons and self._daemons["slurmctld"].poll() is None:
             self.command("scancel", "--quiet", "--user", _user(), timeout_s=STOP_WITHIN_S)
             self._drained()
-        for name in reversed(list(self._daemons)):
+        daemons = list(self._daemons)
+        for name in reversed(daemons[1:]):
+            self._end(name)
+        if self._accounts is not None:
+            self._accounts.stop()
+        for name in daemons[:1]:
             self._end(name)
 
     def start_controller(self) -> None:
@@ -240,7 +252,7 @@ class SlurmCluster:
         if not key.exists():
             key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
-        port = _free_ports(len(self.nodes) + 1)
+        port = _free_ports(len(self.nodes) + 3)
         for number in range(2):
             card = self.folder / f"card{number}"
             if not card.is_symlink():
@@ -249,9 +261,13 @@ class SlurmCluster:
             f"AutoDetect=off\nNodeName={self.name}-n[1-{len(self.nodes)}] Name=gpu "
             f"Type={self._shape['gpu']} File={self.folder}/card[0-1]\n"
         )
-        more = ""
+        more = "AccountingStorageType=accounting_storage/none\n"
+        if self.accounting:
+            munge = self.folder / "munge.sock"
+            self._accounts = Accounts(self.folder, munge, port + len(self.nodes) + 1)
+            more = self._accounts.conf()
         if self._release is not None:
-            more = f"PluginDir={self._release.plugins}\n"
+            more += f"PluginDir={self._release.plugins}\n"
             (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         self.conf.write_text(
             more
@@ -308,6 +324,12 @@ class SlurmCluster:
             for path in sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")])
         ]
         return "; ".join(last)
+
+
+class AccountedCluster(SlurmCluster):
+    """A cluster with slurmdbd; `slurm_accounts.find_accounts` says whether one can be started."""
+
+    accounting = True
 
 
 def _user() -> str:
