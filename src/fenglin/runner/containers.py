@@ -1,4 +1,4 @@
-"""What a site says of containers: which runtime, with which options."""
+"""What a site says of how tasks are kept apart: container runtime, its options, control groups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fenglin.errors import InputError
 from fenglin.runner.host.container import AUTO, RUNTIMES, find
+from fenglin.runner.host.isolation import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,21 @@ def read_containers(runtime: object, options: object, where: str) -> ContainerSe
             hint='each is one word: container_options = ["--network=none"]',
         )
     return ContainerSettings(runtime, words)
+
+
+def read_isolation(value: object, where: str) -> str:
+    """Check the setting `isolation`.
+
+    Raises:
+        InputError: it is none of the few words.
+    """
+    if isinstance(value, str) and value in KINDS:
+        return value
+    raise InputError(
+        f"isolation cannot be {str(value)[:80]!r}",
+        where=f"{where}.isolation",
+        hint=f"one of {', '.join(KINDS)}",
+    )
 
 
 def runs_images(settings: ContainerSettings) -> bool:

@@ -13,8 +13,9 @@ from fenglin.errors import FenglinError, InputError
 from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.sizes import parse_bytes
-from fenglin.runner.containers import ContainerSettings, read_containers
+from fenglin.runner.containers import ContainerSettings, read_containers, read_isolation
 from fenglin.runner.host.container import AUTO
+from fenglin.runner.host.isolation import NONE as NO_ISOLATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ ALLOWED = (
     "container_options",
     "containers",
     "flavors",
+    "isolation",
     "licences",
     "log_cap",
     "nice",
@@ -46,6 +48,7 @@ class LocalSettings(Struct, frozen=True):
             one machine get unlike speeds by it.
         pass_env: Names of the hub's variables that tasks see besides the usual few.
         containers: How images are run (`containers`, `container_options`).
+        isolation: What keeps tasks together: `none`, `cgroup`, `systemd` or `auto`.
     """
 
     flavors: tuple[Flavor, ...]
@@ -55,6 +58,7 @@ class LocalSettings(Struct, frozen=True):
     nice: int = 0
     pass_env: tuple[str, ...] = ()
     containers: ContainerSettings = ContainerSettings()
+    isolation: str = NO_ISOLATION
 
 
 def read_settings(settings: Mapping[str, object], where: str) -> LocalSettings:
@@ -89,7 +93,8 @@ def read_settings(settings: Mapping[str, object], where: str) -> LocalSettings:
         settings.get("containers", AUTO), settings.get("container_options", ()), where
     )
     names = _names(settings, where)
-    return LocalSettings(flavors, nodes, licences, cap_bytes, nice, names, containers)
+    isolation = read_isolation(settings.get("isolation", NO_ISOLATION), where)
+    return LocalSettings(flavors, nodes, licences, cap_bytes, nice, names, containers, isolation)
 
 
 def _tuple_of(

@@ -188,7 +188,8 @@ class LocalDriver:
         try:
             envs_dir = str(self._context.directory.absolute() / "envs")
             lines = order_lines(order, settings.log_cap_bytes, settings.nice)
-            data = encode([*lines, *container_lines(settings.containers, envs_dir)])
+            more = container_lines(settings.containers, envs_dir)
+            data = encode([*lines, *more, ("isolation", settings.isolation)])
             self._attempts.start(order.key, order.epoch, data)
         except UnicodeEncodeError as error:
             raise DriverError(

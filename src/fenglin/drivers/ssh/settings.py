@@ -13,8 +13,9 @@ from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.quantities.sizes import parse_bytes
 from fenglin.remote.place import Place, Way, checked_place
-from fenglin.runner.containers import ContainerSettings, read_containers
+from fenglin.runner.containers import ContainerSettings, read_containers, read_isolation
 from fenglin.runner.host.container import AUTO
+from fenglin.runner.host.isolation import NONE as NO_ISOLATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     cache: str | int = CACHE_BYTES
     containers: str = AUTO
     container_options: list[str] = []
+    isolation: str = NO_ISOLATION
 
 
 class SshSettings(Struct, frozen=True):
@@ -71,6 +73,7 @@ class SshSettings(Struct, frozen=True):
         pass_env: Variables of the session on the host that tasks see besides the usual few.
         cache_bytes: Most kept per host of input files that no attempt uses (`cache`).
         containers: How images are run (`containers`, `container_options`).
+        isolation: What keeps tasks together: `none`, `cgroup`, `systemd` or `auto`.
     """
 
     flavors: tuple[Flavor, ...]
@@ -85,6 +88,7 @@ class SshSettings(Struct, frozen=True):
     pass_env: tuple[str, ...]
     cache_bytes: int
     containers: ContainerSettings
+    isolation: str
 
 
 def read_settings(settings: Mapping[str, object], where: str) -> SshSettings:
@@ -122,6 +126,7 @@ def read_settings(settings: Mapping[str, object], where: str) -> SshSettings:
         pass_env=tuple(block.pass_env),
         cache_bytes=_size(block.cache, f"{where}.cache"),
         containers=read_containers(block.containers, block.container_options, where),
+        isolation=read_isolation(block.isolation, where),
     )
 
 

@@ -368,6 +368,7 @@ class SshDriver:
             *order_lines(own, self._settings.log_cap_bytes, self._settings.nice),
             # One folder for all nodes of a host: it is made once there.
             *container_lines(self._settings.containers, f"{place.rsplit('/sites/', 1)[0]}/envs"),
+            ("isolation", self._settings.isolation),
             *part_lines(note, addresses),
             ("cards_variable", cards_variable(flavor.accelerator) if flavor else ""),
             *(("rank", f"{i} {rank} {','.join(gang)}") for i, rank, gang in part.ranks),

@@ -318,6 +318,7 @@ class Runner:
         if task.processes:
             return
         task.wall_ms = int((time.monotonic() - task.started_s) * 1000)
+        self.launcher.ended(task)
         if task.signal == proc.SIGKILL and not task.reason and not task.kill_at_s:
             task.log.note("killed from outside; often it is the kernel, out of memory")
         task.kill_at_s = 0.0
@@ -443,7 +444,7 @@ class Runner:
     def _kill(self, task: Task, now_s: float) -> None:
         """Send the final signal; a container's client that outlives its container gets it next."""
         self._preparer.look(task)
-        task.signal_all(proc.SIGKILL)
+        self.launcher.kill(task)
         if task.inside:
             task.killed = True
             task.kill_at_s = now_s + CLIENT_WAIT_S

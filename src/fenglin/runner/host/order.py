@@ -24,6 +24,7 @@ class Order:
         cards_variable: Variable that confines a process to its cards, by their vendor.
         containers: Container runtime to use, or `auto`.
         container_options: Options for it, each one word.
+        isolation: What keeps tasks together, see `isolation`.
         envs_dir: Folder of prepared environments; empty for one in the attempt's own folder.
     """
 
@@ -43,6 +44,7 @@ class Order:
         "grace_ms",
         "image",
         "inputs",
+        "isolation",
         "job",
         "key",
         "log_cap_bytes",
@@ -99,6 +101,7 @@ class Order:
         self.setup = values.get("setup", [""])[0]
         self.containers = values.get("containers", ["auto"])[0]
         self.container_options = values.get("container_option", [])
+        self.isolation = values.get("isolation", ["none"])[0]
         self.envs_dir = values.get("envs_dir", [""])[0]
 
     @property

@@ -8,7 +8,7 @@ import os
 import time
 
 from . import claim as claims
-from . import proc
+from . import isolation, proc
 from .attempts import closing
 from .journal import JOURNAL, NONE
 from .order import ORDER
@@ -187,7 +187,7 @@ def _page(folder: Path, offset: int) -> bytes:
 def _killed(key: str, claim: claims.Claim) -> bool:
     """Kill what the runner left; return whether nothing of it lives any more."""
     deadline_s = time.monotonic() + KILL_WAIT_S
-    while proc.kill_leftovers(key, claim.pid, claim.start_ticks):
+    while proc.kill_leftovers(key, claim.pid, claim.start_ticks) + isolation.kill_leftovers(key):
         if time.monotonic() > deadline_s:
             return False
         time.sleep(KILL_POLL_S)

@@ -11,6 +11,7 @@ from . import proc
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .container import Container
+    from .isolation import Groups
     from .order import Order
     from .output import TaskLog
 
@@ -169,7 +170,20 @@ class Launcher:
             self.arguments = [*interpreter(order.script), path]
         search = self._user_env.get("PATH", self._env.get("PATH", os.defpath))
         self.program = _find(self.arguments[0], search) if self.arguments else ""
+        self._groups: Groups | None = None
+        if order.isolation != "none":
+            self._isolate(order)
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _isolate(self, order: Order) -> None:
+        """Have tasks start in groups of their own, as far as the machine has them."""
+        from . import isolation  # noqa: PLC0415 - most sites do without
+
+        self._groups = isolation.groups(order)
+        words = [] if self._groups is not None else isolation.scope(order)
+        if words and self.program:
+            self.arguments = [*words, self.program, *self.arguments[1:]]
+            self.program = words[0]
 
     def enter(self, folder: str, container: Container | None) -> None:
         """Start tasks from now on with a prepared folder, in a container, or both."""
@@ -190,6 +204,26 @@ class Launcher:
         """
         if not self.program:
             raise FileNotFoundError(errno.ENOENT, "command not found", "".join(self.arguments[:1]))
+        if self._groups is None:
+            return self._spawn(task, at)
+        try:
+            self._groups.enter(task)
+            return self._spawn(task, at)
+        finally:
+            self._groups.leave()
+
+    def kill(self, task: Task) -> None:
+        """Send SIGKILL to all that a task has started."""
+        task.signal_all(proc.SIGKILL)
+        if self._groups is not None:
+            self._groups.kill(task)
+
+    def ended(self, task: Task) -> None:
+        """Tidy up after the last process of a task."""
+        if self._groups is not None:
+            self._groups.close(task)
+
+    def _spawn(self, task: Task, at: int) -> int:
         env, arguments, note = self.environment(task, at), self.arguments, ""
         if self._container is not None:
             note = f"{self._directory}/c{task.index}.{task.ranks[at]}"
