@@ -283,9 +283,7 @@ def test_unwritable_artifacts_fail_the_task(site, tmp_path):
 
 
 def test_settings_are_checked(site):
-    with pytest.raises(
-        InputError, match=r"unknown setting 'colour'.*flavors, .*licences"
-    ):
+    with pytest.raises(InputError, match=r"unknown setting 'colour'.*flavors, .*licences"):
         site.hub(colour="red")
     with pytest.raises(InputError, match="not a size"):
         site.hub(log_cap="4 apples")
