@@ -11,6 +11,7 @@ PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[\w.+!]+)", re.MULTILINE)
 WANTED = re.compile(r"^[\w.-]+")
 EXTRAS = {
     "base": [],
+    "python": ["python"],
     "render": ["render"],
     "simulate": ["simulate"],
     "ssh": ["ssh"],
