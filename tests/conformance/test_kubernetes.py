@@ -12,19 +12,40 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
+from fenglin.errors import DriverError
 from fenglin.model.allocation import Usage
-from fenglin.testing.conformance import DriverConformance, Harness
+from fenglin.model.reason import Reason
+from fenglin.quantities.resources import Resources
+from fenglin.testing.conformance import DriverConformance, Harness, Payload
 from fenglin.testing.conformance.files import FileCases
 from fenglin.testing.conformance.suite import SiteHand
+from fenglin.testing.servers.kubelet import Server
 from fenglin.testing.servers.kubernetes import KubernetesCluster, find_kubernetes
 from fenglin.testing.servers.line import Line
 
 pytest.importorskip("lightkube", reason="the kubernetes extra is not installed")
 driver = pytest.importorskip("fenglin.drivers.kubernetes").driver
+api = pytest.importorskip("fenglin.drivers.kubernetes.api")
 # The first run on a machine builds the control plane, which takes some minutes.
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(1_800)]
 SPACE = "fenglin"
+# As much of Kueue as tells that it is there.
+KUEUE = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: localqueues.kueue.x-k8s.io}
+spec:
+  group: kueue.x-k8s.io
+  names: {kind: LocalQueue, plural: localqueues}
+  scope: Namespaced
+  versions:
+    - name: v1beta1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +198,95 @@ class TestKubernetes(DriverConformance):
         claim = {"shared_claim": "scratch", "shared_dir": str(shared)}
         settings = {"kubeconfig": str(kubeconfig), **claim}
         return KubernetesHarness(cluster, line, tmp_path / "site", settings)
+
+
+class TestCluster:
+    """What only this kind of site has."""
+
+    @pytest.fixture
+    def open_site(self, cluster, line, kubeconfig, tmp_path):
+        """Return a function that opens the site with further settings."""
+        hands = []
+
+        def build(**settings):
+            given = {"kubeconfig": str(kubeconfig), **settings}
+            hand = SiteHand(KubernetesHarness(cluster, line, tmp_path / str(len(hands)), given))
+            hands.append(hand)
+            return hand
+
+        yield build
+        for hand in hands:
+            hand.close()
+
+    @pytest.mark.parametrize("image", ["missing.example/none:1", "debian:12", "Upper/CASE"])
+    def test_an_image_that_cannot_be_had(self, open_site, image):
+        """A name that is none is told at once, a registry that says no after some patience."""
+        site = open_site()
+        ends, last = site.run(site.order(image=image))
+        if image == "debian:12":
+            assert [(end.exit_code, end.reason) for end in ends] == [(0, None)]
+            return
+        assert [(end.exit_code, end.reason) for end in ends] == [(1, Reason.IMAGE_FAILED)]
+        assert last.reason is Reason.IMAGE_FAILED
+
+    def test_an_order_without_an_image_is_refused(self, open_site):
+        site = open_site(image="")
+        with pytest.raises(DriverError, match="names no image"):
+            site.start(site.order())
+
+    def test_no_place_in_the_cluster(self, open_site):
+        """Told after some patience, and the hub may go elsewhere; by default it waits."""
+        site = open_site(schedule_patience="1s")
+        large = Resources(1_000_000, 2**26)
+        ends, last = site.run(site.order(resources=large))
+        assert (ends, last.reason) == ([], Reason.START_FAILED)
+
+    def test_a_queue_needs_kueue(self, open_site, cluster):
+        site = open_site(queue="team")
+        with pytest.raises(DriverError, match="no Kueue"):
+            site.call(site.driver.inventory())
+        cluster.apply(KUEUE)
+        site.wait(lambda: _answers(site), "the queue's kind")
+
+    def test_a_listing_of_many_pages_is_complete(self, open_site, monkeypatch):
+        monkeypatch.setattr(api, "PAGE", 2)
+        site = open_site()
+        keys = {site.key() for _ in range(5)}
+        for key in keys:
+            site.stop(key)
+        assert site.listing() == keys
+
+    def test_the_rights_are_no_more_than_those_shipped(self, cluster, kubeconfig):
+        """It reads no Secret, not even its own, and changes no node."""
+        token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
+        hub = Server(cluster.url, token)
+        space = f"/api/v1/namespaces/{SPACE}"
+        assert hub.call("GET", f"{space}/configmaps")["kind"] == "ConfigMapList"
+        assert hub.call("GET", f"{space}/secrets") == {}
+        assert hub.call("GET", "/api/v1/pods") == {}
+        assert hub.call("GET", "/api/v1/namespaces/default/configmaps") == {}
+        assert hub.call("PATCH", "/api/v1/nodes/node0", {"spec": {"unschedulable": True}}) == {}
+        assert hub.call("POST", f"{space}/pods", {"metadata": {"name": "x"}}) == {}
+
+    def test_a_pod_that_somebody_deletes_is_the_sites_fault(self, open_site, cluster):
+        """Before Kubernetes 1.26 its Job makes another; that one is ended and not counted."""
+        site = open_site()
+        key = site.start(site.order(Payload(sleep_s=300)))
+        site.running(key)
+        (pod,) = site.call(site.harness.pods(key))
+        path = f"/api/v1/namespaces/{SPACE}/pods/{pod['metadata']['name']}"
+        cluster.server.call("DELETE", path)
+        ends, last = site.finish(key)
+        assert [(end.index, end.reason) for end in ends] == [(0, Reason.RUNNER_LOST)]
+        assert last.reason is Reason.RUNNER_LOST
+        site.wait(lambda: not site.call(site.harness.pods(key)), "the end of the second pod")
+
+
+def _answers(site):
+    try:
+        return site.call(site.driver.inventory())
+    except DriverError:
+        return None
 
 
 class TestKubernetesWithoutClaim(FileCases):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -12,8 +13,20 @@ from fenglin.errors import DriverError
 from fenglin.ports.driver import StagedInput
 
 
+@pytest.fixture(params=["sh", "bash", "busybox"])
+def shell(request, tmp_path):
+    """Return a shell under the name `sh`, as images have it."""
+    program = shutil.which(request.param)
+    if program is None:
+        pytest.skip(f"no {request.param} here")
+    link = tmp_path / "bin" / "sh"
+    link.parent.mkdir()
+    link.symlink_to(program)
+    return str(link)
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, shell):
     """Return a function that runs one task and returns (status, last words, output)."""
 
     def task(given, *, index="0", lines=(), files=None, truthful=True, stop=False, place=None):
@@ -27,13 +40,14 @@ def run(tmp_path):
         }
         for name, text in texts.items():
             own = text.replace(names.END, str(end)).replace(names.ROOM, str(room))
+            own = own if name == "script" else own.replace("/bin/sh", shell)
             (room / "job" / name).write_text(own)
             (room / "job" / name).chmod(0o755)
         for name, data in (files or {}).items():
             (room / "job" / name).write_bytes(data)
         if stop:
             (room / "wish" / "stop").touch()
-        words = ["/bin/sh", str(room / "job" / "run"), *([index] if place is None else [])]
+        words = [shell, str(room / "job" / "run"), *([index] if place is None else [])]
         env = {"PATH": os.defpath} | ({} if place is None else {"JOB_COMPLETION_INDEX": str(place)})
         done = subprocess.run(
             words, env=env, capture_output=True, text=True, timeout=20, check=False

@@ -58,7 +58,7 @@ class Keeper:
 
     def begin(self) -> None:
         """Tend from now on."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class Keeper:
             return any(not sight_of(pod, stopped=True).over for pod in pods)
         for pod in pods:
             if self._observer.is_stray(key, pod) and pod.metadata.deletion_timestamp is None:
-                await self._cluster.delete_pod(pod.metadata.name)
+                await self._end_stray(key, terms, pod)
         reason, waits = self._patience(pods)
         if reason is not None:
             await self._cluster.wish(claim, 0, reason)
@@ -120,6 +120,14 @@ class Keeper:
         if terms.mode is Mode.TASKS and self._cluster.jobs.of(key):
             await self.fill(key, claim, terms)
         return waits
+
+    async def _end_stray(self, key: str, terms: Terms, pod: Pod) -> None:
+        """End a pod whose task another pod has run; a Job of one task then makes no more."""
+        if terms.mode in {Mode.SINGLE, Mode.TASKS}:
+            owner = pod.metadata.labels.get("job-name", names.claim_name(key))
+            await self._cluster.patch_job(owner, {"spec": {"parallelism": 0}})
+        else:
+            await self._cluster.delete_pod(pod.metadata.name)
 
     def _patience(self, pods: list[Pod]) -> tuple[Reason | None, bool]:
         """Return why an attempt is given up, and whether it may yet come to that."""

@@ -83,7 +83,7 @@ class Mirror(Generic[K]):
         """
         if not self._version:
             await self.relist()
-        if self._watching is None:
+        if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
 
     async def relist(self) -> None:

@@ -84,7 +84,7 @@ class Observer:
     def is_stray(self, key: str, pod: Pod) -> bool:
         """Return whether a pod runs a task that another pod has run."""
         record = self._records.get(key)
-        return record is not None and not record.done and record.is_stray(pod)
+        return record is not None and record.is_stray(pod)
 
     def record(self, key: str) -> Record | None:
         """Return what is remembered of an attempt; None when nothing can be read."""
