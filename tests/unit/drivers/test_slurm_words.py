@@ -82,6 +82,16 @@ def test_options_of_a_plain_order():
     assert not any("secret" in word for word in said)
 
 
+def test_a_flavor_may_have_an_account_and_options_of_its_own():
+    own = {"name": "gpu", "account": "a2", "reservation": "r2", "options": ["--licenses=ansys:1"]}
+    settings = {"account": "a1", "reservation": "r1", "options": ["--nice=10"]}
+    told = options({**settings, "partition": {"cpu": own}})
+    assert told[:2] == ["--nice=10", "--licenses=ansys:1"]
+    assert {"--partition=gpu", "--account=a2", "--reservation=r2"} <= set(told)
+    with pytest.raises(InputError):
+        options({"partition": {"cpu": {"options": ["--wrap=true"]}}})
+
+
 def test_a_gang_is_one_job_of_its_nodes():
     told = options(nodes=2)
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--array=0-9%2"} <= set(told)
@@ -170,10 +180,11 @@ def test_usable_nodes(state, usable):
 
 
 def test_nodes_and_their_cards():
-    (node,) = read_nodes("n1|gpu*|up|mixed|64|512000|gpu:a100:4(S:0-1),shard:8|avx512,ib\n")
+    (node,) = read_nodes("n1|gpu*|up|mixed|64|512000|gpu:a100:4(S:0-1),shard:8|avx512,ib|none\n")
     assert (node.name, node.partition, node.up, node.cards) == ("n1", "gpu", True, (("a100", 4),))
     assert node.features == ("avx512", "ib")
-    (down,) = read_nodes("n1|gpu|down|idle|64|512000|(null)|(null)\n")
+    (down,) = read_nodes("n1|gpu|down|idle|64|512000|(null)|(null)|bad dimm | slot 3\n")
+    assert down.problem == "its partition is down: bad dimm | slot 3"
     assert (down.up, down.cards, down.features) == (False, (), ())
     assert read_cards("gpu:2") == (("", 2),)
 
@@ -202,8 +213,8 @@ def test_accounts_tell_of_what_the_controller_has_forgotten():
     ("release", "line"),
     [
         # The same node as sinfo prints it in 22.05 and in 24.11.
-        ("22.05", "n1|main*|up|idle|8|16000|gpu:a100:2|gpunode,ib"),
-        ("24.11", "n1|main*|up|idle|8|16000|gpu:a100:2(S:0)|gpunode,ib"),
+        ("22.05", "n1|main*|up|idle|8|16000|gpu:a100:2|gpunode,ib|none"),
+        ("24.11", "n1|main*|up|idle|8|16000|gpu:a100:2(S:0)|gpunode,ib|none"),
     ],
 )
 def test_nodes_of_both_releases(release, line):

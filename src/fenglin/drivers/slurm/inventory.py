@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from fenglin.drivers.slurm.parse import card_type
 from fenglin.errors import DriverError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LIMITS_FOR_S = 600.0
 
+_log = structlog.get_logger("fenglin.slurm")
+
 
 class Inventory:
     """Asks one cluster, and remembers what rarely changes."""
@@ -36,6 +39,7 @@ class Inventory:
         self._limits: Limits | None = None
         self._limits_s = 0.0
         self._nodes: tuple[PartNode, ...] = ()
+        self._down: dict[str, str] = {}
 
     async def report(self, generation: str) -> SiteReport:
         """Return what the site holds now.
@@ -44,6 +48,7 @@ class Inventory:
             DriverError: Slurm cannot be asked, or a flavor's partition does not exist.
         """
         self._nodes = await self._slurm.nodes()
+        self._tell()
         settings = self._settings
         usable = {flavor.name: self._usable(flavor.name) for flavor in settings.flavors}
         nodes = []
@@ -51,6 +56,16 @@ class Inventory:
             usable[node.flavor] -= 1
             nodes.append(_shown(node, up=usable[node.flavor] >= 0))
         return SiteReport(settings.flavors, tuple(nodes), settings.licences, generation)
+
+    def _tell(self) -> None:
+        """Log what has changed of the nodes that take no jobs, with the reasons."""
+        ours = {partition.name for partition in self._settings.partitions.values()}
+        down = {n.name: n.problem for n in self._nodes if not n.up and n.partition in ours}
+        for name in sorted(down.keys() | self._down.keys()):
+            if down.get(name) != self._down.get(name):
+                say = _log.warning if name in down else _log.info
+                say("slurm_node", where=self._where, node=name, problem=down.get(name, ""))
+        self._down = down
 
     async def limits(self) -> Limits:
         """Return what the cluster allows, at most ten minutes old.

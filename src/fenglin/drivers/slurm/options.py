@@ -45,8 +45,8 @@ def batch_options(
         "partition": partition.name,
         "qos": partition.qos or settings.qos,
         "constraint": partition.constraint,
-        "account": settings.account,
-        "reservation": settings.reservation,
+        "account": partition.account or settings.account,
+        "reservation": partition.reservation or settings.reservation,
         "array": layout.array(order.slots),
         "cpus-per-task": str(max(1, -(-need.cpu_milli // 1_000))),
         "mem": f"{-(-need.memory_bytes // MIB) + RUNNER_MEMORY_MIB}M" if need.memory_bytes else "",
@@ -59,7 +59,7 @@ def batch_options(
     fixed = [*size[: 2 if order.nodes == 1 else 3], "--no-requeue", "--open-mode=append"]
     fixed.append("--export=ALL")
     given = [f"--{name}={value}" for name, value in said.items() if value]
-    return [*settings.options, *fixed, *given]
+    return [*settings.options, *partition.options, *fixed, *given]
 
 
 def comment(hub: str, job: str, name: str) -> str:

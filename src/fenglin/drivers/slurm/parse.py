@@ -16,12 +16,14 @@ from fenglin.catalog.devices import lookup
 
 QUEUE_FORMAT = "%F|%K|%j"
 ACCOUNT_FORMAT = "JobID,State,NodeList"
-NODE_FORMAT = "%N|%P|%a|%T|%c|%m|%G|%f"
+# Free text, which may hold anything, stands last.
+NODE_FORMAT = "%N|%P|%a|%T|%c|%m|%G|%f|%E"
 # What Slurm prints as array index for the rest of an array whose pending elements are gone.
 NO_INDEX = 2**32 - 2
 # What a node may be doing and yet take jobs, now or after its present ones.
 USABLE = frozenset({"idle", "mixed", "allocated", "completing", "planned", "powered_down"})
 UNREACHED = "*"
+LONGEST_PROBLEM = 200
 LIVE_STATES = frozenset(
     {
         "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING",
@@ -42,6 +44,7 @@ class PartNode(Struct, frozen=True):
         up: Whether it takes jobs.
         cards: (type, count) of its GPUs; the type is empty where the cluster does not type them.
         features: Its features.
+        problem: Why it takes none: its state, and the reason that an operator gave.
     """
 
     name: str
@@ -49,6 +52,7 @@ class PartNode(Struct, frozen=True):
     up: bool
     cards: tuple[tuple[str, int], ...] = ()
     features: tuple[str, ...] = ()
+    problem: str = ""
 
 
 class Ended(Struct, frozen=True):
@@ -109,18 +113,27 @@ def read_nodes(text: str) -> tuple[PartNode, ...]:
     """
     nodes = []
     for line in text.splitlines():
-        name, partition, available, state, _, _, gres, features = line.split("|", 7)
+        name, partition, available, state, _, _, gres, features, reason = line.split("|", 8)
         words = () if features == "(null)" else tuple(features.split(","))
+        up = available == "up" and is_usable(state)
         nodes.append(
             PartNode(
                 name,
                 partition.rstrip("*"),
-                available == "up" and is_usable(state),
+                up,
                 read_cards(gres),
                 words,
+                "" if up else _problem(available, state, reason),
             )
         )
     return tuple(nodes)
+
+
+def _problem(available: str, state: str, reason: str) -> str:
+    """Return why a node takes no jobs, for people."""
+    what = state if available == "up" else f"its partition is {available}"
+    why = "" if reason in ("none", "(null)", "") else f": {reason}"
+    return "".join(c if c.isprintable() else "?" for c in f"{what}{why}")[:LONGEST_PROBLEM]
 
 
 def is_usable(state: str) -> bool:

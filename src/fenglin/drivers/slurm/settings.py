@@ -45,12 +45,17 @@ class Partition(Struct, frozen=True, forbid_unknown_fields=True):
         qos: Instead of the site's.
         constraint: Node features that are asked for; only nodes with all of `A&B` count.
         gres: Type of the cards as the cluster spells it; empty to look it up by the registry.
+        account, reservation: Instead of the site's.
+        options: Further options of `sbatch`, after the site's.
     """
 
     name: str = ""
     qos: str = ""
     constraint: str = ""
     gres: str = ""
+    account: str = ""
+    reservation: str = ""
+    options: tuple[str, ...] = ()
 
 
 class _Ssh(Way, frozen=True, forbid_unknown_fields=True):
@@ -185,8 +190,12 @@ def _partitions(block: _Block, flavors: set[str], where: str) -> dict[str, Parti
     for flavor in sorted(flavors):
         value = block.partition.get(flavor, Partition())
         value = Partition(value) if isinstance(value, str) else value
-        for word in (value.name, value.qos, value.constraint, value.gres):
-            _word(word, f"{where}.partition.{flavor}")
+        there = f"{where}.partition.{flavor}"
+        names = (value.name, value.qos, value.constraint, value.gres)
+        for word in (*names, value.account, value.reservation):
+            _word(word, there)
+        for option in value.options:
+            _check_option(option, there)
         found[flavor] = value if value.name else msgspec.structs.replace(value, name=flavor)
     return found
 
