@@ -214,6 +214,7 @@ def _show(site: SiteView, output: Output) -> None:
             ("cards", used_of(site.accelerator_used_milli, site.accelerator_milli, "milli")),
             ("running", count(site.running_tasks, "task")),
             ("seen", f"{age(site.seen_ms, now)} ago" if site.seen_ms else "never"),
+            ("can", ", ".join(site.capabilities)),
             ("region", site.region),
             ("labels", _labels(site.labels)),
             ("carbon", f"{site.carbon_g_kwh} g/kWh" if site.carbon_g_kwh else ""),

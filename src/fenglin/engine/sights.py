@@ -199,6 +199,7 @@ def _site(
         classes=sorted({str(flavor.compute_class) for flavor in site.flavors}),
         flavors=[_flavor(f, counts[f.name]) for f in site.flavors] if flavors else [],
         region=site.region,
+        capabilities=list(site.capabilities or ()),
         labels=dict(site.labels),
         carbon_g_kwh=site.carbon_g_kwh,
         pue_milli=site.pue_milli,

@@ -274,6 +274,7 @@ class SiteView(Struct, frozen=True):
     carbon_g_kwh: int = 0
     pue_milli: int = 1_000
     links: list[LinkView] = []
+    capabilities: list[str] = []
 
 
 class NodeView(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import fields, replace
 
@@ -11,7 +12,7 @@ from fenglin.ports.driver import Capability
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.builder import shape_key
 from fenglin.snapshot.snapshot import Shape
-from fenglin.testing.builders import a_job
+from fenglin.testing.builders import a_job, a_site
 
 WISHES = {
     "resources": Resources(7_000),
@@ -60,3 +61,10 @@ def test_they_are_sorted():
     words = Shape.of(spec).capabilities
     assert len(words) == 6
     assert list(words) == sorted(words)
+
+
+def test_what_needs_nothing_is_written_as_before():
+    """Cycles that were kept before there were capabilities are replayed byte for byte."""
+    written = msgspec.msgpack.encode([Shape.of(a_job()), a_site()])
+    assert b"capabilities" not in written
+    assert b"capabilities" in msgspec.msgpack.encode(Shape.of(a_job(tasks=2)))
