@@ -27,16 +27,18 @@ endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- setting up -------------------------------------------------------------------------
 # A stamp says which lock a venv was filled from; a second run finds it and does nothing.
 
-.PHONY: setup setup-render setup-simulate setup-ssh setup-kubernetes setup-dev
+.PHONY: setup setup-render setup-simulate setup-ssh setup-ec2 setup-openstack setup-kubernetes setup-dev
 setup: $(VENV)/.stamp-base ## Make .venv with .venv/bin/fenglin
 setup-render: $(VENV)/.stamp-render ## setup, with the renderer that the demo uses
 setup-simulate: $(VENV)/.stamp-simulate ## setup, with what `fenglin simulate` reads traces with
 setup-ssh: $(VENV)/.stamp-ssh ## setup, with what a hub needs to reach sites by SSH
+setup-ec2: $(VENV)/.stamp-ec2 ## setup, with what a hub needs to buy nodes of EC2
+setup-openstack: $(VENV)/.stamp-openstack ## setup, with what a hub needs to buy nodes of OpenStack
 setup-kubernetes: $(VENV)/.stamp-kubernetes ## setup, with what a hub needs to reach Kubernetes
 setup-dev: $(VENV)/.stamp-dev ## setup-render, with the simulator and the tools of check and test
 
@@ -67,6 +69,16 @@ $(VENV)/.stamp-simulate: requirements/simulate.txt $(VENV)/.stamp-base
 
 $(VENV)/.stamp-ssh: requirements/ssh.txt $(VENV)/.stamp-base
 	@echo "installing the SSH client into $(VENV)"
+	$(call install_locked,$(VENV),$<)
+	@touch $@
+
+$(VENV)/.stamp-ec2: requirements/ec2.txt $(VENV)/.stamp-base
+	@echo "installing the EC2 client into $(VENV)"
+	$(call install_locked,$(VENV),$<)
+	@touch $@
+
+$(VENV)/.stamp-openstack: requirements/openstack.txt $(VENV)/.stamp-base
+	@echo "installing the OpenStack client into $(VENV)"
 	$(call install_locked,$(VENV),$<)
 	@touch $@
 

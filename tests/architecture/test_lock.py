@@ -15,8 +15,10 @@ EXTRAS = {
     "render": ["render"],
     "simulate": ["simulate"],
     "ssh": ["ssh"],
+    "ec2": ["ec2"],
+    "openstack": ["openstack"],
     "kubernetes": ["kubernetes"],
-    "dev": ["render", "simulate", "ssh", "kubernetes", "dev"],
+    "dev": ["render", "simulate", "ssh", "ec2", "openstack", "kubernetes", "dev"],
     "bench": ["bench", "simulate", "ssh"],
 }
 
