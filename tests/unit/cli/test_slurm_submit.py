@@ -57,6 +57,28 @@ def test_parsable_prints_the_number_alone(submitted, script):
     assert submitted("--parsable", script())[0].out == "7\n"
 
 
+QUEUE = {
+    "name": "fast", "weight_milli": 1_000, "cohort": "", "pending_jobs": 0, "pending_tasks": 0,
+    "running_tasks": 0, "cpu_used_milli": 0, "memory_used_bytes": 0, "accelerator_used_milli": 0,
+    "dominant_share": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-p", "fast"], ""),
+        (["-p", "fsat"], "sbatch: warning: no queue 'fsat' is set up at the hub; known: fast\n"),
+        (["-Q", "-p", "fsat"], ""),
+    ],
+)
+def test_a_partition_that_the_hub_does_not_know_is_said(submitted, hub, script, words, said):
+    hub.on("GET", "/v1/queues", {"items": [QUEUE], "next": "", "total": 1})
+    done, document = submitted(*words, script())
+    assert (done.code, done.err) == (0, said)
+    assert document["queue"] == words[-1]
+
+
 def test_wrapped_command(submitted):
     done, sent = submitted("--wrap", "echo 'a b'", "-t5", "--mem=1G")
     assert done.out == "Submitted batch job 7\n"

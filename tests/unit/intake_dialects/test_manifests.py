@@ -254,3 +254,36 @@ def test_a_wrong_image_is_told_with_its_place():
     (job,) = read_jobs("type: task\nimage: --privileged\ncommands: [a]\n", "x.yaml", NOW_MS).jobs
     (problem,) = job.document.problems(NOW_MS)
     assert (problem.path, problem.line) == ("image", 2)
+
+
+JOB = """apiVersion: batch/v1
+kind: Job
+metadata: {name: NAME}
+spec: {template: {spec: {containers: [{name: c, image: i, command: ["true"]}]}}}
+"""
+OTHER = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
+
+
+def several(*names):
+    return "---\n".join([OTHER, *(JOB.replace("NAME", name) for name in names)])
+
+
+def test_a_file_of_several_documents_is_a_job_for_each_and_says_what_it_leaves():
+    jobs = read_jobs(several("a", "b"), "k.yaml", NOW_MS).jobs
+    assert [one.document.data["name"] for one in jobs] == ["a", "b"]
+    lost = [note for one in jobs for note in one.notes if note.level == "lost"]
+    assert [(note.field, note.line) for note in lost] == [("kind: ConfigMap", 1)]
+
+
+@pytest.mark.parametrize("name", ['"a\\nb"', '"\\u001b[2J"'])
+def test_a_bad_name_in_one_document_is_told_with_its_line(name):
+    jobs = read_jobs(several("good", name), "k.yaml", NOW_MS).jobs
+    found = [problem for one in jobs for problem in one.document.problems(NOW_MS)]
+    assert [problem.path for problem in found] == ["name"]
+
+
+@pytest.mark.parametrize("name", ["'a''b; rm -rf /'", '"$(reboot)"', '"--help"', '"山"'])
+def test_odd_names_stay_names(name):
+    (made,) = read_jobs(several(name), "k.yaml", NOW_MS).jobs
+    wanted = {"'a''b; rm -rf /'": "a'b; rm -rf /"}.get(name, name.strip('"'))
+    assert made.document.spec(NOW_MS).name == wanted

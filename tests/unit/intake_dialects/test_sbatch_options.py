@@ -170,6 +170,31 @@ def test_the_last_of_contradictory_options_counts_and_the_others_are_said():
     assert notes("--time=1", "--time=1") == []
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("-n 4", "-N 1", "--ntasks-per-node=3"), [(4, "--ntasks-per-node", "ignored")]),
+        (("-n 3", "-N 1", "--ntasks-per-node=3"), []),
+        (("--gres=gpu:2", "--gpus=3"), [(2, "--gres", "approximated")]),
+        (
+            ("--requeue", "--no-requeue"),
+            [(2, "--requeue", "ignored"), (3, "--no-requeue", "ignored")],
+        ),
+    ],
+)
+def test_directives_that_contradict_each_other_are_said(given, said):
+    assert notes(*given) == said
+
+
+def test_a_directive_after_the_first_command_is_not_read_but_said():
+    script = "#!/bin/sh\n#SBATCH --mem=1G\necho\n#SBATCH --time=5\n"
+    (made,) = read_jobs(script, "job.sh", NOW_MS).jobs
+    assert made.document.spec(NOW_MS).timeout_ms == 0
+    (note,) = made.notes
+    assert (note.line, note.field, note.level) == (4, "--time=5", "ignored")
+    assert "after the first command" in note.text
+
+
 def test_options_of_the_command_line_win_without_a_word():
     assert spec("--time=1", "-n 2", options="-t 3 --mem='2G'").timeout_ms == 180_000
     assert notes("--time=1", options="--time=3 --mem-per-cpu=1G") == []

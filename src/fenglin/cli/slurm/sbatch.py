@@ -10,7 +10,7 @@ from fenglin.cli.humane import now_ms
 from fenglin.cli.output import safe, write
 from fenglin.cli.session import hub_client
 from fenglin.cli.slurm.words import Given, Habit, Option, app_of, cut, options
-from fenglin.errors import InputError
+from fenglin.errors import FenglinError, InputError
 from fenglin.intake.dialects.sbatch.options import SHORT, TAKES
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def run(given: Given) -> int:
         document = source.documents[0]
         if "test-only" in given.values:
             return _test(client, source)
+        if "quiet" not in given.values:
+            _tell_strange_queue(client, str(document.data.get("queue", "")))
         data = source.ready(document, client, {})
         own = data.get("labels")
         data["labels"] = {**labels, **(own if isinstance(own, dict) else {})}
@@ -106,6 +108,21 @@ def _tell_losses(source: Source) -> None:
     for note in notes[:_MAX_SHOWN]:
         line = f":{note.line}" if note.line else ""
         text = safe(f"{source.name}{line}: {note.field}: {note.level}: {note.text}")
+        sys.stderr.write(f"sbatch: warning: {text}\n")
+
+
+def _tell_strange_queue(client: Client, name: str) -> None:
+    """Say when a partition is no queue that the hub knows: such a job waits without its rights."""
+    from fenglin.client.requests import Filter  # noqa: PLC0415 - help needs no client
+
+    if not name:
+        return
+    try:
+        known = [one.name for one in client.queues(Filter()).items]
+    except FenglinError:
+        return  # a warning must not keep a job from being submitted
+    if name not in known:
+        text = safe(f"no queue {name!r} is set up at the hub; known: {', '.join(known[:20])}")
         sys.stderr.write(f"sbatch: warning: {text}\n")
 
 

@@ -116,6 +116,9 @@ def _spread(asked: Asked) -> tuple[int, int, int]:
     elif span is None and copies and copies > 1:
         text = f"all {copies} on one node; Slurm may spread them: say --nodes to have several"
         draft.approximated(given["ntasks"].place, "--ntasks", text)
+    elif copies and per_node and copies > nodes * per_node:
+        text = f"{copies} tasks do not fit, {per_node} on each of {nodes}; sbatch ignores it too"
+        draft.ignored(given["ntasks-per-node"].place, "--ntasks-per-node", text)
     if copies is None:
         copies = nodes * (per_node or 1)
     return nodes, copies, -(-copies // nodes)
