@@ -198,7 +198,9 @@ class _Improvement:
         nodes: list[int] = []
         needs: list[tuple[int, ...]] = []
         slots_of: list[int] = []
-        for grant in draft.grants.values():
+        # In the order of their turns: the fast lane's are written down later than they were made.
+        grants = sorted(draft.grants.values(), key=lambda grant: int(draft.turn[grant.row]))
+        for grant in grants:
             if not _simple(draft.snapshot.shapes[grant.shape_row]):
                 continue
             for piece in grant.pieces:

@@ -105,6 +105,35 @@ def test_the_fast_lane_changes_no_plan(monkeypatch, snapshot, policy):
         assert sorted(made.order) == sorted(expected.order)
 
 
+def test_the_improver_sees_what_either_way_gave_in_the_same_order(monkeypatch):
+    """The lane's grants are written down late, behind those of an array that came after them."""
+    flavors = tuple(
+        Flavor(f"f{k}", ComputeClass.GENERAL, Resources(4_000, 6, 0, k * 2_500)) for k in range(2)
+    )
+    sites = [
+        Site(f"s{i}", f"p{i}", "mock", flavors=flavors, nodes=(Node("n0", "f0"),)) for i in range(2)
+    ]
+    nothing, memory = Shape(Resources(0, 0)), Shape(Resources(0, 1))
+    jobs = [
+        JobRow(
+            number,
+            nothing if number in (8, 9, 10) else memory,
+            3 if number == 11 else 1,
+            priority=5 if number >= 20 else 0,
+            tasks=5,
+        )
+        for number in range(1, 22)
+    ]
+    snapshot = build(
+        index=1, now_ms=1_000, sites=sites, queues=[], jobs=jobs, accounts={"default": 10**12}
+    )
+    policy = msgspec.structs.replace(BALANCED, backfill=Backfill.NONE)
+    made = plan(snapshot, policy)
+    assert len(made.starts) > 12
+    monkeypatch.setattr(Lane, "serve", lambda *_: False)
+    assert plan(snapshot, policy) == made
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
