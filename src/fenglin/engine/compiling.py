@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fenglin.planner.backfill.twins import Kernel
 
 # With fewer waiting jobs a plan takes less than the loading.
-COMPILE_JOBS = 5_000
+COMPILE_JOBS = 2_000
 
 _log = structlog.get_logger("fenglin.loop")
 
