@@ -5,8 +5,7 @@ What is listed in `__all__` is loaded when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # not from typing, which takes longer to load than all the rest
 if TYPE_CHECKING:
     from fenglin.client.aio import AsyncClient
     from fenglin.client.client import Client
