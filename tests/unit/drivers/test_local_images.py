@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,77 +11,26 @@ from fenglin.errors import InputError
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import Capability, StagedInput
 from fenglin.runner.host import container, proc
-
-IMAGE = "localhost/fenglin-test:1"
-PROGRAMS = ("sh", "cat", "env", "id", "ls", "sleep", "touch")
-# What podman needs where there is no systemd, and more than which network it may not make.
-OPTIONS = (
-    "--runtime=runc", "--cgroup-manager=cgroupfs", "--ulimit=nofile=1024:1024",
-    "--ulimit=nproc=4096:4096",
-)  # fmt: skip
-
-
-def _libraries(program: Path) -> set[Path]:
-    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-    return {Path(word) for word in told.split() if word.startswith("/")}
+from fenglin.testing.servers.podman import IMAGE, PodmanStore
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
-    """Options of a podman whose store holds `IMAGE`, made of a few programs of this machine."""
-    podman = shutil.which("podman")
-    if podman is None or os.geteuid() or not shutil.which("runc"):
-        pytest.skip("no podman with runc here, or not root: apt-get install podman runc")
-    folder = tmp_path_factory.mktemp("podman")
-    archive = folder / "root.tar"
-    programs = {name: Path(shutil.which(name)).resolve() for name in PROGRAMS}
-    libraries = set().union(*(_libraries(program) for program in programs.values()))
-    with tarfile.open(archive, "w") as tar:
-        for name, program in programs.items():
-            tar.add(program, f"bin/{name}")
-        for path in sorted(libraries):
-            tar.add(path.resolve(), str(path).lstrip("/"))
-        for name in ("proc", "sys", "dev", "tmp"):
-            (folder / "empty").mkdir(exist_ok=True)
-            tar.add(folder / "empty", name)
-    # This way of storing mounts nothing that could be left mounted.
-    stored = ("--storage-driver=vfs", f"--root={folder}/store", f"--runroot={folder}/run")
-    options = (*OPTIONS, *stored)
-    words = [podman, "import", *container.global_options(list(options)), archive, IMAGE]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"podman cannot be used here: {done.stderr[-300:]}")
-    trial = [
-        podman,
-        "run",
-        "--rm",
-        "--network=host",
-        "--pid=host",
-        *options,
-        IMAGE,
-        "cat",
-        "/dev/null",
-    ]
-    done = subprocess.run(trial, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"podman cannot run anything here: {done.stderr[-300:]}")
-    yield options
-    subprocess.run(
-        [podman, "rm", "--all", "--force", *container.global_options(list(options))],
-        capture_output=True, check=False,
-    )  # fmt: skip
+    """A podman whose store holds `IMAGE`."""
+    made = PodmanStore(tmp_path_factory.mktemp("podman"))
+    why = made.make()
+    if why:
+        pytest.skip(why)
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def boxed(site, store):
     """The site, with containers."""
-    site.hub(containers="podman", container_options=store)
+    site.hub(containers="podman", container_options=store.options)
     yield site
-    listed = subprocess.run(
-        ["podman", "ps", "--all", "--quiet", *container.global_options(list(store))],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert not listed.stdout, "containers are left"
+    assert not store.containers(), "containers are left"
 
 
 def test_a_task_runs_in_its_image_with_folder_variables_and_artifacts(boxed, tmp_path):
@@ -181,7 +127,7 @@ def test_a_timeout_ends_a_container(boxed):
     assert not _carrying(b"WHO=late")
 
 
-def test_a_dead_runners_container_is_found_and_ended(boxed):
+def test_a_dead_runners_container_is_found_and_ended(boxed, store):
     boxed.start(boxed.order("sleep", "60", image=IMAGE, env=(("WHO", "orphan"),)))
     boxed.wait(lambda: _carrying(b"WHO=orphan"), "the container")
     boxed.kill_runner()
@@ -189,7 +135,7 @@ def test_a_dead_runners_container_is_found_and_ended(boxed):
     assert last.reason is Reason.RUNNER_LOST
     assert not _carrying(b"WHO=orphan")
     # Its keeper tidies up by itself, a moment later.
-    boxed.wait(lambda: not _listed(boxed), "the container's own end")
+    boxed.wait(lambda: not store.containers(), "the container's own end")
 
 
 def test_setup_runs_in_the_image_too(boxed):
@@ -216,14 +162,6 @@ def test_a_container_is_metered_and_held_to_its_memory(boxed):
 
 def _fields(order):
     return {name: getattr(order, name) for name in order.__struct_fields__}
-
-
-def _listed(boxed) -> str:
-    options = boxed.driver._settings.containers.options
-    return subprocess.run(
-        ["podman", "ps", "--all", "--quiet", *container.global_options(list(options))],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
 
 
 def _readable(path: Path) -> bool:
