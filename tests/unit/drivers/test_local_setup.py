@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -165,21 +167,28 @@ def test_a_runner_holds_the_environment_while_its_tasks_run(site):
     site.wait(lambda: _free(lock), "the runner's own end")
 
 
-def test_many_at_once_make_it_once(site, monkeypatch):
+PREPARE = """
+import sys
+from fenglin.runner.host import order, prepare
+with open(f"{sys.argv[1]}/order", "rb") as file:
+    made = order.Order(order.decode(file.read()))
+made.envs_dir = sys.argv[2]
+sys.exit(prepare.Preparation(made, sys.argv[1]).work())
+"""
+
+
+def test_many_at_once_make_it_once(site):
     """The lock, hammered: eight makers of one environment, each a process of its own."""
-    monkeypatch.setenv(prepare.proc.MARK_VARIABLE, "x:0:0")
-    pids = []
+    lines = [*order_lines(site.order("true", setup=f"sleep 0.1; {MAKE}"), 2**20, 0)]
+    env = {**os.environ, prepare.proc.MARK_VARIABLE: "x:0:0"}
+    makers = []
     for number in range(8):
         folder = site.directory / f"m{number}"
         folder.mkdir()
-        order = order_of(site, script=SHOW, setup=MAKE)
-        order.envs_dir = str(site.directory / "envs")
-        preparation = prepare.Preparation(order, str(folder))
-        pids.append(os.fork())
-        if not pids[-1]:
-            os._exit(preparation.work())
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-    assert codes == [0] * 8
+        (folder / "order").write_bytes(encode(lines))
+        words = [sys.executable, "-c", PREPARE, folder, site.directory / "envs"]
+        makers.append(subprocess.Popen(words, env=env))
+    assert [maker.wait(60) for maker in makers] == [0] * 8
     assert made(site) == 1
 
 
