@@ -67,9 +67,13 @@ class Seals:
 
     def feed(self, entry: Entry) -> None:
         """Take the next entry, whose hash has been verified."""
+        self.feed_hash(entry.hash)
+
+    def feed_hash(self, entry_hash: bytes) -> None:
+        """Take the next entry's hash, which has been verified."""
         if not self._left or self.fault:
             return
-        self._growth.add(entry.hash)
+        self._growth.add(entry_hash)
         if self._growth.size < self._left[-1].size:
             return
         seal = self._left.pop()

@@ -7,24 +7,30 @@ see one state (`verify_stored`, `statement`, an export) inside a read transactio
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from fenglin.errors import ConflictError, DamageError
 from fenglin.ledger.accounts import available, held
-from fenglin.ledger.entry import Draft, Entry, Head, Kind, Leg, check_draft, genesis, seal
+from fenglin.ledger.entry import Draft, Entry, Head, Kind, check_draft, genesis, seal
 from fenglin.ledger.moves import move_fault
 from fenglin.ledger.posting import CURRENCY, Hold, hold_fault, hold_of, sums
 from fenglin.ledger.statement import Funds, Statement
 from fenglin.ledger.statement import statement as make_statement
-from fenglin.ledger.verify import Unreadable, Verifier, VerifyReport
-from fenglin.storage.ledger_schema import LEDGER_DDL, LEDGER_GUARDS
+from fenglin.ledger.verify import Unreadable
+from fenglin.storage.ledger_rows import (
+    COLUMNS,
+    ENCODER,
+    LEG_COLUMNS,
+    NO_DETAILS,
+    items,
+    where_in,
+)
+from fenglin.storage.ledger_schema import LEDGER_DDL
+from fenglin.storage.ledger_verify import verify_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from fenglin.ledger.seals import Seals
 
 __all__ = [
     "LEDGER_DDL",
@@ -41,25 +47,12 @@ __all__ = [
     "verify_stored",
 ]
 
-# Column order of `Entry`, legs left out: they come from their own table.
-_COLUMNS = (
-    "version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, details, prev_hash, hash"
-)
-_LEG_COLUMNS = "seq, n, account, commodity, amount_micro"
-_INSERT_LEG = f"INSERT INTO ledger_leg ({_LEG_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
-_INSERT_ENTRY = f"INSERT INTO ledger_entry ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
+_INSERT_LEG = f"INSERT INTO ledger_leg ({LEG_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+_INSERT_ENTRY = f"INSERT INTO ledger_entry ({COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
 _ADD_BALANCE = """\
 INSERT INTO ledger_balance (account, commodity, amount_micro) VALUES (?, ?, ?)
 ON CONFLICT (account, commodity)
 DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro"""
-# Below the 999 parameters that the oldest SQLite builds allow.
-_PARAMETERS = 900
-_KINDS = {kind.value: kind for kind in Kind}
-_DETAILS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
-_ENCODER = msgspec.json.Encoder()
-_NO_DETAILS = "[]"
-
-_Row = tuple[Any, ...]
 
 
 def found(conn: sqlite3.Connection, ledger_id: str, time_ms: int) -> Entry:
@@ -174,7 +167,7 @@ def entries(
     Raises:
         DamageError: a row cannot be read as an entry.
     """
-    for item in _items(conn, after_seq, limit, chunk):
+    for item in items(conn, after_seq, limit, chunk):
         if isinstance(item, Unreadable):
             raise DamageError(item.why, where="ledger", hint="run `fenglin ledger verify`")
         yield item
@@ -201,7 +194,7 @@ def postings(
         (held(account), Kind.POST.value, from_ms, to_ms),
     )
     while seqs := [seq for (seq,) in found.fetchmany(chunk)]:
-        yield from _where_in(conn, "seq", seqs)
+        yield from where_in(conn, "seq", seqs)
 
 
 def entries_of(
@@ -217,28 +210,7 @@ def entries_of(
         "WHERE account IN (?, ?) AND time_ms >= ? AND time_ms < ? AND seq <= ? ORDER BY seq",
         (available(account), held(account), from_ms, to_ms, last_seq),
     )
-    return list(_where_in(conn, "seq", [seq for (seq,) in rows]))
-
-
-def verify_stored(
-    conn: sqlite3.Connection, anchor: Head | None = None, seals: Seals | None = None
-) -> VerifyReport:
-    """Verify chain, rules, uniqueness of keys, legs, balance cache, and the guards themselves.
-
-    Args:
-        conn: Inside one read transaction.
-        anchor: A head noted outside earlier, see `fenglin.ledger.verify`.
-        seals: Checkpoints, see there.
-    """
-    verifier = Verifier(anchor, seals)
-    for item in _items(conn, 0, None, 1000):
-        if not verifier.feed(item):
-            break
-    report = verifier.report()
-    problems = [*_guard_problems(conn), *_row_problems(conn)]
-    if report.bad_seq is None:
-        problems += _cache_problems(conn, report.balances)
-    return msgspec.structs.replace(report, problems=tuple(problems))
+    return list(where_in(conn, "seq", [seq for (seq,) in rows]))
 
 
 def statement(
@@ -274,7 +246,7 @@ def statement(
             (*places, commodity, from_ms, to_ms),
         )
     ]
-    of_period = _where_in(conn, "seq", seqs)
+    of_period = where_in(conn, "seq", seqs)
     return make_statement(of_period, account, from_ms, to_ms, opening, commodity)
 
 
@@ -306,30 +278,7 @@ def _known(conn: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, Entry
 
 def _with_keys(conn: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Entry]:
     """Return the entries that have one of these keys."""
-    return {entry.key: entry for entry in _where_in(conn, "key", keys)}
-
-
-def _where_in(
-    conn: sqlite3.Connection, column: str, values: Sequence[str] | Sequence[int]
-) -> Iterator[Entry]:
-    """Yield the entries whose column (a name of ours, never input) is one of the values."""
-    for start in range(0, len(values), _PARAMETERS):
-        part = values[start : start + _PARAMETERS]
-        marks = ", ".join("?" * len(part))
-        rows = conn.execute(
-            f"SELECT {_COLUMNS} FROM ledger_entry WHERE {column} IN ({marks}) ORDER BY seq",  # noqa: S608
-            part,
-        ).fetchall()
-        seqs = [row[2] for row in rows]
-        legs = conn.execute(
-            f"SELECT {_LEG_COLUMNS} FROM ledger_leg "  # noqa: S608
-            f"WHERE seq IN ({', '.join('?' * len(seqs))}) ORDER BY seq, n",
-            seqs,
-        )
-        for item in _assemble(rows, legs):
-            if isinstance(item, Unreadable):
-                raise DamageError(item.why, where="ledger", hint="run `fenglin ledger verify`")
-            yield item
+    return {entry.key: entry for entry in where_in(conn, "key", keys)}
 
 
 def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
@@ -350,7 +299,7 @@ def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
             entry.job,
             entry.attempt,
             entry.memo,
-            _ENCODER.encode(entry.details).decode() if entry.details else _NO_DETAILS,
+            ENCODER.encode(entry.details).decode() if entry.details else NO_DETAILS,
             entry.prev_hash,
             entry.hash,
         )
@@ -367,118 +316,3 @@ def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
             where="ledger",
             hint="nothing was entered; run `fenglin ledger verify`",
         ) from error
-
-
-def _items(
-    conn: sqlite3.Connection, after_seq: int, limit: int | None, chunk: int
-) -> Iterator[Entry | Unreadable]:
-    """Yield entries by seq, and what could not be read as such."""
-    left = limit
-    while left is None or left > 0:
-        size = chunk if left is None else min(chunk, left)
-        try:
-            rows = conn.execute(
-                f"SELECT {_COLUMNS} FROM ledger_entry WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-                (after_seq, size),
-            ).fetchall()
-            legs = conn.execute(
-                f"SELECT {_LEG_COLUMNS} FROM ledger_leg "  # noqa: S608
-                "WHERE seq > ? AND seq <= ? ORDER BY seq, n",
-                (after_seq, rows[-1][2] if rows else after_seq),
-            ).fetchall()
-        except sqlite3.OperationalError as error:
-            # Text that is no UTF-8 spoils the whole read: go row by row up to the bad one.
-            if size == 1:
-                yield Unreadable(f"the row behind entry {after_seq} cannot be read: {error}")
-                return
-            chunk = 1
-            continue
-        if not rows:
-            return
-        yield from _assemble(rows, legs)
-        after_seq = rows[-1][2]
-        left = None if left is None else left - len(rows)
-
-
-def _assemble(rows: Iterable[_Row], legs: Iterable[_Row]) -> Iterator[Entry | Unreadable]:
-    """Join rows of entries and legs, both in order of seq."""
-    by_seq: dict[int, list[Leg]] = {}
-    misnumbered: set[int] = set()
-    for seq, n, account, commodity, amount_micro in legs:
-        of_entry = by_seq.setdefault(seq, [])
-        if n != len(of_entry):
-            misnumbered.add(seq)
-        of_entry.append(Leg(account, commodity, amount_micro))
-    for row in rows:
-        seq = row[2]
-        if seq in misnumbered:
-            yield Unreadable(f"the legs of entry {seq} are not numbered 0, 1, 2 …")
-        else:
-            yield _read(row, tuple(by_seq.get(seq, ())))
-
-
-def _read(row: _Row, legs: tuple[Leg, ...]) -> Entry | Unreadable:
-    """Return the entry of a row in the order of `_COLUMNS`, or why it is none."""
-    version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, text, prev_hash, own = row
-    details: tuple[tuple[str, str], ...] = ()
-    if text != _NO_DETAILS:
-        try:
-            details = _DETAILS.decode(text)
-        except msgspec.DecodeError as error:
-            return Unreadable(f"the details of entry {seq} are unreadable: {error}")
-        if _ENCODER.encode(details).decode() != text:
-            return Unreadable(f"the details of entry {seq} are not in their one form")
-    if kind not in _KINDS:
-        return Unreadable(f"entry {seq} is of the unknown kind {kind!r}")
-    return Entry(
-        version,
-        ledger_id,
-        seq,
-        time_ms,
-        _KINDS[kind],
-        key,
-        job,
-        attempt,
-        memo,
-        legs,
-        details,
-        prev_hash,
-        own,
-    )
-
-
-def _guard_problems(conn: sqlite3.Connection) -> Iterator[str]:
-    """Yield the triggers and indexes that are gone or are not ours."""
-    there = {sql for (sql,) in conn.execute("SELECT sql FROM sqlite_master")}
-    for guard in LEDGER_GUARDS:
-        if guard not in there:
-            yield f"the database's guard is gone or altered: {guard.splitlines()[0]}"
-
-
-def _row_problems(conn: sqlite3.Connection) -> Iterator[str]:
-    """Yield what the chain cannot show: repeated keys and legs that belong to no entry."""
-    repeat = conn.execute(
-        "SELECT key, MAX(seq) FROM ledger_entry GROUP BY key HAVING COUNT(*) > 1 LIMIT 1"
-    ).fetchone()
-    if repeat is not None:
-        yield f"entry {repeat[1]} repeats the key {repeat[0]!r}"
-    orphan = conn.execute(
-        "SELECT MIN(seq) FROM ledger_leg WHERE seq NOT IN (SELECT seq FROM ledger_entry)"
-    ).fetchone()[0]
-    if orphan is not None:
-        yield f"there are legs of an entry {orphan} that does not exist"
-
-
-def _cache_problems(conn: sqlite3.Connection, folded: dict[tuple[str, str], int]) -> Iterator[str]:
-    """Yield the balances whose cache differs from the fold of the entries."""
-    kept = {
-        (account, commodity): amount
-        for account, commodity, amount in conn.execute("SELECT * FROM ledger_balance")
-    }
-    for place in sorted(kept.keys() | folded.keys()):
-        if kept.get(place, 0) != folded.get(place, 0):
-            account, commodity = place
-            yield (
-                f"the balance cache of {account} says {kept.get(place, 0)} micro-{commodity}, "
-                f"the entries {folded.get(place, 0)}"
-            )

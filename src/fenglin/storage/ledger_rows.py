@@ -1,0 +1,136 @@
+"""Rows of the ledger's tables, read as entries."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fenglin.errors import DamageError
+from fenglin.ledger.entry import Entry, Kind, Leg
+from fenglin.ledger.verify import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+Row = tuple[Any, ...]
+
+# Column order of `Entry`, legs left out: they come from their own table.
+COLUMNS = (
+    "version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, details, prev_hash, hash"
+)
+LEG_COLUMNS = "seq, n, account, commodity, amount_micro"
+NO_DETAILS = "[]"
+ENCODER = msgspec.json.Encoder()
+# Below the 999 parameters that the oldest SQLite builds allow.
+_PARAMETERS = 900
+_KINDS = {kind.value: kind for kind in Kind}
+_DETAILS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+
+
+def items(
+    conn: sqlite3.Connection, after_seq: int, limit: int | None, chunk: int
+) -> Iterator[Entry | Unreadable]:
+    """Yield entries by seq, and what could not be read as such."""
+    left = limit
+    while left is None or left > 0:
+        size = chunk if left is None else min(chunk, left)
+        try:
+            rows = conn.execute(
+                f"SELECT {COLUMNS} FROM ledger_entry WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+                (after_seq, size),
+            ).fetchall()
+            legs = conn.execute(
+                f"SELECT {LEG_COLUMNS} FROM ledger_leg "  # noqa: S608
+                "WHERE seq > ? AND seq <= ? ORDER BY seq, n",
+                (after_seq, rows[-1][2] if rows else after_seq),
+            ).fetchall()
+        except sqlite3.OperationalError as error:
+            # Text that is no UTF-8 spoils the whole read: go row by row up to the bad one.
+            if size == 1:
+                yield Unreadable(f"the row behind entry {after_seq} cannot be read: {error}")
+                return
+            chunk = 1
+            continue
+        if not rows:
+            return
+        yield from assemble(rows, legs)
+        after_seq = rows[-1][2]
+        left = None if left is None else left - len(rows)
+
+
+def assemble(rows: Iterable[Row], legs: Iterable[Row]) -> Iterator[Entry | Unreadable]:
+    """Join rows of entries and legs, both in order of seq."""
+    by_seq: dict[int, list[Leg]] = {}
+    misnumbered: set[int] = set()
+    for seq, n, account, commodity, amount_micro in legs:
+        of_entry = by_seq.setdefault(seq, [])
+        if n != len(of_entry):
+            misnumbered.add(seq)
+        of_entry.append(Leg(account, commodity, amount_micro))
+    for row in rows:
+        seq = row[2]
+        if seq in misnumbered:
+            yield Unreadable(f"the legs of entry {seq} are not numbered 0, 1, 2 …")
+        else:
+            yield read(row, tuple(by_seq.get(seq, ())))
+
+
+def read(row: Row, legs: tuple[Leg, ...]) -> Entry | Unreadable:
+    """Return the entry of a row in the order of `COLUMNS`, or why it is none."""
+    version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, text, prev_hash, own = row
+    details: tuple[tuple[str, str], ...] = ()
+    if text != NO_DETAILS:
+        try:
+            details = _DETAILS.decode(text)
+        except msgspec.DecodeError as error:
+            return Unreadable(f"the details of entry {seq} are unreadable: {error}")
+        if ENCODER.encode(details).decode() != text:
+            return Unreadable(f"the details of entry {seq} are not in their one form")
+    if kind not in _KINDS:
+        return Unreadable(f"entry {seq} is of the unknown kind {kind!r}")
+    return Entry(
+        version,
+        ledger_id,
+        seq,
+        time_ms,
+        _KINDS[kind],
+        key,
+        job,
+        attempt,
+        memo,
+        legs,
+        details,
+        prev_hash,
+        own,
+    )
+
+
+def where_in(
+    conn: sqlite3.Connection, column: str, values: Sequence[str] | Sequence[int]
+) -> Iterator[Entry]:
+    """Yield the entries whose column (a name of ours, never input) is one of the values."""
+    for start in range(0, len(values), _PARAMETERS):
+        part = values[start : start + _PARAMETERS]
+        marks = ", ".join("?" * len(part))
+        rows = conn.execute(
+            f"SELECT {COLUMNS} FROM ledger_entry WHERE {column} IN ({marks}) ORDER BY seq",  # noqa: S608
+            part,
+        ).fetchall()
+        seqs = [row[2] for row in rows]
+        legs = conn.execute(
+            f"SELECT {LEG_COLUMNS} FROM ledger_leg "  # noqa: S608
+            f"WHERE seq IN ({', '.join('?' * len(seqs))}) ORDER BY seq, n",
+            seqs,
+        )
+        for item in assemble(rows, legs):
+            if isinstance(item, Unreadable):
+                raise DamageError(item.why, where="ledger", hint="run `fenglin ledger verify`")
+            yield item
+
+
+def read_short(row: Row) -> Entry | Unreadable:
+    """Return the entry of a row that ends with the columns of at most two legs."""
+    legs = (row[12:15], row[15:18])
+    return read(row[:12], tuple(Leg(*leg) for leg in legs if leg[2] is not None))
