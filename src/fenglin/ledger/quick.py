@@ -37,8 +37,8 @@ class QuickVerifier(Verifier):
     """A `Verifier` that is fed with rows.
 
     Attributes:
-        legs: How many legs belong to what was passed, so that the caller can tell whether the
-            database holds others.
+        legs: How many legs were seen of the entries up to `reached`, so that the caller can tell
+            whether the database holds others.
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class QuickVerifier(Verifier):
         self._read = read
         self._anchored = anchor.seq if anchor else 0
         self._usually_open: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {}
+        self._judged = 0
         self.legs = 0
 
     @property
-    def seq(self) -> int:
-        """Return the number of the last entry that was passed."""
-        return self._seq
+    def reached(self) -> int:
+        """Return the number of the last entry that was looked at, right or wrong."""
+        return max(self._seq, self._judged)
 
     def feed_rows(self, rows: Iterable[Row]) -> bool:
         """Take rows in order of seq; return False from the first fault on."""
@@ -83,6 +84,7 @@ class QuickVerifier(Verifier):
     def _feed_whole(self, row: Row) -> bool:
         """Judge an entry by the rules of `Verifier`."""
         item = self._read(row)
+        self._judged = row[2]
         if isinstance(item, Entry):
             opened = self._usually_open.pop(item.attempt, None)
             if opened is not None:

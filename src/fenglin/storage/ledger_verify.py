@@ -66,7 +66,7 @@ def _verify_quickly(
         # Text that is no UTF-8, or a value of another type than its column's.
         return None
     (legs,) = conn.execute(
-        "SELECT COUNT(*) FROM ledger_leg WHERE seq > 0 AND seq <= ?", (verifier.seq,)
+        "SELECT COUNT(*) FROM ledger_leg WHERE seq > 0 AND seq <= ?", (verifier.reached,)
     ).fetchone()
     return verifier.report() if legs == verifier.legs else None
 
