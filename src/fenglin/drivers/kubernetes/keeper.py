@@ -87,8 +87,10 @@ class Keeper:
 
     async def _run(self) -> None:
         while True:
+            # Not `wait_for`: before Python 3.12 it may lose a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stir.wait(), TICK_S)
+                async with asyncio.timeout(TICK_S):
+                    await self._stir.wait()
             self._stir.clear()
             keys, self._stirred = self._stirred | self._again, set()
             self._again = set()
@@ -118,8 +120,26 @@ class Keeper:
             await self._cluster.wish(claim, 0, reason)
             return True
         if terms.mode is Mode.TASKS and self._cluster.jobs.of(key):
-            await self.fill(key, claim, terms)
+            await self._refill(key, claim, terms)
         return waits
+
+    async def _refill(self, key: str, claim: Claim, terms: Terms) -> None:
+        """Make the next Jobs, unless the attempt is over by now.
+
+        A Job may be missing because all of them are being deleted: then the claim, which was
+        marked before, says so when it is asked now.
+        """
+        jobs, ended = self._cluster.jobs.of(key), self._observer.ended(key)
+        live = sum(1 for job in jobs.values() if not job.over)
+        left = any(
+            task not in ended and names.task_name(key, task) not in jobs
+            for task in tasks_of(terms.tasks)
+        )
+        if not left or live >= terms.slots:
+            return
+        now = await self._cluster.claim(key)
+        if now is not None and STOP not in now.data and now.metadata.uid == claim.metadata.uid:
+            await self.fill(key, now, terms)
 
     async def _end_stray(self, key: str, terms: Terms, pod: Pod) -> None:
         """End a pod whose task another pod has run; a Job of one task then makes no more."""

@@ -196,6 +196,8 @@ class KubernetesDriver:
                     f"attempt {key} still runs", where=self._where, hint="stop it first"
                 )
             await self._bring_logs(key)
+            # Before anything is deleted, so that nobody takes what is missing for not yet made.
+            await self._cluster.wish(claim, 0)
         elif claim is None and not (self._folder / key / JOURNAL).exists():
             return
         await self._cluster.drop(key)

@@ -47,7 +47,7 @@ def find_kubernetes(*, build: bool = True) -> str:
     if not build or shutil.which("apt-get") is None:
         return f"no Kubernetes here: nothing in {folder()}, and no Debian to build it on"
     folder().parent.mkdir(parents=True, exist_ok=True)
-    with folder().with_suffix(".lock").open("w") as lock:
+    with folder().with_name(f"{folder().name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_there():
             return ""
@@ -67,7 +67,8 @@ def _is_there() -> bool:
 def _build() -> None:
     """Install the tools, fetch the source, build, move into place."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
+    command = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "install", "-y"]
+    command += ["--no-install-recommends", *PACKAGES]
     _run(command, within_s=INSTALL_WITHIN_S, env=env)
     if all((folder() / p).exists() for p in PROGRAMS):
         return
