@@ -25,6 +25,7 @@ from fenglin.testing.conformance.usage import UsageCases
 from fenglin.testing.servers.slurm import AccountedCluster, SlurmCluster, find_slurm
 from fenglin.testing.servers.slurm_accounts import find_accounts
 from fenglin.testing.servers.slurm_newer import find_newer
+from fenglin.testing.servers.slurm_rest import RestCluster, find_rest
 from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
 
@@ -270,3 +271,45 @@ class TestAccountedSlurm(UsageCases):
     @pytest.fixture
     def harness(self, accounted, tmp_path):
         return AccountedHarness(accounted, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def rested():
+    why = find_slurm() or find_rest()
+    if why:
+        pytest.skip(why)
+    folder = Path(tempfile.mkdtemp(prefix="fl-slurm-"))
+    folder.chmod(0o755)
+    try:
+        with RestCluster(folder / "rest", "rest") as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class RestHarness(SlurmHarness):
+    """A cluster behind slurmrestd; the hub has none of Slurm's commands."""
+
+    def __init__(self, cluster, folder):
+        super().__init__(cluster, folder)
+        del self.settings["commands"]
+        rest = {"url": cluster.url, "user": cluster.user}
+        self.settings["rest"] = rest | {"token_file": str(cluster.token_file)}
+
+    async def cut(self):
+        self.cluster.kill_rest()
+
+    async def mend(self):
+        self.cluster.mend_rest()
+
+
+class TestSlurmRest(
+    InventoryCases, StartingCases, ObservingCases, StoppingCases, GangCases, HostileCases
+):
+    """What differs by the way to ask, through slurmrestd of 22.05 with tokens."""
+
+    site = DriverConformance.site
+
+    @pytest.fixture
+    def harness(self, rested, tmp_path):
+        return RestHarness(rested, tmp_path / "site")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from fenglin.drivers.slurm.commands import Slurm
 from fenglin.drivers.slurm.ground import Here
 from fenglin.drivers.slurm.settings import read_settings
 from fenglin.drivers.slurm.shared import Shared
@@ -25,6 +26,7 @@ from fenglin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fenglin.drivers.slurm.cluster import Cluster
     from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.ports.driver import DriverContext
 
@@ -53,8 +55,17 @@ def driver(context: DriverContext, settings: Mapping[str, object]) -> SlurmDrive
         shared.begin()
     except OSError as error:
         raise unusable(error, checked.shared_dir, where) from error
-    transport = LocalCommands(where, checked.conf, checked.commands)
-    return SlurmDriver(context, checked, transport, Here(shared), shared)
+    return SlurmDriver(context, checked, _cluster(checked, where), Here(shared), shared)
+
+
+def _cluster(settings: SlurmSettings, where: str) -> Cluster:
+    """Return the way to ask a cluster from this machine."""
+    if settings.rest is None:
+        return Slurm(LocalCommands(where, settings.conf, settings.commands), where)
+    # Loaded here: other sites need no HTTP.
+    from fenglin.drivers.slurm.rest import RestSlurm  # noqa: PLC0415
+
+    return RestSlurm(settings.rest, settings.conf, where)
 
 
 def _far(context: DriverContext, settings: SlurmSettings, where: str) -> SlurmDriver:
@@ -75,4 +86,5 @@ def _far(context: DriverContext, settings: SlurmSettings, where: str) -> SlurmDr
         raise unusable(error, folder, where) from error
     login = Login(context, settings)
     there = There(login, shared, context.wake)
-    return SlurmDriver(context, settings, FarCommands(login), there, shared)
+    slurm = Slurm(FarCommands(login), where)
+    return SlurmDriver(context, settings, slurm, there, shared)

@@ -184,6 +184,9 @@ class Slurm:
         """
         await self._cancel([str(array)])
 
+    async def close(self) -> None:
+        """Do nothing: each command was a process of its own."""
+
     async def _cancel(self, arguments: list[str]) -> None:
         answer = await self._transport.run(["scancel", *arguments], deadline_s=LOOK_DEADLINE_S)
         gone = answer.status in GONE_STATUSES or _GONE.search(answer.error)

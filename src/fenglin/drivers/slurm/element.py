@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIGTERM = 15
+SIGALRM = 14
+LOOK_S = 5.0
 STOP = "stop"
 CONTROL = "control"
 BOUND_BY = "slurm"
@@ -108,7 +110,15 @@ def _heed(attempt: str, folder: str) -> None:
         except OSError:
             return  # it has not come so far, and reads the file when it does
 
+    def look(_number: int, _frame: FrameType | None) -> None:
+        if os.path.exists(f"{attempt}/{STOP}"):
+            signals.setitimer(signals.ITIMER_REAL, 0)
+            stop(0, None)
+
     signals.signal(SIGTERM, stop)
+    # Where nobody can signal us we hear of a stop all the same, if later.
+    signals.signal(SIGALRM, look)
+    signals.setitimer(signals.ITIMER_REAL, LOOK_S, LOOK_S)
 
 
 def _host(name: str) -> Any:

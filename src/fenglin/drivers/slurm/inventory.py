@@ -17,7 +17,8 @@ from fenglin.errors import DriverError
 from fenglin.ports.driver import SiteReport
 
 if TYPE_CHECKING:
-    from fenglin.drivers.slurm.commands import Limits, Slurm
+    from fenglin.drivers.slurm.cluster import Cluster
+    from fenglin.drivers.slurm.commands import Limits
     from fenglin.drivers.slurm.parse import PartNode
     from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.model.site import Node
@@ -31,7 +32,7 @@ _log = structlog.get_logger("fenglin.slurm")
 class Inventory:
     """Asks one cluster, and remembers what rarely changes."""
 
-    def __init__(self, slurm: Slurm, settings: SlurmSettings, where: str) -> None:
+    def __init__(self, slurm: Cluster, settings: SlurmSettings, where: str) -> None:
         """Take the cluster and what the configuration declares."""
         self._slurm = slurm
         self._settings = settings

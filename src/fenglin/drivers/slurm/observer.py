@@ -23,7 +23,7 @@ from fenglin.runner.records import Cursor, Page, read_page
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from fenglin.drivers.slurm.commands import Slurm
+    from fenglin.drivers.slurm.cluster import Cluster
     from fenglin.drivers.slurm.ground import Ground
     from fenglin.drivers.slurm.parse import Ended
     from fenglin.drivers.slurm.settings import SlurmSettings
@@ -50,7 +50,7 @@ class Observer:
 
     def __init__(
         self,
-        slurm: Slurm,
+        slurm: Cluster,
         ground: Ground,
         shared: Shared,
         submitter: Submitter,

@@ -25,6 +25,11 @@ T = TypeVar("T")
 _PATH = re.compile(r"/[A-Za-z0-9._/+@=-]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:,+@/&|*()\[\]-]{0,199}", re.ASCII)
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*(=[^\x00-\x1f]*)?", re.ASCII)
+_URL = re.compile(
+    r"https?://[A-Za-z0-9.:\[\]-]+[A-Za-z0-9./_-]*|unix:///[A-Za-z0-9._/+@=-]+", re.ASCII
+)
+# Of the options that people may set these can be said to slurmrestd.
+REST_OPTIONS = frozenset({"exclude", "licenses"})
 # What the driver itself says to sbatch; another word on it would break what the hub relies on.
 OWN_OPTIONS = frozenset(
     {
@@ -63,6 +68,22 @@ class _Ssh(Way, frozen=True, forbid_unknown_fields=True):
     jump: Way | None = None
 
 
+class Rest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A slurmrestd.
+
+    Attributes:
+        url: `http://…`, `https://…`, or `unix:///…` for a socket of this machine.
+        user: In whose name; for a token.
+        token_file: File with a token, read for each call; empty where a socket knows who asks.
+        array_size: The cluster's MaxArraySize.
+    """
+
+    url: str
+    user: str = ""
+    token_file: str = ""
+    array_size: int = 1_001
+
+
 class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     shared_dir: str
     partition: dict[str, str | Partition] = {}
@@ -73,6 +94,7 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     conf: str = ""
     commands: str = ""
     ssh: _Ssh | None = None
+    rest: Rest | None = None
     python: str = "python3"
     pack: int = 1
     time_limit: str | int | float = 0
@@ -94,6 +116,7 @@ class SlurmSettings(Struct, frozen=True):
         options: Further options of `sbatch`.
         conf: Value of SLURM_CONF; empty for the default.
         commands: Folder of Slurm's commands; empty for PATH.
+        rest: slurmrestd, instead of commands.
         place: Login node on which commands and `shared_dir` are; None for the hub's machine.
         python: Python of the nodes, 3.9 or later.
         pack: Least number of tasks that one array element runs.
@@ -116,6 +139,7 @@ class SlurmSettings(Struct, frozen=True):
     options: tuple[str, ...] = ()
     conf: str = ""
     commands: str = ""
+    rest: Rest | None = None
     place: Place | None = None
     python: str = "python3"
     pack: int = 1
@@ -156,6 +180,7 @@ def read_settings(settings: Mapping[str, object], where: str) -> SlurmSettings:
         options=block.options,
         conf=block.conf and _path(block.conf, f"{where}.conf"),
         commands=block.commands and _path(block.commands, f"{where}.commands").rstrip("/"),
+        rest=_rest(block, f"{where}.rest"),
         place=_place(block.ssh, f"{where}.ssh"),
         python=block.python,
         pack=block.pack,
@@ -198,6 +223,37 @@ def _partitions(block: _Block, flavors: set[str], where: str) -> dict[str, Parti
             _check_option(option, there)
         found[flavor] = value if value.name else msgspec.structs.replace(value, name=flavor)
     return found
+
+
+def _rest(block: _Block, where: str) -> Rest | None:
+    rest = block.rest
+    if rest is None:
+        return None
+    if block.ssh is not None:
+        raise InputError("either ssh or rest, not both", where=where)
+    if not _URL.fullmatch(rest.url):
+        raise InputError(
+            f"{rest.url[:80]!r} is not where slurmrestd is",
+            where=f"{where}.url",
+            hint="http://HOST:6820, https://HOST/PATH, or unix:///run/slurmrestd.socket",
+        )
+    if rest.token_file:
+        _path(rest.token_file, f"{where}.token_file")
+        if not rest.user:
+            raise InputError("a token needs a user", where=f"{where}.user")
+        _word(rest.user, f"{where}.user")
+    for option in (o for value in (block, *block.partition.values()) for o in _options(value)):
+        if option[2:].partition("=")[0] not in REST_OPTIONS:
+            raise InputError(
+                f"{option[:80]} cannot be said to slurmrestd",
+                where=where,
+                hint=f"it takes {', '.join(sorted(REST_OPTIONS))}",
+            )
+    return rest
+
+
+def _options(value: object) -> tuple[str, ...]:
+    return value.options if isinstance(value, _Block | Partition) else ()
 
 
 def _place(block: _Ssh | None, where: str) -> Place | None:

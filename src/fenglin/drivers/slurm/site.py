@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from fenglin.drivers.slurm.commands import Slurm
 from fenglin.drivers.slurm.inventory import Inventory
 from fenglin.drivers.slurm.layout import lay_out
 from fenglin.drivers.slurm.observer import UNREADABLE, Observer
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from fenglin.drivers.slurm.cluster import Cluster
     from fenglin.drivers.slurm.ground import Ground
     from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.drivers.slurm.shared import Shared
-    from fenglin.drivers.slurm.transport import Transport
     from fenglin.model.allocation import Usage
     from fenglin.ports.driver import DriverContext, Observation, SiteReport, StartOrder
 
@@ -61,7 +60,7 @@ class SlurmDriver:
         self,
         context: DriverContext,
         settings: SlurmSettings,
-        transport: Transport,
+        slurm: Cluster,
         ground: Ground,
         shared: Shared,
     ) -> None:
@@ -84,7 +83,7 @@ class SlurmDriver:
             self._poke = Poke(shared.attempts.active / POKE, context.wake)
         except OSError as error:
             raise unusable(error, context.directory, self._where) from error
-        self._slurm = Slurm(transport, self._where)
+        self._slurm = slurm
         self._inventory = Inventory(self._slurm, settings, self._where)
         self._submitter = Submitter(self._slurm, ground, locks, self._prefix, self._where)
         self._observer = Observer(
@@ -219,6 +218,7 @@ class SlurmDriver:
         self._poke.close()
         await self._submitter.close()
         await self._ground.close()
+        await self._slurm.close()
 
     # --- in worker threads -------------------------------------------------------------------
 

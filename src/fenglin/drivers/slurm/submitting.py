@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from fenglin.drivers.slurm.commands import Slurm
+    from fenglin.drivers.slurm.cluster import Cluster
     from fenglin.drivers.slurm.ground import Ground
 
 LOCK_WITHIN_S = 22.0
@@ -34,7 +34,9 @@ LOCK_POLL_S = 0.02
 class Submitter:
     """Submits attempts of one site."""
 
-    def __init__(self, slurm: Slurm, ground: Ground, locks: Path, prefix: str, where: str) -> None:
+    def __init__(
+        self, slurm: Cluster, ground: Ground, locks: Path, prefix: str, where: str
+    ) -> None:
         """Take the cluster, the folders, one of this machine for locks, and how our names start."""
         self._slurm = slurm
         self._ground = ground
