@@ -25,6 +25,7 @@ from bench import (
     placements,
     pools,
     quality,
+    ray_array,
     reads,
     report,
     sia,
@@ -59,6 +60,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "fairness": fairness.run,
     "pool": pools.run,
     "ssh": ssh.run,
+    "ray": ray_array.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -71,7 +73,7 @@ LETTERS = {
     "f": ("simulate", "openb", "gavel", "sia", "learned", "pool"),
     "g": ("placements", "slurm"),
     "h": ("fairness",),
-    "i": ("ssh",),
+    "i": ("ssh", "ray"),
 }
 
 
