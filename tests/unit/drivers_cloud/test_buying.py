@@ -2,6 +2,7 @@
 
 import pytest
 
+from fenglin.drivers.cloud import stock
 from fenglin.drivers.cloud.provider import Life, refused, unclear
 from fenglin.drivers.cloud.purchases import Phase
 from fenglin.errors import DriverError
@@ -187,6 +188,29 @@ def test_missing_from_one_listing_is_not_gone(play):
     assert site.look(key).presence is Presence.RUNNING
     assert site.book()[1].phase is Phase.BOUGHT
     site.cloud.there.update(kept)
+
+
+def test_absence_is_believed_when_complete_listings_agree_on_it(play, monkeypatch):
+    monkeypatch.setattr(stock, "ABSENT_S", 0.2)
+    site = play()
+    key = site.start()
+    site.cloud.there.clear()
+    site.wait(lambda: site.look(key).presence is Presence.ENDED, "the end")
+    assert site.look(key).reason is Reason.SITE_LOST
+
+
+def test_what_never_could_be_bought_is_given_up_and_a_late_instance_of_it_goes_back(
+    play, monkeypatch
+):
+    monkeypatch.setattr(stock, "ABSENT_S", 0.2)
+    site = play(repeatable=False)
+    site.cloud.errors = [unclear("reset", "site aws")]
+    key = site.start()
+    site.wait(lambda: site.look(key).presence is Presence.ENDED, "the end")
+    assert site.look(key).reason is Reason.START_FAILED
+    site.cloud.add("i-5", 1)
+    site.call(site.driver._stock.look(0))
+    site.wait(lambda: site.cloud.released == ["i-5"], "its release")
 
 
 def test_a_stop_while_it_waits_runs_nothing(play):

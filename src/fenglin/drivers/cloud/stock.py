@@ -175,7 +175,8 @@ class Stock:
             return
         if purchase.phase is Phase.BOUGHT:
             await self._gone(purchase, Reason.SITE_LOST, "no complete listing shows it any more")
-        elif self._market.resting(purchase.flavor) is not None or not purchase.asked_ms:
+        else:
+            # Should a request for it arrive after all, what it buys is given back at once.
             await self._gone(purchase, Reason.START_FAILED, "it was never bought")
 
     async def _gone(self, purchase: Purchase, reason: Reason | None, said: str) -> None:

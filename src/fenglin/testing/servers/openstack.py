@@ -169,11 +169,6 @@ class OpenStackCloud:
         servers: list[dict[str, Any]] = self._call("GET", "/servers/detail")["servers"]
         return sorted(servers, key=lambda one: str(one["created"]))
 
-    def delete_all(self) -> None:
-        """Leave nothing behind."""
-        for one in self.servers():
-            self._call("DELETE", f"/servers/{one['id']}")
-
     def _call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         request = urllib.request.Request(  # noqa: S310 - our own server
             self._url + path,

@@ -20,6 +20,7 @@ MOST_ADDRESSES = 250
 def pretended_network() -> None:
     """Give servers addresses that sshd can listen on, each another one."""
     fixture = importlib.import_module("nova.tests.fixtures.neutron").NeutronFixture
+    fixture.subnet_1.update(cidr=f"{ADDRESSES}0/24", gateway_ip=f"{ADDRESSES}254")
     plain = fixture.create_port
     made = [0]
 
