@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -271,15 +272,25 @@ def check_draft(draft: Draft) -> None:
 
 def _check_details(draft: Draft) -> None:
     """Refuse details whose names repeat or that an export could not carry."""
-    names = {name for name, _ in draft.details}
-    if len(draft.details) > MAX_DETAILS or len(names) != len(draft.details):
+    if len(draft.details) > MAX_DETAILS or len(dict(draft.details)) != len(draft.details):
         raise InputError(
             "details repeat a name or are too many", where=draft.key, hint="at most 32"
         )
     for name, value in draft.details:
-        if _DETAIL_NAME.fullmatch(name) is None:
-            raise InputError(f"{name[:80]!r} cannot name a detail", where=draft.key)
-        _check_text(f"detail {name}", value)
+        _check_detail_name(name, draft.key)
+        if len(value) > MAX_TEXT_CHARS or not value.isprintable():
+            _check_text(f"detail {name}", value)
+
+
+def _check_detail_name(name: str, key: str) -> None:
+    """Refuse a name that an export could not carry; the few in use come again and again."""
+    if not _is_detail_name(name):
+        raise InputError(f"{name[:80]!r} cannot name a detail", where=key)
+
+
+@lru_cache(maxsize=256)
+def _is_detail_name(name: str) -> bool:
+    return _DETAIL_NAME.fullmatch(name) is not None
 
 
 def _check_text(what: str, text: str, *, required: bool = False) -> None:

@@ -298,6 +298,8 @@ def _resolution_fault(kind: Kind, legs: Sequence[Leg], opened: Sequence[Leg] | N
     """Return how a post or void fails to resolve its hold; empty when it does."""
     if opened is None:
         return "its attempt has no open hold"
+    if _gives_back(legs, opened) and (kind is Kind.POST or len(legs) == 2):
+        return ""
     if kind is Kind.POST:
         legs = [leg for leg in legs if is_held(leg.account)]
         opened = [leg for leg in opened if is_held(leg.account)]
@@ -309,6 +311,22 @@ def _resolution_fault(kind: Kind, legs: Sequence[Leg], opened: Sequence[Leg] | N
         else:
             return ""
     return f"it moves {_list(moved)}, its hold moved {_list(reserved)}"
+
+
+def _gives_back(legs: Sequence[Leg], opened: Sequence[Leg]) -> bool:
+    """Return whether balanced legs are the usual ones: what a plain hold kept, to its tenant."""
+    if len(opened) != 2 or len(legs) < 2:
+        return False
+    free, kept = opened
+    back, rest = legs[:2]
+    return (
+        is_held(kept.account)
+        and back.account == kept.account
+        and rest.account == free.account
+        and back.amount_micro == -kept.amount_micro
+        and back.commodity == rest.commodity == kept.commodity == free.commodity
+        and not any(is_held(leg.account) for leg in legs[1:])
+    )
 
 
 def _list(amounts: dict[tuple[str, str], int]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fenglin.errors import ConflictError, DamageError
 from fenglin.ledger.accounts import available, held
-from fenglin.ledger.entry import Draft, Entry, Head, Kind, check_draft, genesis, seal
+from fenglin.ledger.entry import Draft, Entry, Head, Kind, Leg, check_draft, genesis, seal
 from fenglin.ledger.moves import move_fault
 from fenglin.ledger.posting import CURRENCY, Hold, hold_fault, hold_of, sums
 from fenglin.ledger.statement import Funds, Statement
@@ -22,6 +22,7 @@ from fenglin.storage.ledger_rows import (
     ENCODER,
     LEG_COLUMNS,
     NO_DETAILS,
+    PARAMETERS,
     items,
     where_in,
 )
@@ -49,6 +50,15 @@ __all__ = [
 
 _INSERT_LEG = f"INSERT INTO ledger_leg ({LEG_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
 _INSERT_ENTRY = f"INSERT INTO ledger_entry ({COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
+# Holds of two legs, which is all that `posting.hold` makes; the last column tells of others.
+_HOLD_LEGS = """\
+SELECT hold.attempt, a.account, a.commodity, a.amount_micro, b.account, b.commodity,
+    b.amount_micro, EXISTS (SELECT 1 FROM ledger_leg WHERE seq = hold.seq AND n > 1)
+FROM ledger_entry AS hold
+JOIN ledger_leg AS a ON a.seq = hold.seq AND a.n = 0
+JOIN ledger_leg AS b ON b.seq = hold.seq AND b.n = 1
+WHERE hold.key IN"""
+_HOLD, _POST, _VOID = (f"{kind}:" for kind in (Kind.HOLD, Kind.POST, Kind.VOID))
 _ADD_BALANCE = """\
 INSERT INTO ledger_balance (account, commodity, amount_micro) VALUES (?, ?, ?)
 ON CONFLICT (account, commodity)
@@ -98,15 +108,18 @@ def append(
     if last.ledger_id != ledger_id:
         raise ConflictError(f"this database holds ledger {last.ledger_id!r}, not {ledger_id!r}")
     known = _known(conn, drafts)
+    holds = _holds(conn, drafts)
     answers: list[Entry] = []
     fresh: list[Entry] = []
     for draft in drafts:
         entry = known.get(draft.key)
         if entry is None:
-            _check_hold(draft, known)
+            _check_hold(draft, known, holds)
             entry = known[draft.key] = seal(last, draft, time_ms)
             last = entry.head
             fresh.append(entry)
+            if draft.kind is Kind.HOLD:
+                holds[draft.attempt] = draft.legs
         elif entry.draft != draft:
             raise ConflictError(
                 f"the key is entry {entry.seq}, with another body",
@@ -250,17 +263,16 @@ def statement(
     return make_statement(of_period, account, from_ms, to_ms, opening, commodity)
 
 
-def _check_hold(draft: Draft, known: dict[str, Entry]) -> None:
+def _check_hold(draft: Draft, known: dict[str, Entry], holds: dict[str, tuple[Leg, ...]]) -> None:
     """Refuse a draft that does not fit the hold of its attempt."""
-    opened = known.get(f"{Kind.HOLD}:{draft.attempt}")
     if draft.kind is Kind.POST or draft.kind is Kind.VOID:
-        for kind in (Kind.POST, Kind.VOID):
-            done = known.get(f"{kind}:{draft.attempt}")
+        for key in (_POST + draft.attempt, _VOID + draft.attempt):
+            done = known.get(key)
             if done is not None:
                 raise ConflictError(
                     f"the hold was resolved by entry {done.seq} ({done.key})", where=draft.key
                 )
-    fault = hold_fault(draft.kind, draft.legs, opened.legs if opened else None) or move_fault(
+    fault = hold_fault(draft.kind, draft.legs, holds.get(draft.attempt)) or move_fault(
         draft.kind, draft.legs
     )
     if fault:
@@ -268,12 +280,32 @@ def _check_hold(draft: Draft, known: dict[str, Entry]) -> None:
 
 
 def _known(conn: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, Entry]:
-    """Return the stored entries that decide what becomes of the drafts, by key."""
-    keys = {draft.key: None for draft in drafts}
+    """Return the stored entries that drafts repeat, or that resolved their holds, by key."""
+    keys = [draft.key for draft in drafts]
     for draft in drafts:
-        if draft.kind is Kind.POST or draft.kind is Kind.VOID:
-            keys |= {f"{kind}:{draft.attempt}": None for kind in (Kind.HOLD, Kind.POST, Kind.VOID)}
-    return _with_keys(conn, list(keys))
+        if draft.kind is Kind.POST:
+            keys.append(_VOID + draft.attempt)
+        elif draft.kind is Kind.VOID:
+            keys.append(_POST + draft.attempt)
+    return _with_keys(conn, keys)
+
+
+def _holds(conn: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, tuple[Leg, ...]]:
+    """Return the legs of the stored holds that drafts resolve, by attempt."""
+    wanted = [
+        draft.attempt for draft in drafts if draft.kind is Kind.POST or draft.kind is Kind.VOID
+    ]
+    found: dict[str, tuple[Leg, ...]] = {}
+    for start in range(0, len(wanted), PARAMETERS):
+        part = [_HOLD + attempt for attempt in wanted[start : start + PARAMETERS]]
+        rows = conn.execute(f"{_HOLD_LEGS} ({', '.join('?' * len(part))})", part)
+        for attempt, *legs, others in rows:
+            if not others:
+                found[attempt] = (Leg(*legs[:3]), Leg(*legs[3:]))
+    others_keys = [_HOLD + attempt for attempt in wanted if attempt not in found]
+    for entry in where_in(conn, "key", others_keys):
+        found[entry.attempt] = entry.legs
+    return found
 
 
 def _with_keys(conn: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Entry]:

@@ -24,7 +24,7 @@ LEG_COLUMNS = "seq, n, account, commodity, amount_micro"
 NO_DETAILS = "[]"
 ENCODER = msgspec.json.Encoder()
 # Below the 999 parameters that the oldest SQLite builds allow.
-_PARAMETERS = 900
+PARAMETERS = 900
 _KINDS = {kind.value: kind for kind in Kind}
 _DETAILS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -111,8 +111,8 @@ def where_in(
     conn: sqlite3.Connection, column: str, values: Sequence[str] | Sequence[int]
 ) -> Iterator[Entry]:
     """Yield the entries whose column (a name of ours, never input) is one of the values."""
-    for start in range(0, len(values), _PARAMETERS):
-        part = values[start : start + _PARAMETERS]
+    for start in range(0, len(values), PARAMETERS):
+        part = values[start : start + PARAMETERS]
         marks = ", ".join("?" * len(part))
         rows = conn.execute(
             f"SELECT {COLUMNS} FROM ledger_entry WHERE {column} IN ({marks}) ORDER BY seq",  # noqa: S608
