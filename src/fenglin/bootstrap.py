@@ -22,6 +22,7 @@ from msgspec import structs
 
 from fenglin import __version__
 from fenglin.api import bind, create_app, serve
+from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
@@ -40,6 +41,7 @@ from fenglin.errors import (
     NotFoundError,
     UnavailableError,
 )
+from fenglin.intake.devicefile import read_device_file
 from fenglin.intake.hubfile import HubConfig, read_hub_file
 from fenglin.intake.policies import read_policy
 from fenglin.ledger.posting import grant
@@ -97,6 +99,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     settings, base = _read_config(config)
     _log_to(sys.stderr, settings.hub.log)
     policy = _policy(settings.hub.policy, base)
+    _extend_devices(settings.catalog.devices, base)
     # Drivers hand its paths to processes that stand in other folders.
     folder = (data if data is not None else base / settings.hub.data).absolute()
     host, port = _address(listen or settings.hub.listen)
@@ -272,6 +275,7 @@ def _drivers(
         pool.sites[site.name].site = structs.replace(
             site,
             placement=getattr(factory, "placement", PlacementKind.NODE),
+            start_ms=getattr(factory, "start_ms", 0),
             capabilities=tuple(sorted(driver.capabilities)),
         )
     return drivers
@@ -350,6 +354,20 @@ def _policy(name: str, base: Path) -> Policy:
         return read_policy(name, base)
     except NotFoundError as error:
         raise InputError(error.what, where="hub.policy", hint=error.hint) from error
+
+
+def _extend_devices(file: str, base: Path) -> None:
+    """Add the operator's device file to the registry of this process."""
+    if not file:
+        return
+    path = base / file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the device file: {error}", where="catalog.devices"
+        ) from error
+    use(read_device_file(text, str(path)))
 
 
 def _this_machine() -> str:

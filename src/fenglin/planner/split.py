@@ -60,11 +60,15 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
     left = pending - grant.slots
     starts: list[Start] = []
     for bundle in _bundles(draft, grant):
-        depth = piece_depth(span_ms, bundle.figures.task_ms, grant.runtime, draft.policy)
+        figures = bundle.figures
+        start_ms = figures.view.site.start_ms
+        depth = piece_depth(span_ms, figures.task_ms, grant.runtime, draft.policy, start_ms)
         if bundle.until_ms < FOREVER:
             limit_ms = grant.runtime.limit_on(bundle.figures.view.flavor)
             depth = min(depth, max(1, (bundle.until_ms - draft.snapshot.now_ms) // limit_ms))
-        more = min(depth - 1, left // bundle.slots) * bundle.slots
+        # Where beginning is dear, nothing is left for an allocation of its own.
+        most = left if start_ms else left // bundle.slots * bundle.slots
+        more = min((depth - 1) * bundle.slots, most)
         more = _affordable(draft, grant, bundle.figures, more)
         left -= more
         starts.append(_start(draft, grant, bundle, bundle.slots + more))

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from fenglin.planner.policy import Policy
 from fenglin.planner.runtime import Runtime
 
+# A piece works this many times as long as its site takes to begin it.
+WORTH = 10
+
 
 class Held(NamedTuple):
     """Slots that a job holds.
@@ -87,11 +90,21 @@ def piece_ms(held: Iterable[Held], tasks: int, policy: Policy) -> float:
     return tasks / rate / policy.split_divisor if rate > 0 else 0.0
 
 
-def piece_depth(span_ms: float, task_ms: int, runtime: Runtime, policy: Policy) -> int:
-    """Return how many tasks in turn each slot takes for a piece of that span; at least 1."""
+def piece_depth(
+    span_ms: float, task_ms: int, runtime: Runtime, policy: Policy, start_ms: int = 0
+) -> int:
+    """Return how many tasks in turn each slot takes for a piece of that span; at least 1.
+
+    Args:
+        span_ms: How long a slot should work, from `piece_ms`.
+        task_ms: Runtime of a task.
+        runtime: Whether that is known; if not, a few tasks go first to learn it.
+        policy: Bounds of a piece.
+        start_ms: What the site takes to begin an allocation: a piece is `WORTH` times as long.
+    """
     depth = int(span_ms // task_ms)
     if not runtime.known:
         return max(1, min(depth, policy.probe_depth))
-    least = policy.least_ms // task_ms
+    least = max(policy.least_ms, WORTH * start_ms) // task_ms
     most = policy.horizon_ms // task_ms
     return max(1, min(max(depth, least), most))

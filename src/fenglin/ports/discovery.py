@@ -27,12 +27,15 @@ class DriverKind(Generic[D]):
         purpose: One line for people: what kind of site it reaches.
         capabilities: What its drivers declare at most; a site's own may be fewer.
         placement: Who picks the node.
+        start_ms: What it costs such a site to begin one order, however small; pieces of arrays are
+            made long enough to bear it.
     """
 
     make: Callable[[DriverContext, Mapping[str, object]], D]
     purpose: str
     capabilities: frozenset[Capability]
     placement: PlacementKind = PlacementKind.NODE
+    start_ms: int = 0
 
     def __call__(self, context: DriverContext, settings: Mapping[str, object]) -> D:
         """Return the driver of one site, as `DriverFactory` tells.
@@ -47,11 +50,12 @@ def driver_kind(
     purpose: str,
     capabilities: frozenset[Capability],
     placement: PlacementKind = PlacementKind.NODE,
+    start_ms: int = 0,
 ) -> Callable[[Callable[[DriverContext, Mapping[str, object]], D]], DriverKind[D]]:
     """Return the decorator that makes a factory function tell what its drivers are."""
 
     def decorate(make: Callable[[DriverContext, Mapping[str, object]], D]) -> DriverKind[D]:
-        return DriverKind(make, purpose, capabilities, placement)
+        return DriverKind(make, purpose, capabilities, placement, start_ms)
 
     return decorate
 

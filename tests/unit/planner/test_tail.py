@@ -6,10 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fenglin.model.site import Flavor, Node, Site
+from fenglin.model.states import ComputeClass
 from fenglin.planner import explain, plan
 from fenglin.planner.policy import BALANCED, CHEAP
 from fenglin.planner.runtime import Runtime
-from fenglin.planner.tail import Held, finish_in, piece_depth, tasks_within, useful_slots, wait_for
+from fenglin.planner.tail import (
+    WORTH,
+    Held,
+    finish_in,
+    piece_depth,
+    tasks_within,
+    useful_slots,
+    wait_for,
+)
+from fenglin.quantities.resources import Resources
+from fenglin.snapshot.builder import JobRow, build
+from fenglin.snapshot.snapshot import Shape
 
 SITES = """
 site  general general 1×2,8 1.0 0.10
@@ -155,6 +168,14 @@ def test_finish_in_is_the_least_sufficient_window(held, tasks):
     assert tasks_within(held, took - 1) < tasks
 
 
+def test_a_piece_bears_what_its_site_takes_to_begin_it():
+    known, unknown = Runtime(100, known=True, timeout_ms=0), Runtime(100, known=False, timeout_ms=0)
+    assert piece_depth(1_000.0, 100, known, BALANCED) == 10
+    assert piece_depth(1_000.0, 100, known, BALANCED, 4_000) == WORTH * 4_000 // 100
+    assert piece_depth(1e6, 100, unknown, BALANCED, 4_000) == BALANCED.probe_depth
+    assert piece_depth(1_000.0, 100, known, BALANCED, 10**9) == BALANCED.horizon_ms // 100
+
+
 @given(st.floats(0, 1e7), st.integers(1, 10**6), st.booleans())
 def test_piece_depth_keeps_its_limits(span_ms, task_ms, known):
     depth = piece_depth(span_ms, task_ms, Runtime(task_ms, known, 0), BALANCED)
@@ -163,3 +184,12 @@ def test_piece_depth_keeps_its_limits(span_ms, task_ms, known):
         assert depth == 1 or depth * task_ms <= BALANCED.horizon_ms
     else:
         assert depth <= BALANCED.probe_depth
+
+
+@pytest.mark.parametrize(("start_ms", "tasks"), [(0, 48), (4_000, 50)])
+def test_a_site_that_is_dear_to_begin_at_gets_the_array_at_once(start_ms, tasks):
+    flavor = Flavor("f", ComputeClass.GENERAL, Resources(3_000, 2**30))
+    site = Site("s", "p", "mock", flavors=(flavor,), nodes=(Node("n", "f"),), start_ms=start_ms)
+    row = JobRow(1, Shape(Resources(1_000)), 50, tasks=50, estimate_ms=10)
+    made = plan(build(index=1, now_ms=0, sites=[site], jobs=[row], accounts={"default": 0}))
+    assert [start.tasks for start in made.starts] == [tasks]

@@ -37,7 +37,7 @@ CAPABILITIES = frozenset(
 )
 
 
-@driver_kind("A Ray cluster, by its jobs API.", CAPABILITIES, PlacementKind.DELEGATED)
+@driver_kind("A Ray cluster, by its jobs API.", CAPABILITIES, PlacementKind.DELEGATED, 4_000)
 def driver(context: DriverContext, settings: Mapping[str, object]) -> RayDriver:
     """Return the driver of a Ray cluster.
 
