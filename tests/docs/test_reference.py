@@ -33,6 +33,7 @@ _TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
         "_LinkBlock",
         "_FlavorBlock",
         "_PriceBlock",
+        "CatalogBlock",
     ],
 )
 def test_every_key_of_the_configuration_is_told(block):

@@ -22,6 +22,10 @@ _BY_MODEL = {
     "Ascend310P": "huawei.com/Ascend310P",
     "Ascend910A": "huawei.com/Ascend910",
     "Ascend910B": "huawei.com/Ascend910",
+    "Ascend910B2": "huawei.com/Ascend910",
+    "Ascend910B3": "huawei.com/Ascend910",
+    "Ascend910B4": "huawei.com/Ascend910",
+    "Ascend910B4-1": "huawei.com/Ascend910",
     "Ascend910C": "huawei.com/Ascend910",
 }
 # Labels of nodes whose value is a model, as device plugins and clouds write it.

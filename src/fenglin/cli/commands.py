@@ -30,6 +30,7 @@ COMMANDS = {
     "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
+    "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),

@@ -87,6 +87,10 @@ def _accelerators(cards_milli: int, need: AcceleratorNeed) -> object:
         document["model"] = need.model
     if need.memory_bytes:
         document["memory"] = size_text(need.memory_bytes)
+    if need.vendor:
+        document["vendor"] = need.vendor
+    if need.domestic:
+        document["domestic"] = True
     for key, gflops in (("fp16", need.fp16_gflops), ("fp64", need.fp64_gflops)):
         if gflops:
             document[key] = _decimal(gflops)

@@ -128,6 +128,16 @@ class _AccountBlock(_Strict, frozen=True):
     credit: Amount = 0
 
 
+class CatalogBlock(_Strict, frozen=True):
+    """`[catalog]`.
+
+    Attributes:
+        devices: A device file, relative to the configuration; empty for none.
+    """
+
+    devices: str = ""
+
+
 class _File(_Strict, frozen=True):
     # Blocks are read one by one, so that an error can say in which it is.
     hub: dict[str, Any] = {}
@@ -135,6 +145,7 @@ class _File(_Strict, frozen=True):
     queue: dict[str, dict[str, Any]] = {}
     account: dict[str, dict[str, Any]] = {}
     ledger: dict[str, Any] = {}
+    catalog: dict[str, Any] = {}
 
 
 class HubConfig(Struct, frozen=True):
@@ -147,6 +158,7 @@ class HubConfig(Struct, frozen=True):
         queues: Declared queues, by name.
         credits_micro: Account → what it is granted when first seen.
         sealing: How the ledger is sealed.
+        catalog: What is added to what the program knows.
     """
 
     hub: HubBlock
@@ -155,6 +167,7 @@ class HubConfig(Struct, frozen=True):
     queues: tuple[Queue, ...]
     credits_micro: dict[str, int]
     sealing: Sealing
+    catalog: CatalogBlock = CatalogBlock()
 
 
 def read_hub_file(text: str, source: str) -> HubConfig:
@@ -240,6 +253,7 @@ def _config(file: _File) -> HubConfig:
             name: _money(f"account.{name}.credit", block.credit) for name, block in accounts.items()
         },
         sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
+        catalog=_block(file.catalog, CatalogBlock, "catalog"),
     )
 
 

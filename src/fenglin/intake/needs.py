@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
-from fenglin.catalog.devices import lookup
+from fenglin.catalog.devices import lookup, registry
 from fenglin.intake import words
 from fenglin.model.job import AcceleratorNeed, JobSpec
 from fenglin.quantities.resources import Resources
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fenglin.intake.report import Path, Report
 
 RESOURCE_KEYS = ("accelerators", "cpu", "disk", "licences", "memory")
-ACCELERATOR_KEYS = ("count", "fp16", "fp64", "memory", "model")
+ACCELERATOR_KEYS = ("count", "domestic", "fp16", "fp64", "memory", "model", "vendor")
 RESOURCE_SYNONYMS = {
     "cpus": "did you mean 'cpu'?",
     "cores": "did you mean 'cpu'?",
@@ -95,11 +95,13 @@ def accelerators(value: object, out: dict[str, object], report: Report) -> int:
 def _capability(
     value: dict[str, object], path: Path, out: dict[str, object], report: Report
 ) -> int:
-    """Read `{model, count, memory, fp16, fp64}`."""
+    """Read `{model, count, vendor, domestic, memory, fp16, fp64}`."""
     milli: int | None = 1_000
     name: str | None = ""
     memory_bytes: int | None = 0
     least_gflops: dict[str, int | None] = {"fp16": 0, "fp64": 0}
+    vendor: str | None = ""
+    domestic: bool | None = False
     for key, item in value.items():
         at = (*path, key)
         if key == "count":
@@ -108,6 +110,10 @@ def _capability(
             name = _model(item, at, report)
         elif key == "memory":
             memory_bytes = words.size(_least(item), at, report)
+        elif key == "vendor":
+            vendor = _vendor(item, at, report)
+        elif key == "domestic":
+            domestic = words.truth(item, at, report)
         elif key in least_gflops:
             least_gflops[key] = _tflops(item, at, report)
         else:
@@ -115,7 +121,11 @@ def _capability(
     fp16_gflops, fp64_gflops = least_gflops["fp16"], least_gflops["fp64"]
     if name is None or memory_bytes is None or fp16_gflops is None or fp64_gflops is None:
         return 0
-    out["accelerator"] = AcceleratorNeed(name, memory_bytes, fp16_gflops, fp64_gflops)
+    if vendor is None or domestic is None:
+        return 0
+    out["accelerator"] = AcceleratorNeed(
+        name, memory_bytes, fp16_gflops, fp64_gflops, vendor, domestic
+    )
     return milli or 0
 
 
@@ -140,6 +150,16 @@ def _model(value: object, path: Path, report: Report) -> str | None:
         return None
     device = lookup(value)
     return device.key if device else value
+
+
+def _vendor(value: object, path: Path, report: Report) -> str | None:
+    """Return a maker's name as the registry has it."""
+    known = registry()
+    found = known.vendor(value) if type(value) is str else None
+    if found is None:
+        makers = ", ".join(sorted(known.vendors.values()))
+        report.wrong(path, value, "a maker that the registry knows", f"one of {makers}")
+    return found
 
 
 def _least(value: object) -> object:

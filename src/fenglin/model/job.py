@@ -24,12 +24,16 @@ class AcceleratorNeed(Struct, frozen=True, order=True, omit_defaults=True):
         memory_bytes: Least memory per card; 0 for any.
         fp16_gflops: Least dense FP16 peak per card, in GFLOPS; 0 for any.
         fp64_gflops: Least FP64 peak per card, in GFLOPS; 0 for any.
+        vendor: Maker, or its family such as `ascend`; empty for any.
+        domestic: Whether its maker must be a Chinese one.
     """
 
     model: str = ""
     memory_bytes: int = 0
     fp16_gflops: int = 0
     fp64_gflops: int = 0
+    vendor: str = ""
+    domestic: bool = False
 
 
 class AfterCondition(StrEnum):

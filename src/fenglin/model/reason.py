@@ -13,6 +13,8 @@ class Reason(StrEnum):
     CLASS_DIFFERS = "class_differs"
     NO_ACCELERATOR = "no_accelerator"
     ACCELERATOR_MODEL_DIFFERS = "accelerator_model_differs"
+    ACCELERATOR_VENDOR_DIFFERS = "accelerator_vendor_differs"
+    ACCELERATOR_NOT_DOMESTIC = "accelerator_not_domestic"
     ACCELERATOR_TOO_SMALL = "accelerator_too_small"
     ACCELERATOR_UNKNOWN = "accelerator_unknown"
     CPU_EXCEEDS_NODE = "cpu_exceeds_node"
@@ -86,6 +88,8 @@ _PERMANENT = frozenset(
         Reason.CLASS_DIFFERS,
         Reason.NO_ACCELERATOR,
         Reason.ACCELERATOR_MODEL_DIFFERS,
+        Reason.ACCELERATOR_VENDOR_DIFFERS,
+        Reason.ACCELERATOR_NOT_DOMESTIC,
         Reason.ACCELERATOR_TOO_SMALL,
         Reason.ACCELERATOR_UNKNOWN,
         Reason.CPU_EXCEEDS_NODE,

@@ -222,6 +222,8 @@ def _accelerator_evidence(device: str, need: AcceleratorNeed) -> str:
         text
         for text in (
             need.model,
+            need.vendor and f"a card made by {need.vendor}",
+            need.domestic and "a domestic card",
             need.memory_bytes and f"at least {amount_of(1, need.memory_bytes)} per card",
             need.fp16_gflops and f"FP16 of at least {need.fp16_gflops} GFLOPS",
             need.fp64_gflops and f"FP64 of at least {need.fp64_gflops} GFLOPS",

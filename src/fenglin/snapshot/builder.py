@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,7 +123,7 @@ def shape_key(shape: Shape) -> tuple[object, ...]:
     return (
         shape.resources.values(),
         shape.nodes,
-        () if need is None else (need.model, need.memory_bytes, need.fp16_gflops, need.fp64_gflops),
+        () if need is None else msgspec.structs.astuple(need),
         shape.licences,
         shape.compute_class or "",
         shape.sites,
