@@ -104,7 +104,7 @@ demo-large: setup-render ## The same at 4096 x 4096 or more
 
 # --- judging it -------------------------------------------------------------------------
 
-.PHONY: check static test bench docs
+.PHONY: check static test bench bench-ledger docs
 check: static ## Style, types, layers and the quick tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -n $(JOBS)
 
@@ -119,6 +119,9 @@ test: static ## Everything: check, and all tests
 
 bench: $(BENCH_VENV)/.stamp ## Measure against the peers in one run; prints ratios
 	@$(BENCH_VENV)/bin/python bench/run.py
+
+bench-ledger: setup-dev ## Measure the ledger alone, beside beancount
+	@$(BIN)/python bench/run.py --only ledger
 
 docs: setup-dev ## Check that the documentation says what the code does
 	@$(BIN)/python -m pytest tests/docs -n $(JOBS)

@@ -19,6 +19,7 @@ from bench import (
     gavel,
     latency,
     learned,
+    ledger,
     machine,
     offers,
     openb,
@@ -60,6 +61,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "fairness": fairness.run,
     "pool": pools.run,
     "ssh": ssh.run,
+    "ledger": ledger.run,
     "ray": ray_array.run,
 }
 # Rows in which SkyPilot may take part.

@@ -160,6 +160,8 @@ def _settle(conn: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     conn.execute("PRAGMA synchronous = FULL")
     conn.execute("PRAGMA foreign_keys = ON")
     conn.execute("PRAGMA temp_store = MEMORY")
+    # Entries go to the ends of as many index pages as there are accounts.
+    conn.execute("PRAGMA cache_size = -65536")
     conn.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
     mode = conn.execute("PRAGMA journal_mode").fetchone()[0]
     full = conn.execute("PRAGMA synchronous").fetchone()[0]
