@@ -32,6 +32,7 @@ from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
 from fenglin.engine.recovery import resume, sweep
 from fenglin.engine.service import HubService, Rooms
+from fenglin.engine.threads import SiteThreads, working_for
 from fenglin.engine.tokens import Tokens, new_token, well_formed
 from fenglin.engine.watcher import Watcher
 from fenglin.errors import (
@@ -132,6 +133,7 @@ async def _run(settings: HubConfig, policy: Policy, folder: Path, sock: socket.s
     """Build the rooms, run loop, watchers and door side by side, and end in good order."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(SiteThreads())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with _hub(settings, policy, folder) as (service, background):
@@ -177,8 +179,8 @@ async def _hub(
         )
         watchers: dict[str, Watcher] = {}
         drivers = _drivers(settings, folder, pool, clock, watchers)
-        for driver in drivers.values():
-            ending.push_async_callback(driver.close)
+        for name, driver in drivers.items():
+            ending.push_async_callback(_close, name, driver)
         staging = FolderStaging(folder)
         await asyncio.to_thread(staging.clean)
         meters = Meters()
@@ -226,6 +228,12 @@ async def _hub(
         yield service, background
 
 
+async def _close(site: str, driver: Driver) -> None:
+    """Close a site's driver, on its own threads."""
+    with working_for(site):
+        await driver.close()
+
+
 def _outlets(settings: HubConfig) -> list[Outlet]:
     """Return the places outside that keep the ledger's checkpoints."""
     sealing = settings.sealing
@@ -271,7 +279,8 @@ def _drivers(
             now_ms=clock.now_ms,
         )
         own = settings.settings.get(site.name, {})
-        driver = drivers[site.name] = factory(context, site_settings(site, own))
+        with working_for(site.name):
+            driver = drivers[site.name] = factory(context, site_settings(site, own))
         pool.sites[site.name].site = structs.replace(
             site,
             placement=getattr(factory, "placement", PlacementKind.NODE),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
+from fenglin.engine.threads import working_for
 from fenglin.errors import DriverError, FenglinError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
@@ -53,19 +54,19 @@ class Effects:
         """Begin to start an attempt whose intent is committed, unless that is under way."""
         if self._unknown(record.site, record.number):
             return
-        self._spawn("start", record.number, self._start(record, job))
+        self._spawn("start", record.site, record.number, self._start(record, job))
 
     def stop(self, record: AllocationRecord) -> None:
         """Begin to stop an attempt whose end is wanted, unless that is under way."""
         if self._unknown(record.site, record.number):
             return
-        self._spawn("stop", record.number, self._stop(record))
+        self._spawn("stop", record.site, record.number, self._stop(record))
 
     def forget(self, site: str, key: str, allocation: int) -> None:
         """Let the site drop what an ended attempt left behind."""
         if self._unknown(site, allocation):
             return
-        self._spawn("forget", allocation, self._forget(site, key))
+        self._spawn("forget", site, allocation, self._forget(site, key))
 
     async def close(self) -> None:
         """Give up waiting; what was called may have happened, recovery looks it up."""
@@ -80,12 +81,13 @@ class Effects:
         _log.warning("site_not_configured", site=site, allocation=allocation)
         return True
 
-    def _spawn(self, what: str, number: int, call: Coroutine[None, None, None]) -> None:
+    def _spawn(self, what: str, site: str, number: int, call: Coroutine[None, None, None]) -> None:
         place = (what, number)
         if place in self._running:
             call.close()
             return
-        task = self._running[place] = asyncio.create_task(call)
+        with working_for(site):
+            task = self._running[place] = asyncio.create_task(call)
         task.add_done_callback(lambda _: self._running.pop(place, None))
 
     async def _start(self, record: AllocationRecord, job: JobRecord) -> None:

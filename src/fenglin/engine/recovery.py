@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import JobsAdded, StartUnclear
+from fenglin.engine.threads import working_for
 from fenglin.errors import InputError
 from fenglin.model.ids import attempt_key, parse_attempt_key
 from fenglin.model.states import AttemptState
@@ -54,8 +55,9 @@ async def sweep(pool: Pool, drivers: Mapping[str, Driver], effects: Effects) -> 
 async def _sweep_site(pool: Pool, site: str, driver: Driver, effects: Effects) -> None:
     next_allocation = pool.next_allocation
     try:
-        async with asyncio.timeout(LISTING_DEADLINE_S):
-            held = await driver.keys()
+        with working_for(site):
+            async with asyncio.timeout(LISTING_DEADLINE_S):
+                held = await driver.keys()
     except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
         _log.warning("sweep_failed", site=site, error=str(error) or type(error).__name__)
         return
@@ -77,7 +79,8 @@ async def _sweep_site(pool: Pool, site: str, driver: Driver, effects: Effects) -
 
 async def _stop(driver: Driver, site: str, key: str) -> None:
     try:
-        async with asyncio.timeout(STOP_DEADLINE_S):
-            await driver.stop(key, STOP_GRACE_MS)
+        with working_for(site):
+            async with asyncio.timeout(STOP_DEADLINE_S):
+                await driver.stop(key, STOP_GRACE_MS)
     except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
         _log.warning("stop_failed", site=site, key=key, error=str(error) or type(error).__name__)

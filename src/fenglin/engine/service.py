@@ -16,6 +16,7 @@ from msgspec import structs
 from fenglin.engine import sights
 from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.news import CancelAsked, JobsAdded
+from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
 from fenglin.ledger.beancount import beancount
 from fenglin.ledger.export import csv, jsonl
@@ -210,8 +211,7 @@ class HubService:
             self._loop.tell(CancelAsked(number, principal.name, done))
             await done
             view = await self.job(number, principal)
-            state = JobState(view.state)
-            if not state.terminal and state is not JobState.CANCELLING:
+            if not (state := JobState(view.state)).terminal and state is not JobState.CANCELLING:
                 raise UnavailableError(
                     f"{view.id} is being stored at this moment", hint="cancel it again"
                 )
@@ -262,7 +262,8 @@ class HubService:
         if record is None or record.site not in self._drivers:
             return LogChunk(b"", offset, over)
         key = attempt_key(self._pool.hub, record.number, record.attempt)
-        chunk = await self._drivers[record.site].read_log(key, task, offset, limit)
+        with working_for(record.site):
+            chunk = await self._drivers[record.site].read_log(key, task, offset, limit)
         return structs.replace(chunk, complete=chunk.complete or (over and not chunk.data))
 
     async def wait_log(self, number: int, timeout_s: float) -> None:
@@ -451,8 +452,7 @@ class HubService:
             return None
         receipt = self._receipts[number]
         if receipt is None:
-            if self._explainer is None:
-                self._explainer = Explainer(last.snapshot, self._policy, last.plan)
+            self._explainer = self._explainer or Explainer(last.snapshot, self._policy, last.plan)
             receipt = self._explainer.receipt(number)
             self._receipts[number] = receipt
         return receipt

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import Observed, SiteSeen
+from fenglin.engine.threads import working_for
 from fenglin.errors import FenglinError
 from fenglin.model.ids import attempt_key
 from fenglin.model.states import AttemptState
@@ -55,17 +56,21 @@ class Watcher:
 
     async def run(self) -> None:
         """Look, tell, wait; for ever."""
-        while True:
-            self._wake.clear()
-            await self._take_inventory()
-            cursors = {
-                attempt_key(self._pool.hub, record.number, record.attempt): record
-                for record in self._pool.allocations.values()
-                if record.site == self.site
-            }
-            if cursors:
-                await self._observe({key: record.number for key, record in cursors.items()})
-            await self._rest(BUSY_POLL_S if cursors else IDLE_POLL_S)
+        with working_for(self.site):
+            while True:
+                await self._look()
+
+    async def _look(self) -> None:
+        self._wake.clear()
+        await self._take_inventory()
+        cursors = {
+            attempt_key(self._pool.hub, record.number, record.attempt): record
+            for record in self._pool.allocations.values()
+            if record.site == self.site
+        }
+        if cursors:
+            await self._observe({key: record.number for key, record in cursors.items()})
+        await self._rest(BUSY_POLL_S if cursors else IDLE_POLL_S)
 
     async def _observe(self, numbers: dict[str, int]) -> None:
         asked = {key: self._pool.allocations[number].cursor for key, number in numbers.items()}
