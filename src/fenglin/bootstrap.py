@@ -24,6 +24,7 @@ from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
+from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
 from fenglin.engine.effects import Effects
@@ -54,6 +55,7 @@ from fenglin.staging import FolderStaging
 from fenglin.storage.books import ledger_id
 from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.ledger_key import ledger_key
+from fenglin.storage.prices import SqlitePrices
 from fenglin.storage.proofs import SqliteProofs
 from fenglin.storage.store import SqliteStore
 from fenglin.witness.outlets import FolderOutlet, WitnessOutlet
@@ -197,6 +199,7 @@ async def _hub(
             lambda: pool.epoch,
         )
         sealer = Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000)
+        prices = PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch)
         service = HubService(
             Rooms(
                 loop=control,
@@ -209,7 +212,7 @@ async def _hub(
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
-                books=BookRooms(desk, sealer),
+                books=BookRooms(proofs=desk, sealer=sealer, prices=prices),
                 cycles=cycles,
             )
         )

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 JOBS = "/v1/jobs"
 JOB_PREFIX = JOBS + "/"
 BLOB_PREFIX = "/v1/blobs/"
+PRICE_FILE = "/v1/prices:import"
+MAX_PRICE_FILE_BYTES = 256 * 2**20
 
 # Requests with two of these mean one thing to a proxy and another to us.
 _SINGLE = frozenset(
@@ -92,8 +94,7 @@ class Door:
         try:
             headers = _headers(scope)
             path: str = scope["path"]
-            blob = path.startswith(BLOB_PREFIX)
-            inlet = Inlet(receive, headers, self._max_blob_bytes if blob else self._max_body_bytes)
+            inlet = Inlet(receive, headers, self._most_bytes(path))
             handler = self._handler(scope["method"], path)
             if handler is None:
                 scope[INLET], scope[HEADERS] = inlet, headers
@@ -108,6 +109,12 @@ class Door:
             raise
         except Exception as error:  # noqa: BLE001 - the last place where anything can be said
             await _answer(error, scope, inlet, outlet)
+
+    def _most_bytes(self, path: str) -> int:
+        """Return how large the body of a request may be."""
+        if path.startswith(BLOB_PREFIX):
+            return self._max_blob_bytes
+        return MAX_PRICE_FILE_BYTES if path == PRICE_FILE else self._max_body_bytes
 
     def _handler(self, method: str, path: str) -> Handler | None:
         handler = self._fast.get((method, path))

@@ -13,6 +13,7 @@ import msgspec
 from fenglin.api.caller import OPEN
 from fenglin.api.pool import DrainRequest
 from fenglin.ledger.proof import ProofFile
+from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.views import Addresses, ErrorView
 
@@ -58,6 +59,11 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="ProofAsk")}}},
     ),
+    "addPrice": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="PriceAsk")}}},
+    ),
+    "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
 _ANSWERS: dict[str, Json] = {
@@ -113,7 +119,7 @@ def document(app: Litestar) -> bytes:
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     schemas = components.setdefault("schemas", {})
     _, ours = msgspec.json.schema_components(
-        [ErrorView, DrainRequest, Addresses, ProofAsk, ProofFile], ref_template=REFERENCE
+        [ErrorView, DrainRequest, Addresses, PriceAsk, ProofAsk, ProofFile], ref_template=REFERENCE
     )
     schemas.update(ours)
     components["responses"] = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl
 
+from fenglin.catalog.pricebook.items import Mode, Unit
 from fenglin.errors import InputError
 from fenglin.model.job import MAX_TASKS
 from fenglin.model.states import ComputeClass, JobState, SiteState
@@ -115,6 +116,10 @@ class Query:
     def integer(self, name: str) -> int:
         """Return an integer parameter."""
         return int(self.values[name])
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean parameter."""
+        return bool(self.values[name])
 
     def listing(self) -> Listing:
         """Return the query of a listing route in the hub's words."""
@@ -265,6 +270,29 @@ CHECKPOINT: Params = (
 CONSISTENCY: Params = (
     Param("old", "Entries of the earlier checkpoint.", "integer", default=0),
     Param("new", "Entries of the later checkpoint.", "integer", default=0),
+)
+PRICES: Params = (
+    _filter("unit", "Only prices of this unit.", tuple(Unit)),
+    _filter("provider", "Only items that name this provider."),
+    _filter("site", "Only items that name this site."),
+    _filter("region", "Only items that name this region."),
+    _filter("flavor", "Only items that name this flavor."),
+    _filter("model", "Only items that name this card."),
+    _filter("mode", "Only items that name this service mode.", tuple(Mode)),
+    Param(
+        "every", "Also versions that are no longer, or not yet, in force.", "boolean", default=False
+    ),
+    *_CUT,
+)
+PRICE_FILE: Params = (
+    Param("format", "Form of the file.", default="fenglin", allowed=("fenglin", "skypilot")),
+    Param("source", "Name of the file, for messages.", default="request body"),
+    Param("provider", "Whose price list it is, where it does not say so itself."),
+    Param("supersede", "Let items end versions that they meet.", "boolean", default=False),
+)
+BILL: Params = (
+    Param("account", "Whose bill; may be left out where the token has one account."),
+    Param("period", "Month in the books' zone, such as 2026-11."),
 )
 EXPORT: Params = (
     Param("format", "Form of the export.", default="jsonl", allowed=("csv", "jsonl", "beancount")),

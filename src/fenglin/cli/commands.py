@@ -31,6 +31,7 @@ COMMANDS = {
     "queue": Entry("fenglin.cli.queue", "List queues."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
+    "price": Entry("fenglin.cli.price", "Keep the price book: list, import, set, supersede."),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),

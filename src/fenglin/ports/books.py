@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fenglin.ledger.proof import ProofFile
-    from fenglin.ports.hub import Principal
+    from fenglin.ports.hub import Listing, Principal
+    from fenglin.wire.price_views import PriceAsk, PricesAdded, PriceView
     from fenglin.wire.proof_views import CheckpointView, ConsistencyView
+    from fenglin.wire.views import Page
 
 
 class ProofDesk(Protocol):
@@ -35,8 +37,62 @@ class ProofDesk(Protocol):
         ...
 
 
+class PriceDesk(Protocol):
+    """The price book: read by all, added to by administrators, never edited."""
+
+    async def prices(self, listing: Listing, *, every: bool) -> Page[PriceView]:
+        """List versions by number: those in force now, or with `every` all that ever were."""
+        ...
+
+    async def price(self, name: str) -> PriceView:
+        """Return one version, such as `p7`."""
+        ...
+
+    async def add(self, ask: PriceAsk, principal: Principal) -> PricesAdded:
+        """Add one item; nothing is added where the book says the same already.
+
+        Raises:
+            ConflictError: it overlaps a version that it does not supersede.
+            DeniedError: the caller is no administrator.
+            InputError: it is no item.
+        """
+        ...
+
+    async def load(
+        self,
+        data: bytes,
+        principal: Principal,
+        *,
+        form: str,
+        source: str,
+        provider: str,
+        supersede: bool,
+    ) -> PricesAdded:
+        """Add all items of a file, or none.
+
+        Args:
+            data: Its content.
+            principal: Who asks.
+            form: `fenglin` or `skypilot`.
+            source: Its name, for messages and the record.
+            provider: Whose price list it is, where it does not say so itself.
+            supersede: Whether items may end versions that they meet.
+
+        Raises:
+            DeniedError: the caller is no administrator.
+            InputProblems: every line that is wrong or overlaps, by line and column.
+            LimitError: it holds too many items.
+        """
+        ...
+
+
 class Books(Protocol):
     """The rooms."""
+
+    @property
+    def prices(self) -> PriceDesk:
+        """Return who keeps the price book."""
+        ...
 
     @property
     def proofs(self) -> ProofDesk:

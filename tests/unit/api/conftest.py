@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from fenglin.api import create_app
+from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
 from fenglin.errors import DeniedError, NotFoundError
 from fenglin.ledger.proof import ProofFile
 from fenglin.model.plan import Receipt
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Principal
+from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
 from fenglin.wire.views import (
     ArtifactView,
@@ -67,6 +69,9 @@ def site_view(name="west", state="active"):
     return SiteView(name, "here", "local", "node", state, "", 1, 1, 2000, 0, 2**30, 0, 0, 0, 0, 0)
 
 
+PRICE = PriceVersion(
+    7, PriceKey("core_hour", "gz"), PriceTerms("CNY", 120_000), 5, FOREVER_MS, 0, FOREVER_MS
+)
 CHECKPOINT = CheckpointView(key="k", size=3, checkpoint="note")
 
 
@@ -97,6 +102,32 @@ class FakeProofs:
         )
 
 
+ADDED = PricesAdded(first="p8", added=1, superseded=0, unchanged=0)
+
+
+class FakePrices:
+    """Answers for the price book."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    async def prices(self, listing, *, every):
+        self._asked("prices", listing, every)
+        return Page([PriceView.of(PRICE)])
+
+    async def price(self, name):
+        self._asked("price", name)
+        return PriceView.of(PRICE)
+
+    async def add(self, ask, principal):
+        self._asked("add_price", ask.unit, ask.price, principal.name)
+        return ADDED
+
+    async def load(self, data, principal, *, form, source, provider, supersede):
+        self._asked("load_prices", data, form, source, provider, supersede, principal.name)
+        return ADDED
+
+
 @dataclass
 class FakeHub:
     """Answers at once; `fails` makes every call raise, `calls` keeps what was asked."""
@@ -112,7 +143,9 @@ class FakeHub:
 
     @property
     def books(self):
-        return SimpleNamespace(proofs=FakeProofs(self._asked), problems=())
+        return SimpleNamespace(
+            proofs=FakeProofs(self._asked), prices=FakePrices(self._asked), problems=()
+        )
 
     def _asked(self, *call):
         self.calls.append(call)

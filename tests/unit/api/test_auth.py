@@ -4,6 +4,7 @@ import pytest
 
 SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
+PRICE = b'{"unit": "core_hour", "currency": "CNY", "price": "0.12"}'
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
 
 ROUTES = [
@@ -40,6 +41,10 @@ ROUTES = [
     ("GET", "/v1/ledger/consistency?old=1&new=3", b"", READ),
     ("POST", "/v1/ledger/proof", b'{"account": "lab"}', READ),
     ("GET", "/metrics", b"", READ),
+    ("GET", "/v1/prices", b"", READ),
+    ("GET", "/v1/prices/p7", b"", READ),
+    ("POST", "/v1/prices", PRICE, ADMIN),
+    ("POST", "/v1/prices:import", b"unit,currency,price\n", ADMIN),
     ("GET", "/healthz", b"", OPEN),
     ("GET", "/readyz", b"", OPEN),
     ("GET", "/openapi.json", b"", OPEN),
@@ -71,7 +76,14 @@ def test_the_table_names_every_route(call):
         for path, item in call("GET", "/openapi.json").json()["paths"].items()
         for method in item
     }
-    fill = {"j7": "{job}", "west": "{site}", SHA: "{sha256}", "0/a.png": "{path}", "12": "{index}"}
+    fill = {
+        "j7": "{job}",
+        "west": "{site}",
+        SHA: "{sha256}",
+        "0/a.png": "{path}",
+        "12": "{index}",
+        "p7": "{price}",
+    }
     named = set()
     for method, target, _, _ in ROUTES:
         path = target.partition("?")[0]

@@ -91,6 +91,8 @@ def test_bodies_and_raw_answers_are_told(document):
         "plan": {"application/json"},
         "drainSite": {"application/json"},
         "missingBlobs": {"application/json"},
+        "addPrice": {"application/json"},
+        "importPrices": {"text/csv"},
         "putBlob": {"application/octet-stream"},
         "proveEntries": {"application/json"},
     }
@@ -110,6 +112,8 @@ def test_bodies_and_raw_answers_are_told(document):
         ("/v1/queues", "/v1/queues"),
         ("/v1/overview", "/v1/overview"),
         ("/v1/ledger/verify", "/v1/ledger/verify"),
+        ("/v1/prices", "/v1/prices"),
+        ("/v1/prices/p7", "/v1/prices/{price}"),
         ("/healthz", "/healthz"),
     ],
 )

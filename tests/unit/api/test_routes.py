@@ -76,6 +76,13 @@ GOOD = [
      {"old": 1, "new": 3}),
     ("POST", "/v1/ledger/proof", b'{"account": "lab", "to_ms": 9}', 200,
      ("prove", "lab", 0, 9, "", "ada"), {"account": "lab", "entries": ["{}"]}),
+    ("GET", "/v1/prices?provider=gz&every=true", b"", 200,
+     ("prices", Listing(filters=(("provider", "gz"),)), True), {"next": ""}),
+    ("GET", "/v1/prices/p7", b"", 200, ("price", "p7"), {"id": "p7", "price_micro": 120_000}),
+    ("POST", "/v1/prices", b'{"unit": "task", "currency": "CNY", "price": "1"}', 201,
+     ("add_price", "task", "1", "ada"), {"first": "p8"}),
+    ("POST", "/v1/prices:import?format=skypilot&source=a.csv&provider=aws&supersede=true", b"x",
+     201, ("load_prices", b"x", "skypilot", "a.csv", "aws", True, "ada"), {"added": 1}),
 ]  # fmt: skip
 
 

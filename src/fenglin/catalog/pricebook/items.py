@@ -9,16 +9,12 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from fenglin.errors import InputError
 from fenglin.quantities.money import MAX_MICRO
 from fenglin.quantities.shown import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 FOREVER_MS = 2**63 - 1
 FULL_PERMILLE = 1_000
@@ -333,18 +329,3 @@ def band_minutes(band: str) -> int:
         for day in _days(match["days"], band)
         for since, to in spans
     )
-
-
-def ends_of(versions: Iterable[tuple[int, int, int, int]]) -> dict[int, int]:
-    """Return number → where each version really ends.
-
-    Args:
-        versions: (number, from_ms, to_ms, supersedes) of every version, or of every one of the
-            keys that matter.
-    """
-    rows = list(versions)
-    ends = {number: to_ms for number, _, to_ms, _ in rows}
-    for _, from_ms, _, supersedes in rows:
-        if supersedes:
-            ends[supersedes] = min(ends[supersedes], from_ms)
-    return ends

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
 
 
@@ -15,6 +16,7 @@ class BookRooms:
 
     proofs: ProofDesk
     sealer: Sealer
+    prices: PriceDesk
 
     @property
     def problems(self) -> tuple[str, ...]:

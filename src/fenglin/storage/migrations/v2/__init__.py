@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fenglin.storage.migrations.v2 import proofs
+from fenglin.storage.migrations.v2 import prices, proofs
 
-V2: tuple[str, ...] = (*proofs.STATEMENTS,)
+V2: tuple[str, ...] = (*prices.STATEMENTS, *proofs.STATEMENTS)
