@@ -32,6 +32,9 @@ COMMANDS = {
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
     "price": Entry("fenglin.cli.price", "Keep the price book: list, import, set, supersede."),
+    "voucher": Entry(
+        "fenglin.cli.voucher", "Show the rules of a voucher scheme, and try what they decide."
+    ),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),
