@@ -24,6 +24,7 @@ from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
+from fenglin.engine.books.bills import BillDesk
 from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
@@ -52,6 +53,7 @@ from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.ports.proofs import Outlet
 from fenglin.staging import FolderStaging
+from fenglin.storage.bills import SqliteBills
 from fenglin.storage.books import ledger_id
 from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.ledger_key import ledger_key
@@ -200,6 +202,7 @@ async def _hub(
         )
         sealer = Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000)
         prices = PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch)
+        bills = BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock)
         service = HubService(
             Rooms(
                 loop=control,
@@ -212,7 +215,7 @@ async def _hub(
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
-                books=BookRooms(proofs=desk, sealer=sealer, prices=prices),
+                books=BookRooms(proofs=desk, sealer=sealer, bills=bills, prices=prices),
                 cycles=cycles,
             )
         )

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 
 from fenglin import __version__
-from fenglin.api import jobs, ledger, plans, pool, prices, proofs
+from fenglin.api import bills, jobs, ledger, plans, pool, prices, proofs
 from fenglin.api.caller import DESK, OPEN, Asked, admit, needs
 from fenglin.api.desk import MAX_WAITERS, Desk, unix_ms
 from fenglin.api.door import Door
@@ -53,6 +53,7 @@ def create_app(
             *plans.ROUTES,
             *ledger.ROUTES,
             *proofs.ROUTES,
+            *bills.ROUTES,
             *prices.ROUTES,
             openapi_json,
         ],

@@ -12,6 +12,7 @@ import msgspec
 
 from fenglin.api.caller import OPEN
 from fenglin.api.pool import DrainRequest
+from fenglin.ledger.bill import Bill
 from fenglin.ledger.proof import ProofFile
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
@@ -74,6 +75,7 @@ _ANSWERS: dict[str, Json] = {
         "application/x-ndjson": {"schema": _TEXT},
         "text/plain": {"schema": _TEXT},
     },
+    "bill": {"application/json": {"schema": {"$ref": REFERENCE.format(name="Bill")}}},
     "proveEntries": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ProofFile")}}},
     "metrics": {"text/plain": {"schema": _TEXT}},
     "ready": {"application/json": {"schema": _HEALTHY}},
@@ -119,7 +121,7 @@ def document(app: Litestar) -> bytes:
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     schemas = components.setdefault("schemas", {})
     _, ours = msgspec.json.schema_components(
-        [ErrorView, DrainRequest, Addresses, PriceAsk, ProofAsk, ProofFile], ref_template=REFERENCE
+        [ErrorView, DrainRequest, Addresses, PriceAsk, ProofAsk, ProofFile, Bill], ref_template=REFERENCE
     )
     schemas.update(ours)
     components["responses"] = {

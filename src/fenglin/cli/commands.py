@@ -30,6 +30,7 @@ COMMANDS = {
     "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
+    "statement": Entry("fenglin.cli.statement", "Show a tenant's bill of a month, with its proof."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
     "price": Entry("fenglin.cli.price", "Keep the price book: list, import, set, supersede."),
     "voucher": Entry(

@@ -170,15 +170,15 @@ def csv(entries: Iterable[Entry]) -> Iterator[str]:
     yield ",".join(CSV_COLUMNS) + "\r\n"
     for entry in entries:
         first = (
-            _cell(entry.kind),
-            _cell(entry.key),
+            text_cell(entry.kind),
+            text_cell(entry.key),
             str(entry.job) if entry.job else "",
-            _cell(entry.attempt),
-            _cell(entry.memo),
+            text_cell(entry.attempt),
+            text_cell(entry.memo),
         )
         last = (
-            _cell("; ".join(f"{name}={value}" for name, value in entry.details)),
-            _cell(entry.ledger_id),
+            text_cell("; ".join(f"{name}={value}" for name, value in entry.details)),
+            text_cell(entry.ledger_id),
             str(entry.version),
             entry.prev_hash.hex(),
             entry.hash.hex(),
@@ -193,10 +193,10 @@ def csv(entries: Iterable[Entry]) -> Iterator[str]:
 def _leg_cells(leg: Leg) -> tuple[str, str, str, str]:
     """Return account, commodity and the amount in both forms; amounts are numbers."""
     amount = decimal_amount(leg.amount_micro)
-    return _cell(leg.account), _cell(leg.commodity), amount, str(leg.amount_micro)
+    return text_cell(leg.account), text_cell(leg.commodity), amount, str(leg.amount_micro)
 
 
-def _cell(text: str) -> str:
+def text_cell(text: str) -> str:
     """Return a text cell, defused and quoted where needed."""
     if text.startswith(_FORMULA_STARTS):
         text = "'" + text

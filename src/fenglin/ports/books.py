@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from fenglin.ledger.bill import Bill
     from fenglin.ledger.proof import ProofFile
     from fenglin.ports.hub import Listing, Principal
     from fenglin.wire.price_views import PriceAsk, PricesAdded, PriceView
@@ -86,6 +87,19 @@ class PriceDesk(Protocol):
         ...
 
 
+class BillDesk(Protocol):
+    """Bills of tenants."""
+
+    async def bill(self, account: str, period: str, principal: Principal) -> Bill:
+        """Return an account's bill of a month, with its proof.
+
+        Raises:
+            InputError: the period is no month.
+            NotFoundError: there is no such account, or the month has not begun.
+        """
+        ...
+
+
 class Books(Protocol):
     """The rooms."""
 
@@ -97,6 +111,11 @@ class Books(Protocol):
     @property
     def proofs(self) -> ProofDesk:
         """Return who proves the ledger to people who do not trust the hub."""
+        ...
+
+    @property
+    def bills(self) -> BillDesk:
+        """Return who makes bills."""
         ...
 
     @property

@@ -76,6 +76,12 @@ def period_of(time_ms: int, offset_min: int = DEFAULT_OFFSET_MIN) -> Period:
     return Period(moment.year, moment.month, offset_min)
 
 
+def offset_text(offset_min: int) -> str:
+    """Return an offset from UTC as `parse_offset_min` reads it."""
+    hours, minutes = divmod(abs(offset_min), 60)
+    return f"{'-' if offset_min < 0 else '+'}{hours:02d}:{minutes:02d}"
+
+
 def parse_offset_min(text: str) -> int:
     """Return the minutes of an offset from UTC, such as `+08:00`.
 

@@ -12,10 +12,13 @@ import pytest
 from fenglin.api import create_app
 from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
 from fenglin.errors import DeniedError, NotFoundError
+from fenglin.ledger.bill import make_bill
 from fenglin.ledger.proof import ProofFile
+from fenglin.ledger.statement import Funds
 from fenglin.model.plan import Receipt
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Principal
+from fenglin.quantities.period import parse_period
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
 from fenglin.wire.views import (
@@ -128,6 +131,17 @@ class FakePrices:
         return ADDED
 
 
+class FakeBills:
+    """Answers for bills."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    async def bill(self, account, period, principal):
+        self._asked("bill", account, period, principal.name)
+        return make_bill(account, parse_period(period), Funds(), (), None, final=True)
+
+
 @dataclass
 class FakeHub:
     """Answers at once; `fails` makes every call raise, `calls` keeps what was asked."""
@@ -144,7 +158,7 @@ class FakeHub:
     @property
     def books(self):
         return SimpleNamespace(
-            proofs=FakeProofs(self._asked), prices=FakePrices(self._asked), problems=()
+            proofs=FakeProofs(self._asked), bills=FakeBills(self._asked), prices=FakePrices(self._asked), problems=()
         )
 
     def _asked(self, *call):

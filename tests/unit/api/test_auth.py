@@ -39,6 +39,7 @@ ROUTES = [
     ("GET", "/v1/ledger/export", b"", READ),
     ("GET", "/v1/ledger/checkpoint", b"", READ),
     ("GET", "/v1/ledger/consistency?old=1&new=3", b"", READ),
+    ("GET", "/v1/ledger/bill?account=lab&period=2026-11", b"", READ),
     ("POST", "/v1/ledger/proof", b'{"account": "lab"}', READ),
     ("GET", "/metrics", b"", READ),
     ("GET", "/v1/prices", b"", READ),

@@ -112,6 +112,7 @@ def test_bodies_and_raw_answers_are_told(document):
         ("/v1/queues", "/v1/queues"),
         ("/v1/overview", "/v1/overview"),
         ("/v1/ledger/verify", "/v1/ledger/verify"),
+        ("/v1/ledger/bill?account=lab&period=2026-11", "/v1/ledger/bill"),
         ("/v1/prices", "/v1/prices"),
         ("/v1/prices/p7", "/v1/prices/{price}"),
         ("/healthz", "/healthz"),

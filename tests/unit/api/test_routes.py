@@ -76,6 +76,8 @@ GOOD = [
      {"old": 1, "new": 3}),
     ("POST", "/v1/ledger/proof", b'{"account": "lab", "to_ms": 9}', 200,
      ("prove", "lab", 0, 9, "", "ada"), {"account": "lab", "entries": ["{}"]}),
+    ("GET", "/v1/ledger/bill?account=lab&period=2026-11", b"", 200,
+     ("bill", "lab", "2026-11", "ada"), {"account": "lab", "period": "2026-11"}),
     ("GET", "/v1/prices?provider=gz&every=true", b"", 200,
      ("prices", Listing(filters=(("provider", "gz"),)), True), {"next": ""}),
     ("GET", "/v1/prices/p7", b"", 200, ("price", "p7"), {"id": "p7", "price_micro": 120_000}),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fenglin.engine.books.bills import BillDesk
     from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
 
@@ -16,6 +17,7 @@ class BookRooms:
 
     proofs: ProofDesk
     sealer: Sealer
+    bills: BillDesk
     prices: PriceDesk
 
     @property
