@@ -17,6 +17,7 @@ from bench import (
     commands,
     fairness,
     gavel,
+    hanging,
     latency,
     learned,
     ledger,
@@ -63,6 +64,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "ssh": ssh.run,
     "ledger": ledger.run,
     "ray": ray_array.run,
+    "hanging": hanging.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -75,7 +77,7 @@ LETTERS = {
     "f": ("simulate", "openb", "gavel", "sia", "learned", "pool"),
     "g": ("placements", "slurm"),
     "h": ("fairness",),
-    "i": ("ssh", "ray"),
+    "i": ("ssh", "ray", "hanging"),
 }
 
 

@@ -33,6 +33,11 @@ OURS = {
     "pool": {"a plan at every event", "a plan every 10 s of the trace"},
     "fairness": {"Fenglin, order and turns", "of these, the order"},
     "ssh": {"onto one SSH host"},
+    "hanging": {
+        "cycle, p99, all well",
+        "cycle, CPU time, p50, 3 silent",
+        "submit → start, p50, 3 stuck",
+    },
 }
 
 
