@@ -26,6 +26,7 @@ from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
 from fenglin.engine.books.bills import BillDesk
 from fenglin.engine.books.prices import PriceDesk
+from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
 from fenglin.engine.effects import Effects
@@ -202,6 +203,8 @@ async def _hub(
         )
         sealer = Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000)
         prices = PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch)
+        pricing = Pricing(pool, SqlitePrices(store), clock)
+        await pricing.once()
         bills = BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock)
         service = HubService(
             Rooms(
@@ -229,6 +232,7 @@ async def _hub(
         background = [
             control.run(),
             sealer.run(),
+            pricing.run(),
             *(watcher.run() for watcher in watchers.values()),
         ]
         yield service, background

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from fenglin.catalog.pricebook.rating import cores_billed_milli
 from fenglin.model.allocation import Usage
 from fenglin.quantities.money import rate_micro
 
@@ -45,7 +46,8 @@ class RatedItem(Struct, frozen=True):
 
     Attributes:
         item: What it is for.
-        quantity: Exact use: milli-core-ms, byte-ms, milli-card-ms, or tasks.
+        quantity: Exact use: milli-core-ms of the cores that are billed, byte-ms, milli-card-ms,
+            or tasks.
         per: How many of these make one priced unit.
         price_micro: Price of one unit.
         amount_micro: The line's amount; never negative.
@@ -71,8 +73,9 @@ def rate_usage(price: Price, resources: Resources, usage: Usage) -> tuple[RatedI
         resources: What one task held, over all its nodes.
         usage: The attempt's total; `billed_ms` is the sum over its tasks.
     """
+    cpu_milli = _cores_milli(price, resources)
     amounts = (
-        (PriceItem.CORE_HOUR, resources.cpu_milli, 1_000, price.core_hour_micro),
+        (PriceItem.CORE_HOUR, cpu_milli, 1_000, price.core_hour_micro),
         (PriceItem.MEMORY_GIB_HOUR, resources.memory_bytes, _GIB, price.memory_gib_hour_micro),
         (PriceItem.CARD_HOUR, resources.accelerator_milli, 1_000, price.card_hour_micro),
     )
@@ -91,6 +94,13 @@ def rate_usage(price: Price, resources: Resources, usage: Usage) -> tuple[RatedI
     return tuple(lines)
 
 
+def _cores_milli(price: Price, resources: Resources) -> int:
+    """Return for how many thousandths of a core one task is billed."""
+    return cores_billed_milli(
+        resources.cpu_milli, resources.memory_bytes, price.memory_per_core_bytes
+    )
+
+
 def total_micro(lines: tuple[RatedItem, ...]) -> int:
     """Return the sum of a bill's lines."""
     return sum(line.amount_micro for line in lines)
@@ -101,7 +111,9 @@ def estimate_micro(price: Price, resources: Resources, wall_ms: int, tasks: int)
     # The sum of the bill's lines without writing them: a plan asks for it by the ten thousand.
     span_ms = tasks * billed_ms(price, wall_ms)
     rated_micro = (
-        rate_micro(resources.cpu_milli * span_ms, 1_000 * _HOUR_MS, price.core_hour_micro)
+        rate_micro(
+            _cores_milli(price, resources) * span_ms, 1_000 * _HOUR_MS, price.core_hour_micro
+        )
         + rate_micro(resources.memory_bytes * span_ms, _GIB * _HOUR_MS, price.memory_gib_hour_micro)
         + rate_micro(resources.accelerator_milli * span_ms, 1_000 * _HOUR_MS, price.card_hour_micro)
     )

@@ -23,6 +23,7 @@ from fenglin.quantities.money import format_money
 if TYPE_CHECKING:
     from fenglin.engine.pool import Pool
     from fenglin.model.plan import Eviction, Plan, Start
+    from fenglin.model.site import Flavor
     from fenglin.planner.policy import Policy
     from fenglin.snapshot.snapshot import Snapshot
 
@@ -50,6 +51,8 @@ def commitments(
     change = Change(epoch=pool.epoch, now_ms=now_ms)
     for eviction in plan.evictions:
         _evict(pool, eviction, change)
+    # A price may change while a plan is made: what it was planned and held by is what holds.
+    sites = {site.name: site for site in snapshot.sites}
     jobs: dict[int, JobRecord] = {}
     explained: set[int] = set()
     explainer = Explainer(snapshot, policy, plan) if receipts and plan.starts else None
@@ -60,7 +63,7 @@ def commitments(
         tasks = eligible(job, pool.parent).first(start.tasks)
         if not tasks or start.site not in pool.sites:
             continue
-        record = _allocation(pool, job, start, now_ms)
+        record = _allocation(pool, job, start, sites[start.site].flavor(start.flavor), now_ms)
         record.tasks = tasks
         job = jobs[start.job] = _started(job, record)
         key = attempt_key(pool.hub, record.number, record.attempt)
@@ -116,8 +119,9 @@ def _evict(pool: Pool, eviction: Eviction, change: Change) -> None:
     ]
 
 
-def _allocation(pool: Pool, job: JobRecord, start: Start, now_ms: int) -> AllocationRecord:
-    flavor = pool.sites[start.site].site.flavor(start.flavor)
+def _allocation(
+    pool: Pool, job: JobRecord, start: Start, flavor: Flavor, now_ms: int
+) -> AllocationRecord:
     number = pool.next_allocation
     # Numbers of refused starts are never used again.
     pool.next_allocation += 1

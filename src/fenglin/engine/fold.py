@@ -247,7 +247,7 @@ class Fold:
         job.cost_micro += record.cost_micro
         status = self._pool.sites.get(record.site)
         provider = status.site.provider if status else record.site
-        terms = Terms(record.site, record.flavor, str(record.price.version))
+        terms = Terms(record.site, record.flavor, record.price.name)
         self.change.postings.append(post(hold, provider, charges, terms=terms))
 
     def _shrink(self, record: AllocationRecord) -> None:

@@ -19,6 +19,9 @@ class Price(Struct, frozen=True, omit_defaults=True):
         card_hour_micro: One accelerator for an hour.
         task_minimum_ms: A task is billed for at least this long.
         task_minimum_micro: A task costs at least this much, whatever it used.
+        memory_per_core_bytes: A use counts at least as many cores as its memory fills; 0 off.
+        book: Versions of the price book that it was put together from, such as `p7`; empty for
+            a price of the configuration.
     """
 
     version: int = 1
@@ -28,6 +31,13 @@ class Price(Struct, frozen=True, omit_defaults=True):
     card_hour_micro: int = 0
     task_minimum_ms: int = 0
     task_minimum_micro: int = 0
+    memory_per_core_bytes: int = 0
+    book: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return by what versions it is known, for the ledger."""
+        return "+".join(self.book) or str(self.version)
 
 
 class Flavor(Struct, frozen=True, omit_defaults=True):

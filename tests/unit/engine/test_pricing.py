@@ -1,0 +1,118 @@
+"""The price book at the sites: what the planner sees, and what an allocation is frozen with."""
+
+import asyncio
+
+import msgspec
+from msgspec.structs import replace
+
+from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
+from fenglin.catalog.prices import estimate_micro, rate_usage, total_micro
+from fenglin.engine.books.pricing import Pricing
+from fenglin.engine.pool import SiteStatus
+from fenglin.model.allocation import Usage
+from fenglin.model.site import Price
+from fenglin.quantities.resources import Resources
+from fenglin.testing.builders import a_site
+
+GIB = 2**30
+HOUR_MS = 3_600_000
+
+
+def version(number, key, price_micro, from_ms=0, end_ms=FOREVER_MS, **terms):
+    promised = PriceTerms(terms.pop("currency", "CNY"), price_micro, **terms)
+    return PriceVersion(number, key, promised, from_ms, FOREVER_MS, 0, end_ms)
+
+
+class Book:
+    """A book and a clock in memory."""
+
+    def __init__(self, *versions):
+        self.known = list(versions)
+        self.now = 1_000
+        self.reads = 0
+
+    async def last(self):
+        return len(self.known)
+
+    async def versions(self, providers):
+        self.reads += 1
+        return [one for one in self.known if one.key.provider in providers]
+
+    def now_ms(self):
+        return self.now
+
+
+class Pool:
+    def __init__(self, *sites):
+        self.sites = {site.name: SiteStatus(site) for site in sites}
+
+    def price(self, name="west"):
+        return self.sites[name].site.flavors[0].price
+
+
+def follow(book, pool):
+    pricing = Pricing(pool, book, book)
+    asyncio.run(pricing.once())
+    return pricing
+
+
+WEST, EAST = a_site("west", core_hour_micro=5), a_site("east", core_hour_micro=6)
+CORES = PriceKey("core_hour", "provider-west", "west", flavor="std")
+
+
+def test_a_flavor_costs_what_the_book_says_and_others_what_the_file_says():
+    pool = Pool(WEST, EAST)
+    follow(Book(version(1, CORES, 120_000, memory_per_core_bytes=4 * GIB)), pool)
+    assert pool.price() == Price(
+        core_hour_micro=120_000, memory_per_core_bytes=4 * GIB, book=("p1",)
+    )
+    assert pool.price("east") == Price(core_hour_micro=6)
+
+
+def test_a_unit_that_the_book_does_not_price_stays_as_it_was():
+    pool = Pool(WEST)
+    follow(Book(version(1, replace(CORES, unit="memory_gib_hour"), 9)), pool)
+    assert pool.price() == Price(core_hour_micro=5, memory_gib_hour_micro=9, book=("p1",))
+
+
+def test_items_of_another_currency_mode_or_class_are_not_used():
+    pool = Pool(WEST)
+    follow(
+        Book(
+            version(1, CORES, 1, currency="USD"),
+            version(2, replace(CORES, unit="card_hour", mode="urgent"), 2),
+            version(3, replace(CORES, unit="memory_gib_hour", user_class="school"), 3),
+        ),
+        pool,
+    )
+    assert pool.price() == Price(core_hour_micro=5)
+
+
+def test_prices_come_and_go_with_time_and_the_file_rules_again():
+    pool, book = Pool(WEST), Book(version(1, CORES, 7, from_ms=2_000, end_ms=3_000))
+    pricing = follow(book, pool)
+    seen = []
+    for now in (1_999, 2_000, 2_999, 3_000):
+        book.now = now
+        asyncio.run(pricing.once())
+        seen.append(pool.price().core_hour_micro)
+    assert (seen, book.reads) == ([5, 7, 7, 5], 1)
+    book.known.append(version(2, CORES, 8))
+    asyncio.run(pricing.once())
+    assert (pool.price().core_hour_micro, pool.price().book, book.reads) == (8, ("p2",), 2)
+
+
+def test_cores_that_memory_fills_are_rated_and_estimated_alike():
+    # 4 cores with 20 GiB at 4 GiB a core count as 5: 5 × 10 h × 0.12 = 6 yuan.
+    price = Price(core_hour_micro=120_000, memory_per_core_bytes=4 * GIB)
+    held = Resources(4_000, 20 * GIB)
+    usage = Usage(tasks=1, wall_ms=10 * HOUR_MS, billed_ms=10 * HOUR_MS)
+    assert total_micro(rate_usage(price, held, usage)) == 6_000_000
+    assert estimate_micro(price, held, 10 * HOUR_MS, 1) == 6_000_000
+
+
+def test_an_old_price_reads_as_before_and_a_new_one_tells_its_versions():
+    old = msgspec.json.decode(b'{"version":3,"core_hour_micro":5}', type=Price)
+    assert (old.name, old.memory_per_core_bytes) == ("3", 0)
+    new = replace(old, book=("p1", "p4"))
+    assert msgspec.json.decode(msgspec.json.encode(new), type=Price).name == "p1+p4"
