@@ -24,6 +24,7 @@ from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
+from fenglin.engine.books.accounts import AccountDesk
 from fenglin.engine.books.bills import BillDesk
 from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.pricing import Pricing
@@ -54,6 +55,7 @@ from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.ports.proofs import Outlet
 from fenglin.staging import FolderStaging
+from fenglin.storage.accounts import SqliteAccounts
 from fenglin.storage.bills import SqliteBills
 from fenglin.storage.books import ledger_id
 from fenglin.storage.cycles import FolderCycles
@@ -202,10 +204,18 @@ async def _hub(
             lambda: pool.epoch,
         )
         sealer = Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000)
-        prices = PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch)
-        pricing = Pricing(pool, SqlitePrices(store), clock)
+        accounts = AccountDesk(
+            SqliteAccounts(store),
+            clock,
+            lambda: pool.epoch,
+            settings.limits,
+            settings.offset_min,
+        )
+        accounts.connect(control.money_moved)
+        prices = PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, settings.offset_min)
+        pricing = Pricing(pool, SqlitePrices(store), clock, settings.offset_min)
         await pricing.once()
-        bills = BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock)
+        bills = BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, settings.offset_min)
         service = HubService(
             Rooms(
                 loop=control,
@@ -218,7 +228,9 @@ async def _hub(
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
-                books=BookRooms(proofs=desk, sealer=sealer, bills=bills, prices=prices),
+                books=BookRooms(
+                    proofs=desk, sealer=sealer, bills=bills, prices=prices, accounts=accounts
+                ),
                 cycles=cycles,
             )
         )
@@ -313,7 +325,7 @@ def _calm_collector() -> None:
 async def _granted(
     store: SqliteStore, settings: HubConfig, epoch: int, now_ms: int
 ) -> dict[str, int]:
-    """Grant each account its credit when it is first seen; return what is available."""
+    """Grant each account its credit when it is first seen; return what may be spent."""
     known = await store.balances()
     drafts = [
         grant(name, credit_micro, f"config:{name}", memo="credit from the configuration")
@@ -322,7 +334,9 @@ async def _granted(
     ]
     if drafts:
         await store.post(epoch, drafts, now_ms)
-    return {**dict.fromkeys(settings.credits_micro, 0), **await store.balances()}
+    limits = {name: one.credit_micro for name, one in settings.limits.items()}
+    await SqliteAccounts(store).set_limits(epoch, limits)
+    return {**limits, **await store.balances()}
 
 
 async def _first_token(store: SqliteStore, tokens: Tokens, folder: Path) -> None:

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 
 from fenglin import __version__
-from fenglin.api import bills, jobs, ledger, plans, pool, prices, proofs
+from fenglin.api import accounts, bills, jobs, ledger, plans, pool, prices, proofs
 from fenglin.api.caller import DESK, OPEN, Asked, admit, needs
 from fenglin.api.desk import MAX_WAITERS, Desk, unix_ms
 from fenglin.api.door import Door
@@ -55,6 +55,7 @@ def create_app(
             *proofs.ROUTES,
             *bills.ROUTES,
             *prices.ROUTES,
+            *accounts.ROUTES,
             openapi_json,
         ],
         guards=[admit],

@@ -14,6 +14,7 @@ from fenglin.api.caller import OPEN
 from fenglin.api.pool import DrainRequest
 from fenglin.ledger.bill import Bill
 from fenglin.ledger.proof import ProofFile
+from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.views import Addresses, ErrorView
@@ -55,6 +56,18 @@ _BODIES: dict[str, tuple[bool, Json]] = {
     "missingBlobs": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="Addresses")}}},
+    ),
+    "deposit": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="MoneyMove")}}},
+    ),
+    "refund": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="MoneyMove")}}},
+    ),
+    "closePeriod": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="CloseAsk")}}},
     ),
     "proveEntries": (
         True,
@@ -121,7 +134,18 @@ def document(app: Litestar) -> bytes:
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     schemas = components.setdefault("schemas", {})
     _, ours = msgspec.json.schema_components(
-        [ErrorView, DrainRequest, Addresses, PriceAsk, ProofAsk, ProofFile, Bill], ref_template=REFERENCE
+        [
+            ErrorView,
+            DrainRequest,
+            Addresses,
+            CloseAsk,
+            MoneyMove,
+            PriceAsk,
+            ProofAsk,
+            ProofFile,
+            Bill,
+        ],
+        ref_template=REFERENCE,
     )
     schemas.update(ours)
     components["responses"] = {

@@ -29,6 +29,7 @@ COMMANDS = {
     "node": Entry("fenglin.cli.node", "List nodes."),
     "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
+    "account": Entry("fenglin.cli.account", "List and show accounts; enter deposits and refunds."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "statement": Entry("fenglin.cli.statement", "Show a tenant's bill of a month, with its proof."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
@@ -36,6 +37,7 @@ COMMANDS = {
     "voucher": Entry(
         "fenglin.cli.voucher", "Show the rules of a voucher scheme, and try what they decide."
     ),
+    "inventory": Entry("fenglin.cli.inventory", "Check and add up what facilities declare."),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fenglin.cli.humane import moment, moment_ms
+from fenglin.cli.ledger_close import register as register_close
 from fenglin.cli.ledger_proofs import register as register_proofs
 from fenglin.cli.output import (
     Column,
@@ -149,3 +150,4 @@ def export_ledger(
 
 
 register_proofs(app)
+register_close(app)

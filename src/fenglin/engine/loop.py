@@ -146,6 +146,11 @@ class Loop:
         self._plan_due = True
         self._wake.set()
 
+    def money_moved(self) -> None:
+        """Look at the accounts again: an operator has entered money."""
+        self._balances_due = True
+        self.replan()
+
     async def run(self) -> None:
         """Run cycles for ever.
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from fenglin.errors import InputError
 from fenglin.ledger.note import COSIGNATURE, PublicKey, parse_public_key
 from fenglin.quantities.durations import parse_duration_ms
+from fenglin.quantities.period import parse_offset_min
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,28 @@ class LedgerBlock(Struct, frozen=True, forbid_unknown_fields=True):
     seal_every: str | float | int = "10m"
     checkpoint_to: tuple[str, ...] = ()
     witness: dict[str, WitnessBlock] = {}
+
+
+class BooksBlock(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[books]`.
+
+    Attributes:
+        zone: Offset from UTC of the clock by which months begin and end.
+    """
+
+    zone: str = "+08:00"
+
+
+def zone_of(block: BooksBlock) -> int:
+    """Return the books' offset from UTC in minutes.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return parse_offset_min(block.zone)
+    except InputError as error:
+        raise InputError(error.what, where="books.zone", hint=error.hint) from error
 
 
 class Sealing(Struct, frozen=True):

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
-from fenglin.intake.hubbooks import LedgerBlock, Sealing, sealing_of
+from fenglin.intake.hubbooks import BooksBlock, LedgerBlock, Sealing, sealing_of, zone_of
 from fenglin.intake.hubplace import (
     BANDWIDTH,
     CARBON,
@@ -24,6 +24,7 @@ from fenglin.intake.hubplace import (
 )
 from fenglin.ledger.accounts import due
 from fenglin.ledger.posting import CURRENCY
+from fenglin.ledger.standing import Limits
 from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.durations import parse_duration_ms
@@ -126,6 +127,8 @@ class _QueueBlock(_Strict, frozen=True):
 
 class _AccountBlock(_Strict, frozen=True):
     credit: Amount = 0
+    credit_limit: Amount = 0
+    low: Amount = 0
 
 
 class CatalogBlock(_Strict, frozen=True):
@@ -145,6 +148,7 @@ class _File(_Strict, frozen=True):
     queue: dict[str, dict[str, Any]] = {}
     account: dict[str, dict[str, Any]] = {}
     ledger: dict[str, Any] = {}
+    books: dict[str, Any] = {}
     catalog: dict[str, Any] = {}
 
 
@@ -157,6 +161,8 @@ class HubConfig(Struct, frozen=True):
         settings: Site name → settings for its driver.
         queues: Declared queues, by name.
         credits_micro: Account → what it is granted when first seen.
+        limits: Account → its limits.
+        offset_min: Minutes by which the books' clock is ahead of UTC.
         sealing: How the ledger is sealed.
         catalog: What is added to what the program knows.
     """
@@ -166,6 +172,8 @@ class HubConfig(Struct, frozen=True):
     settings: dict[str, dict[str, Any]]
     queues: tuple[Queue, ...]
     credits_micro: dict[str, int]
+    limits: dict[str, Limits]
+    offset_min: int
     sealing: Sealing
     catalog: CatalogBlock = CatalogBlock()
 
@@ -252,6 +260,14 @@ def _config(file: _File) -> HubConfig:
         credits_micro={
             name: _money(f"account.{name}.credit", block.credit) for name, block in accounts.items()
         },
+        limits={
+            name: Limits(
+                _money(f"account.{name}.credit_limit", block.credit_limit),
+                _money(f"account.{name}.low", block.low),
+            )
+            for name, block in accounts.items()
+        },
+        offset_min=zone_of(_block(file.books, BooksBlock, "books")),
         sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
         catalog=_block(file.catalog, CatalogBlock, "catalog"),
     )

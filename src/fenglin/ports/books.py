@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from fenglin.ledger.bill import Bill
     from fenglin.ledger.proof import ProofFile
     from fenglin.ports.hub import Listing, Principal
+    from fenglin.wire.account_views import (
+        AccountList,
+        AccountView,
+        MoneyMove,
+        MoneyMoved,
+        PeriodClosed,
+    )
     from fenglin.wire.price_views import PriceAsk, PricesAdded, PriceView
     from fenglin.wire.proof_views import CheckpointView, ConsistencyView
     from fenglin.wire.views import Page
@@ -35,6 +42,51 @@ class ProofDesk(Protocol):
         self, account: str, from_ms: int, to_ms: int, earlier: str, principal: Principal
     ) -> ProofFile:
         """Return a proof file of an account's entries; `to_ms` 0 means now."""
+        ...
+
+
+class AccountDesk(Protocol):
+    """Accounts: what they have, money in and back, and the closing of months."""
+
+    async def list(self, principal: Principal) -> AccountList:
+        """Return the accounts that the caller may see, by name."""
+        ...
+
+    async def show(self, account: str, principal: Principal) -> AccountView:
+        """Return an account.
+
+        Raises:
+            NotFoundError: there is none of that name, or it is another's.
+        """
+        ...
+
+    async def deposit(self, account: str, move: MoneyMove, principal: Principal) -> MoneyMoved:
+        """Enter money that came in.
+
+        Raises:
+            ConflictError: the key is there with another body.
+            DeniedError: the caller is no admin.
+            InputError: the amount or the key is out of range.
+            NotFoundError: there is no such account.
+        """
+        ...
+
+    async def refund(self, account: str, move: MoneyMove, principal: Principal) -> MoneyMoved:
+        """Enter money that went back. Errors as for `deposit`.
+
+        Raises:
+            ConflictError: less than that is available.
+        """
+        ...
+
+    async def close(self, period: str, principal: Principal) -> PeriodClosed:
+        """Close a month; one that is closed is answered as it was then.
+
+        Raises:
+            ConflictError: months would not be closed one after another.
+            DeniedError: the caller is no admin.
+            InputError: the month is none, or not over.
+        """
         ...
 
 
@@ -106,6 +158,11 @@ class Books(Protocol):
     @property
     def prices(self) -> PriceDesk:
         """Return who keeps the price book."""
+        ...
+
+    @property
+    def accounts(self) -> AccountDesk:
+        """Return who keeps the accounts."""
         ...
 
     @property

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from fenglin.ledger.accounts import available
 from fenglin.ledger.posting import CURRENCY, charges_of
 from fenglin.ledger.seals import Seals
 from fenglin.storage import ledger, ledger_tree
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "tenant:"
 _SUFFIX = ":available"
+_DETAILS = msgspec.json.Decoder(list[tuple[str, str]])
 
 
 def ledger_id(conn: sqlite3.Connection) -> str:
@@ -31,17 +35,37 @@ def found(conn: sqlite3.Connection, now_ms: int) -> None:
 
 def append(conn: sqlite3.Connection, drafts: Sequence[Draft], now_ms: int) -> list[Entry]:
     """Enter drafts; see `storage.ledger.append`."""
-    return ledger.append(conn, ledger_id(conn), now_ms, drafts)
+    return ledger.append(conn, ledger_id(conn), max(now_ms, closed_until_ms(conn)), drafts)
+
+
+def closed_until_ms(conn: sqlite3.Connection) -> int:
+    """Return the first millisecond that no closed month holds; 0 when none is closed.
+
+    No entry is made before it, whatever a clock says: the statement of a closed month is final.
+    """
+    row = conn.execute(
+        "SELECT details FROM ledger_entry WHERE kind = 'close' ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return int(dict(_DETAILS.decode(row[0]))["to_ms"]) if row else 0
+
+
+def spendable(conn: sqlite3.Connection, account: str) -> int:
+    """Return what new holds of an account may come to: what is available, and its credit."""
+    row = conn.execute("SELECT credit_micro FROM account_limit WHERE account = ?", (account,))
+    credit_micro = row.fetchone() or (0,)
+    return ledger.balance(conn, available(account)) + int(credit_micro[0])
 
 
 def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
-    """Return what each tenant's account may still spend, by its short name."""
+    """Return what each tenant's account may still spend, its credit included, by short name."""
     rows = conn.execute(
         "SELECT account, amount_micro FROM ledger_balance WHERE commodity = ?"
         " AND account LIKE 'tenant:%:available'",
         (CURRENCY,),
     )
-    return {name.removeprefix(_PREFIX).removesuffix(_SUFFIX): amount for name, amount in rows}
+    found = {name.removeprefix(_PREFIX).removesuffix(_SUFFIX): amount for name, amount in rows}
+    limits = dict(conn.execute("SELECT account, credit_micro FROM account_limit"))
+    return {name: amount + limits.get(name, 0) for name, amount in found.items()}
 
 
 def verify(conn: sqlite3.Connection) -> LedgerCheck:

@@ -6,10 +6,9 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from fenglin.errors import ConflictError, StaleEpochError
-from fenglin.ledger.accounts import available
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
-from fenglin.storage import books, ledger
+from fenglin.storage import books
 from fenglin.storage.rows import (
     INSERT_ALLOCATION,
     JSON,
@@ -110,8 +109,7 @@ def _try_start(conn: sqlite3.Connection, unit: StartUnit, change: Change) -> Rea
     except ConflictError:
         return Reason.CHANGED_MEANWHILE
     if unit.hold is not None:
-        account = available(unit.job.spec.account)
-        if ledger.balance(conn, account, record.price.currency) < record.held_micro:
+        if books.spendable(conn, unit.job.spec.account) < record.held_micro:
             return Reason.BUDGET_EXHAUSTED
         books.append(conn, [unit.hold], change.now_ms)
     conn.execute(INSERT_ALLOCATION, allocation_values(record, change.epoch))

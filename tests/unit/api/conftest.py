@@ -19,6 +19,7 @@ from fenglin.model.plan import Receipt
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Principal
 from fenglin.quantities.period import parse_period
+from fenglin.wire.account_views import AccountList, AccountView, MoneyMoved, PeriodClosed
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
 from fenglin.wire.views import (
@@ -108,6 +109,45 @@ class FakeProofs:
 ADDED = PricesAdded(first="p8", added=1, superseded=0, unchanged=0)
 
 
+ACCOUNT = AccountView(
+    name="lab",
+    currency="CNY",
+    available_micro=5,
+    held_micro=0,
+    credit_limit_micro=0,
+    low_micro=0,
+    standing="ok",
+)
+MOVED = MoneyMoved(entry=3, key="deposit:bank-1", time_ms=9, account=ACCOUNT)
+
+
+class FakeAccounts:
+    """Answers for accounts."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    async def list(self, principal):
+        self._asked("accounts", principal.name)
+        return AccountList(items=[ACCOUNT])
+
+    async def show(self, account, principal):
+        self._asked("account", account, principal.name)
+        return ACCOUNT
+
+    async def deposit(self, account, move, principal):
+        self._asked("deposit", account, move.amount_micro, move.key, principal.name)
+        return MOVED
+
+    async def refund(self, account, move, principal):
+        self._asked("refund", account, move.amount_micro, move.key, principal.name)
+        return MOVED
+
+    async def close(self, period, principal):
+        self._asked("close", period, principal.name)
+        return PeriodClosed(period=period, zone="+08:00", from_ms=1, to_ms=2, entry=4, open_holds=0)
+
+
 class FakePrices:
     """Answers for the price book."""
 
@@ -158,7 +198,11 @@ class FakeHub:
     @property
     def books(self):
         return SimpleNamespace(
-            proofs=FakeProofs(self._asked), bills=FakeBills(self._asked), prices=FakePrices(self._asked), problems=()
+            proofs=FakeProofs(self._asked),
+            accounts=FakeAccounts(self._asked),
+            bills=FakeBills(self._asked),
+            prices=FakePrices(self._asked),
+            problems=(),
         )
 
     def _asked(self, *call):

@@ -7,6 +7,7 @@ DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 PRICE = b'{"unit": "core_hour", "currency": "CNY", "price": "0.12"}'
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
 
+MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
 ROUTES = [
     ("POST", "/v1/jobs", DOCUMENT, WRITE),
     ("POST", "/v1/jobs:batch", b"[" + DOCUMENT + b"]", WRITE),
@@ -41,6 +42,11 @@ ROUTES = [
     ("GET", "/v1/ledger/consistency?old=1&new=3", b"", READ),
     ("GET", "/v1/ledger/bill?account=lab&period=2026-11", b"", READ),
     ("POST", "/v1/ledger/proof", b'{"account": "lab"}', READ),
+    ("GET", "/v1/accounts", b"", READ),
+    ("GET", "/v1/accounts/lab", b"", READ),
+    ("POST", "/v1/accounts/lab/deposit", MOVE, ADMIN),
+    ("POST", "/v1/accounts/lab/refund", MOVE, ADMIN),
+    ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
     ("GET", "/metrics", b"", READ),
     ("GET", "/v1/prices", b"", READ),
     ("GET", "/v1/prices/p7", b"", READ),
@@ -83,6 +89,7 @@ def test_the_table_names_every_route(call):
         SHA: "{sha256}",
         "0/a.png": "{path}",
         "12": "{index}",
+        "lab": "{account}",
         "p7": "{price}",
     }
     named = set()

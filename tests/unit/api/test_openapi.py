@@ -94,6 +94,9 @@ def test_bodies_and_raw_answers_are_told(document):
         "addPrice": {"application/json"},
         "importPrices": {"text/csv"},
         "putBlob": {"application/octet-stream"},
+        "deposit": {"application/json"},
+        "refund": {"application/json"},
+        "closePeriod": {"application/json"},
         "proveEntries": {"application/json"},
     }
     log = document["paths"]["/v1/jobs/{job}/logs"]["get"]["responses"]["200"]
@@ -115,6 +118,8 @@ def test_bodies_and_raw_answers_are_told(document):
         ("/v1/ledger/bill?account=lab&period=2026-11", "/v1/ledger/bill"),
         ("/v1/prices", "/v1/prices"),
         ("/v1/prices/p7", "/v1/prices/{price}"),
+        ("/v1/accounts", "/v1/accounts"),
+        ("/v1/accounts/lab", "/v1/accounts/{account}"),
         ("/healthz", "/healthz"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fenglin.engine.books.accounts import AccountDesk
     from fenglin.engine.books.bills import BillDesk
     from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
@@ -19,6 +20,7 @@ class BookRooms:
     sealer: Sealer
     bills: BillDesk
     prices: PriceDesk
+    accounts: AccountDesk
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from fenglin.storage.migrations.v2 import prices, proofs
+from fenglin.storage.migrations.v2 import accounts, prices, proofs
 
-V2: tuple[str, ...] = (*prices.STATEMENTS, *proofs.STATEMENTS)
+V2: tuple[str, ...] = (
+    *proofs.STATEMENTS,
+    *accounts.STATEMENTS,
+    *prices.STATEMENTS,
+)

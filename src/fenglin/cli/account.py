@@ -1,0 +1,126 @@
+"""`fenglin account`: what accounts have, and money that came in or went back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fenglin.cli.output import Column, Output, write_data, write_fields, write_table
+from fenglin.cli.session import HubOption, NoHeaderOption, OutputOption, command, group, hub_client
+from fenglin.quantities.money import format_money, parse_money_micro
+
+if TYPE_CHECKING:
+    from fenglin.wire.account_views import AccountView, MoneyMove, MoneyMoved
+
+app = group("List and show accounts; enter deposits and refunds.")
+
+_COLUMNS = (
+    Column("ACCOUNT"),
+    Column("STANDING"),
+    Column("AVAILABLE", right=True),
+    Column("HELD", right=True),
+    Column("CREDIT LIMIT", right=True),
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
+AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help='Such as "100 CNY".')]
+KeyOption = Annotated[
+    str,
+    typer.Option("--key", metavar="KEY", help="Such as the bank's reference; enters once."),
+]
+MemoOption = Annotated[str, typer.Option("--memo", help="For people.")]
+
+
+@command(app, "list")
+def list_all(
+    output: OutputOption = Output.TABLE, no_header: NoHeaderOption = False, hub: HubOption = ""
+) -> None:
+    """List accounts with what they have and how they stand."""
+    from fenglin.client.accounts import list_accounts  # noqa: PLC0415 - slow; help needs none
+
+    with hub_client(hub) as client:
+        accounts = client.call(list_accounts())
+    if output is not Output.TABLE:
+        write_data(accounts, output)
+        return
+    rows = [
+        (
+            one.name,
+            one.standing,
+            format_money(one.available_micro, one.currency),
+            format_money(one.held_micro, one.currency),
+            format_money(one.credit_limit_micro, one.currency),
+        )
+        for one in accounts.items
+    ]
+    write_table(_COLUMNS, rows, header=not no_header)
+
+
+@command(app, "show")
+def show(name: NameArgument, output: OutputOption = Output.TABLE, hub: HubOption = "") -> None:
+    """Show what an account has and how it stands."""
+    from fenglin.client.accounts import read_account  # noqa: PLC0415 - slow; help needs none
+
+    with hub_client(hub) as client:
+        view = client.call(read_account(name))
+    if output is not Output.TABLE:
+        write_data(view, output)
+        return
+    write_fields(_fields(view))
+
+
+@command(app, "deposit")
+def enter_deposit(
+    name: NameArgument,
+    amount: AmountArgument,
+    key: KeyOption,
+    memo: MemoOption = "",
+    output: OutputOption = Output.TABLE,
+    hub: HubOption = "",
+) -> None:
+    """Enter money that came in for an account; the same key again enters nothing."""
+    from fenglin.client.accounts import deposit  # noqa: PLC0415 - slow; help needs none
+
+    with hub_client(hub) as client:
+        _show_moved(client.call(deposit(name, _move(amount, key, memo))), output)
+
+
+@command(app, "refund")
+def enter_refund(
+    name: NameArgument,
+    amount: AmountArgument,
+    key: KeyOption,
+    memo: MemoOption = "",
+    output: OutputOption = Output.TABLE,
+    hub: HubOption = "",
+) -> None:
+    """Enter money that went back to an account's owner; at most what is available."""
+    from fenglin.client.accounts import refund  # noqa: PLC0415 - slow; help needs none
+
+    with hub_client(hub) as client:
+        _show_moved(client.call(refund(name, _move(amount, key, memo))), output)
+
+
+def _move(amount: str, key: str, memo: str) -> MoneyMove:
+    from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415 - slow; help needs none
+
+    return MoneyMove(amount_micro=parse_money_micro(amount), key=key, memo=memo)
+
+
+def _show_moved(moved: MoneyMoved, output: Output) -> None:
+    if output is not Output.TABLE:
+        write_data(moved, output)
+        return
+    write_fields([("entry", f"{moved.entry} ({moved.key})"), *_fields(moved.account)])
+
+
+def _fields(view: AccountView) -> list[tuple[str, str]]:
+    return [
+        ("account", view.name),
+        ("standing", view.standing),
+        ("available", format_money(view.available_micro, view.currency)),
+        ("held", format_money(view.held_micro, view.currency)),
+        ("credit limit", format_money(view.credit_limit_micro, view.currency)),
+        ("low from", format_money(view.low_micro, view.currency)),
+    ]

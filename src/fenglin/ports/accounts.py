@@ -1,0 +1,53 @@
+"""Accounts as the store keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fenglin.ledger.entry import Draft, Entry
+    from fenglin.ledger.statement import Funds
+    from fenglin.quantities.period import Period
+
+
+class Accounts(Protocol):
+    """Balances, limits, and entries that operators make."""
+
+    async def funds(self) -> dict[str, Funds]:
+        """Return what each account has that the ledger knows."""
+        ...
+
+    async def set_limits(self, epoch: int, credits_micro: Mapping[str, int]) -> None:
+        """Say how far each account may fall below zero; others may not.
+
+        Raises:
+            StaleEpochError: another leader took over.
+        """
+        ...
+
+    async def enter(self, epoch: int, draft: Draft, now_ms: int, *, least_micro: int) -> Entry:
+        """Enter money that came in or went out.
+
+        Args:
+            epoch: The leader's.
+            draft: Of a deposit or refund.
+            now_ms: Unix time.
+            least_micro: What must be available before, unless the entry is there already.
+
+        Raises:
+            ConflictError: too little is available, or the key is there with another body.
+            StaleEpochError: another leader took over.
+        """
+        ...
+
+    async def close(self, epoch: int, period: Period, now_ms: int) -> tuple[Entry, int]:
+        """Close a month; return its entry, and how many holds of it were open then.
+
+        Raises:
+            ConflictError: the month before it is open though the ledger was there, or a later
+                month is closed.
+            StaleEpochError: another leader took over.
+        """
+        ...

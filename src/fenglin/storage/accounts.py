@@ -1,0 +1,123 @@
+"""The port of accounts over the embedded store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fenglin.errors import ConflictError
+from fenglin.ledger.entry import Kind
+from fenglin.ledger.moves import PERIOD, close
+from fenglin.ledger.posting import CURRENCY
+from fenglin.ledger.statement import Funds
+from fenglin.quantities.money import format_money
+from fenglin.quantities.period import period_of
+from fenglin.storage import books, ledger
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from fenglin.ledger.entry import Draft, Entry
+    from fenglin.quantities.period import Period
+    from fenglin.storage.store import SqliteStore
+
+_OPEN_HOLDS = """\
+SELECT COUNT(*) FROM ledger_entry AS hold WHERE kind = 'hold' AND time_ms >= ? AND time_ms < ?
+AND NOT EXISTS (SELECT 1 FROM ledger_entry AS done
+    WHERE done.attempt = hold.attempt AND done.kind IN ('post', 'void'))"""
+
+
+class SqliteAccounts:
+    """Implements `ports.accounts.Accounts`."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        """Take the store."""
+        self._store = store
+
+    async def funds(self) -> dict[str, Funds]:
+        """See `ports.accounts.Accounts`."""
+        return await self._store.read(_funds)
+
+    async def set_limits(self, epoch: int, credits_micro: Mapping[str, int]) -> None:
+        """See `ports.accounts.Accounts`."""
+
+        def work(conn: sqlite3.Connection) -> None:
+            conn.execute("DELETE FROM account_limit")
+            conn.executemany("INSERT INTO account_limit VALUES (?, ?)", credits_micro.items())
+
+        await self._store.write(epoch, work)
+
+    async def enter(self, epoch: int, draft: Draft, now_ms: int, *, least_micro: int) -> Entry:
+        """See `ports.accounts.Accounts`."""
+
+        def work(conn: sqlite3.Connection) -> Entry:
+            if least_micro and ledger.find(conn, draft.key) is None:
+                _check_available(conn, draft, least_micro)
+            return books.append(conn, [draft], now_ms)[0]
+
+        return await self._store.write(epoch, work)
+
+    async def close(self, epoch: int, period: Period, now_ms: int) -> tuple[Entry, int]:
+        """See `ports.accounts.Accounts`."""
+
+        def work(conn: sqlite3.Connection) -> tuple[Entry, int]:
+            known = ledger.find(conn, f"{Kind.CLOSE}:{period}")
+            if known is not None:
+                return known, int(known.detail("open_holds") or 0)
+            _check_order(conn, period)
+            (held,) = conn.execute(_OPEN_HOLDS, (period.from_ms, period.to_ms)).fetchone()
+            details = (("to_ms", str(period.to_ms)), ("open_holds", str(held)))
+            return books.append(conn, [close(str(period), details)], now_ms)[0], held
+
+        return await self._store.write(epoch, work)
+
+
+def _funds(conn: sqlite3.Connection) -> dict[str, Funds]:
+    """Return what each tenant's account has."""
+    found: dict[str, dict[str, int]] = {}
+    rows = conn.execute(
+        "SELECT account, amount_micro FROM ledger_balance WHERE commodity = ?"
+        " AND account LIKE 'tenant:%'",
+        (CURRENCY,),
+    )
+    for name, amount_micro in rows:
+        _, account, part = name.split(":")
+        found.setdefault(account, {})[part] = amount_micro
+    return {
+        account: Funds(parts.get("available", 0), parts.get("held", 0))
+        for account, parts in found.items()
+    }
+
+
+def _check_available(conn: sqlite3.Connection, draft: Draft, least_micro: int) -> None:
+    """Refuse to pay back what is not there."""
+    account = draft.legs[0].account
+    there = ledger.balance(conn, account)
+    if there < least_micro:
+        raise ConflictError(
+            f"only {format_money(there)} is available, not {format_money(least_micro)}",
+            where=account.split(":")[1],
+            hint="what is held or lent cannot be paid back",
+        )
+
+
+def _check_order(conn: sqlite3.Connection, period: Period) -> None:
+    """Refuse a month that would leave an open one behind, or that lies before a closed one."""
+    row = conn.execute(
+        "SELECT seq FROM ledger_entry WHERE kind = 'close' ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        founded_ms = conn.execute("SELECT time_ms FROM ledger_entry WHERE seq = 1").fetchone()[0]
+        first = period_of(founded_ms, period.offset_min)
+        if str(period) < str(first):
+            raise ConflictError(
+                f"the ledger was founded in {first}", where=str(period), hint="close that first"
+            )
+        return
+    last = next(ledger.entries(conn, after_seq=row[0] - 1, limit=1)).detail(PERIOD)
+    if str(period.previous()) != last:
+        raise ConflictError(
+            f"the last closed month is {last}",
+            where=str(period),
+            hint="months are closed one after another",
+        )

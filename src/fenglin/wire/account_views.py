@@ -1,0 +1,89 @@
+"""What the door says of accounts, and of the months that were closed."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class AccountView(Struct, frozen=True, kw_only=True):
+    """An account.
+
+    Attributes:
+        name: As jobs name it.
+        currency: Of all amounts.
+        available_micro: Free to be held; below zero when more was used than was held.
+        held_micro: Set aside for attempts that are not settled.
+        credit_limit_micro: How far new holds may take it below zero; 0 for prepaid.
+        low_micro: From here down it counts as low.
+        standing: `ok`, `low`, `overdue` or `frozen`.
+    """
+
+    name: str
+    currency: str
+    available_micro: int
+    held_micro: int
+    credit_limit_micro: int
+    low_micro: int
+    standing: str
+
+
+class AccountList(Struct, frozen=True, kw_only=True):
+    """Accounts by name."""
+
+    items: list[AccountView]
+
+
+class MoneyMove(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money that came in or went back.
+
+    Attributes:
+        amount_micro: More than zero.
+        key: Such as the bank's reference; the same key again moves nothing.
+        memo: For people.
+    """
+
+    amount_micro: int
+    key: str
+    memo: str = ""
+
+
+class MoneyMoved(Struct, frozen=True, kw_only=True):
+    """What became of it.
+
+    Attributes:
+        entry: Number of the ledger's entry.
+        key: Of the entry.
+        time_ms: Of the entry; of the first one for a key that came before.
+        account: As it stands now.
+    """
+
+    entry: int
+    key: str
+    time_ms: int
+    account: AccountView
+
+
+class CloseAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The month to close, `YYYY-MM`."""
+
+    period: str
+
+
+class PeriodClosed(Struct, frozen=True, kw_only=True):
+    """A closed month.
+
+    Attributes:
+        period: `YYYY-MM`.
+        zone: Offset from UTC in which the books are kept.
+        from_ms: Its first millisecond.
+        to_ms: The first millisecond after it.
+        entry: Number of the CLOSE entry.
+        open_holds: Holds of the month that were open; what they come to is the next month's.
+    """
+
+    period: str
+    zone: str
+    from_ms: int
+    to_ms: int
+    entry: int
+    open_holds: int

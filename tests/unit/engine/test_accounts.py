@@ -1,0 +1,104 @@
+"""Who may see and move an account's money, and what is refused before the ledger is asked."""
+
+import asyncio
+
+import pytest
+
+from fenglin.engine.books.accounts import AccountDesk
+from fenglin.errors import DeniedError, InputError, NotFoundError
+from fenglin.ledger.entry import Entry, Head, seal
+from fenglin.ledger.standing import Limits
+from fenglin.ledger.statement import Funds
+from fenglin.ports.hub import Principal
+from fenglin.wire.account_views import MoneyMove
+
+ADMIN = Principal("ada", frozenset({"admin"}))
+ANN = Principal("ann", frozenset({"read", "write"}), "lab")
+DECEMBER_MS = 1_796_054_400_000  # 2026-12-01T00:00+08:00
+MOVE = MoneyMove(amount_micro=5, key="bank-1")
+
+
+class Store:
+    def __init__(self):
+        self.entered = []
+
+    async def funds(self):
+        return {"lab": Funds(-3, 2), "team": Funds(9, 0)}
+
+    async def enter(self, epoch, draft, now_ms, *, least_micro) -> Entry:
+        self.entered.append((epoch, draft.key, least_micro))
+        return seal(Head("hub", 6, bytes(32)), draft, now_ms)
+
+    async def close(self, epoch, period, now_ms):
+        self.entered.append((epoch, str(period)))
+        # The entry's number is all that is told of it.
+        return Entry(1, "hub", 8, now_ms, "close", "k", 0, "", "", (), (), b"", b""), 4
+
+
+class Clock:
+    now = DECEMBER_MS
+
+    def now_ms(self):
+        return self.now
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def desk(store):
+    limits = {"lab": Limits(10, 1), "new": Limits()}
+    return AccountDesk(store, Clock(), lambda: 3, limits, 480)
+
+
+def test_a_tenant_sees_its_own_account_and_no_other(desk):
+    names = [one.name for one in asyncio.run(desk.list(ADMIN)).items]
+    assert names == ["lab", "new", "team"]
+    (own,) = asyncio.run(desk.list(ANN)).items
+    assert (own.name, own.available_micro, own.held_micro, own.standing) == (
+        "lab",
+        -3,
+        2,
+        "overdue",
+    )
+    assert asyncio.run(desk.show("lab", ANN)) == own
+    for account, principal in (("team", ANN), ("gone", ANN), ("gone", ADMIN)):
+        with pytest.raises(NotFoundError, match=f"no account '{account}'"):
+            asyncio.run(desk.show(account, principal))
+
+
+def test_only_an_admin_moves_money_and_the_loop_hears_of_it(desk, store):
+    heard = []
+    desk.connect(lambda: heard.append(1))
+    moved = asyncio.run(desk.deposit("lab", MOVE, ADMIN))
+    assert (moved.entry, moved.key, moved.account.name) == (7, "deposit:bank-1", "lab")
+    asyncio.run(desk.refund("lab", MOVE, ADMIN))
+    # Only what goes back must be there before.
+    assert store.entered == [(3, "deposit:bank-1", 0), (3, "pay:bank-1", 5)]
+    assert heard == [1, 1]
+    for way in (desk.deposit, desk.refund):
+        with pytest.raises(DeniedError):
+            asyncio.run(way("lab", MOVE, ANN))
+        with pytest.raises(NotFoundError):
+            asyncio.run(way("gone", MOVE, ADMIN))
+        for amount, key in ((0, "a"), (-1, "a"), (5, ""), (5, "x" * 129), (5, "a\n")):
+            with pytest.raises(InputError):
+                asyncio.run(way("lab", MoneyMove(amount_micro=amount, key=key), ADMIN))
+    assert len(store.entered) == 2
+
+
+def test_a_month_is_closed_when_it_is_over_in_the_books_zone(desk):
+    closed = asyncio.run(desk.close("2026-11", ADMIN))
+    assert (closed.zone, closed.to_ms, closed.open_holds) == ("+08:00", DECEMBER_MS, 4)
+    Clock.now = DECEMBER_MS - 1
+    try:
+        with pytest.raises(InputError, match="2026-11 is not over"):
+            asyncio.run(desk.close("2026-11", ADMIN))
+    finally:
+        Clock.now = DECEMBER_MS
+    with pytest.raises(InputError, match="not a month"):
+        asyncio.run(desk.close("2026-13", ADMIN))
+    with pytest.raises(DeniedError):
+        asyncio.run(desk.close("2026-11", ANN))

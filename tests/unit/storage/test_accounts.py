@@ -1,0 +1,106 @@
+"""Money of operators, limits of credit under many starts, and months that were closed."""
+
+import asyncio
+
+import pytest
+
+from fenglin.errors import ConflictError
+from fenglin.ledger.moves import deposit, refund
+from fenglin.ledger.statement import Funds
+from fenglin.model.reason import Reason
+from fenglin.quantities.period import parse_period
+from fenglin.storage.accounts import SqliteAccounts
+
+# The store's own fixtures write at this time, which lies in 2023-11.
+NOW_MS = 1_700_000_000_000
+NOVEMBER = parse_period("2023-11")
+
+
+def test_a_deposit_counts_once_and_what_is_there_can_go_back(desk):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        draft = deposit("default", 500, "bank-1")
+        first = await accounts.enter(here.epoch, draft, NOW_MS, least_micro=0)
+        again = await accounts.enter(here.epoch, draft, NOW_MS + 9, least_micro=0)
+        other = deposit("default", 501, "bank-1")
+        with pytest.raises(ConflictError, match="another body"):
+            await accounts.enter(here.epoch, other, NOW_MS, least_micro=0)
+        whole = refund("default", 10_000_500, "back-1")
+        paid = await accounts.enter(here.epoch, whole, NOW_MS, least_micro=10_000_500)
+        # What is gone is no reason to refuse the same refund once more.
+        twice = await accounts.enter(here.epoch, whole, NOW_MS, least_micro=10_000_500)
+        more = refund("default", 1, "back-2")
+        with pytest.raises(ConflictError, match="only 0"):
+            await accounts.enter(here.epoch, more, NOW_MS, least_micro=1)
+        return first == again, paid == twice, await accounts.funds()
+
+    same, same_refund, funds = desk(scene)
+    assert same
+    assert same_refund
+    assert funds == {"default": Funds(0, 0)}
+
+
+def test_no_number_of_starts_at_once_passes_the_credit_limit(desk):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        await accounts.set_limits(here.epoch, {"default": 2_000_000})
+        spendable = (await here.store.balances())["default"]
+        jobs = [await here.job(name=f"j{i}") for i in range(20)]
+        units = [here.unit(job, held=2_500_000) for job in jobs]
+        for unit in units:
+            unit.allocation.shares = ()
+        refused = await asyncio.gather(*(here.start(unit) for unit in units))
+        await accounts.set_limits(here.epoch, {})
+        return spendable, refused, await accounts.funds()
+
+    spendable, refused, funds = desk(scene)
+    assert spendable == 12_000_000
+    reasons = [reason for one in refused for _, reason in one]
+    assert reasons == [Reason.BUDGET_EXHAUSTED] * 16
+    assert funds == {"default": Funds(0, 10_000_000)}
+
+
+def test_nothing_is_entered_into_a_closed_month(desk):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        unit = here.unit(await here.job(), held=1_000)
+        await here.start(unit)
+        later = NOVEMBER.to_ms + 5
+        before = await here.store.ledger_statement("default", NOVEMBER.from_ms, NOVEMBER.to_ms)
+        closed, open_holds = await accounts.close(here.epoch, NOVEMBER, later)
+        again = await accounts.close(here.epoch, NOVEMBER, later + 99)
+        # A clock that stands in November enters it in December all the same.
+        late = await accounts.enter(
+            here.epoch, deposit("default", 7, "late"), NOW_MS, least_micro=0
+        )
+        after = await here.store.ledger_statement("default", NOVEMBER.from_ms, NOVEMBER.to_ms)
+        sums = [(one.opening_micro, one.closing_micro, one.held_micro) for one in (before, after)]
+        return closed, open_holds, again, late, sums, await here.store.ledger_verify()
+
+    closed, open_holds, again, late, sums, check = desk(scene)
+    assert closed.key == "close:2023-11"
+    assert open_holds == 1
+    assert again == (closed, 1)
+    assert late.time_ms == NOVEMBER.to_ms
+    assert sums[0] == sums[1]
+    assert check.ok
+
+
+@pytest.mark.parametrize(
+    ("closed", "then", "why"),
+    [
+        ([], "2023-10", "the ledger was founded in 2023-11"),
+        (["2023-11"], "2024-01", "the last closed month is 2023-11"),
+        (["2023-11", "2023-12"], "2023-10", "the last closed month is 2023-12"),
+    ],
+)
+def test_months_are_closed_one_after_another(desk, closed, then, why):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        for month in closed:
+            period = parse_period(month)
+            await accounts.close(here.epoch, period, period.to_ms)
+        with pytest.raises(ConflictError, match=why):
+            await accounts.close(here.epoch, parse_period(then), NOW_MS * 2)
+
+    desk(scene)
