@@ -46,7 +46,7 @@ def list_devices(
     """
     from fenglin.catalog.device import Measure  # noqa: PLC0415 - slow; help needs none
 
-    parts = _registry(devices).devices
+    parts = read_registry(devices).devices
     if output is not Output.TABLE:
         write_data(parts, output)
         return
@@ -73,7 +73,7 @@ def show_device(
     """Show a part with every figure, its evidence, and the names it goes by."""
     from fenglin.catalog.device import UNITS, ruling  # noqa: PLC0415
 
-    part = _part(_registry(devices), name)
+    part = _part(read_registry(devices), name)
     if output is not Output.TABLE:
         write_data(part, output)
         return
@@ -117,7 +117,7 @@ def match_devices(  # noqa: PLR0913, PLR0917 - one option each
     """Say of every accelerator whether it meets a need, and if not, why."""
     from fenglin.catalog.devices import shortfalls, use  # noqa: PLC0415
 
-    known = _registry(devices)
+    known = read_registry(devices)
     use(known)
     wanted = {"model": model, "vendor": vendor, "memory": memory, "fp16": fp16, "fp64": fp64}
     need = _need({key: value for key, value in wanted.items() if value}, domestic=domestic)
@@ -150,7 +150,8 @@ def _need(wanted: dict[str, str], *, domestic: bool) -> AcceleratorNeed:
     return found
 
 
-def _registry(devices: Path | None) -> Registry:
+def read_registry(devices: Path | None) -> Registry:
+    """Return the registry, with what a device file adds."""
     from fenglin.catalog.devices import BUILT_IN  # noqa: PLC0415
 
     if devices is None:

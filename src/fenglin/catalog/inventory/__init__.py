@@ -1,0 +1,1 @@
+"""The baseline inventory: what facilities declare, cross-checks, totals per precision."""
