@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fenglin.storage.migrations.v2 import accounts, prices, proofs
+from fenglin.storage.migrations.v2 import accounts, prices, proofs, vouchers
 
 V2: tuple[str, ...] = (
     *proofs.STATEMENTS,
     *accounts.STATEMENTS,
     *prices.STATEMENTS,
+    *vouchers.STATEMENTS,
 )
