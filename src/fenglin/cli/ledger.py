@@ -58,6 +58,7 @@ class ExportForm(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     BEANCOUNT = "beancount"
+    FOCUS = "focus"
 
 
 @command(app, "statement")
@@ -101,11 +102,23 @@ def _statement_fields(one: Statement) -> list[tuple[str, str]]:
         ("to", moment(one.to_ms) or "now"),
         ("opening", format_money(one.opening_micro, one.currency)),
         ("granted", format_money(one.granted_micro, one.currency)),
+        *_other_fields(one),
         ("charged", format_money(one.charged_micro, one.currency)),
         ("closing", format_money(one.closing_micro, one.currency)),
         ("held", format_money(one.held_micro, one.currency)),
         ("proof", f"ledger {one.ledger_id}, entry {one.ledger_seq}, hash {one.ledger_hash}"),
     ]
+
+
+def _other_fields(one: Statement) -> list[tuple[str, str]]:
+    """Return the sums that few accounts have, where there is any."""
+    sums = (
+        ("deposited", one.deposited_micro),
+        ("refunded", one.refunded_micro),
+        ("vouchers", one.vouchers_micro),
+        ("adjusted", one.adjusted_micro),
+    )
+    return [(name, format_money(amount, one.currency)) for name, amount in sums if amount]
 
 
 def _line_cells(one: StatementLine, currency: str) -> Sequence[str]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+# What changes how much an account is worth; a hold only moves it within.
+_MOVING = (Kind.GRANT, Kind.DEPOSIT, Kind.PAY, Kind.VOUCHER, Kind.POST, Kind.ADJUST)
+
+
 class Funds(Struct, frozen=True):
     """What a tenant's account has.
 
@@ -81,7 +85,9 @@ class SiteTotal(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """A period of one account in one commodity; opening + granted - charged + adjusted = closing.
+    """A period of one account in one commodity.
+
+    opening + granted + deposited - refunded + vouchers - charged + adjusted = closing
 
     Attributes:
         account: The tenant's account.
@@ -90,7 +96,10 @@ class Statement(Struct, frozen=True):
         to_ms: First millisecond after it.
         opening: Before the period.
         lines: In the order of entry.
-        granted_micro: Deposits and credit.
+        granted_micro: Credit on trust.
+        deposited_micro: Money that came in.
+        refunded_micro: Money that went back.
+        vouchers_micro: From voucher pools, less what they took back.
         charged_micro: Gone to providers.
         adjusted_micro: Corrections, positive in the tenant's favour.
         items: Charges per item, sorted.
@@ -105,6 +114,9 @@ class Statement(Struct, frozen=True):
     opening: Funds
     lines: tuple[Line, ...]
     granted_micro: int
+    deposited_micro: int
+    refunded_micro: int
+    vouchers_micro: int
     charged_micro: int
     adjusted_micro: int
     items: tuple[ItemTotal, ...]
@@ -124,7 +136,7 @@ class StatementBuilder:
         self._available, self._held = available(account), held(account)
         self._opening = self._funds = opening
         self._lines: list[Line] = []
-        self._moved = {Kind.GRANT: 0, Kind.POST: 0, Kind.ADJUST: 0}
+        self._moved = dict.fromkeys(_MOVING, 0)
         self._items: dict[tuple[str, int], tuple[int, int]] = {}
         self._sites: dict[str, tuple[int, int]] = {}
 
@@ -190,6 +202,9 @@ class StatementBuilder:
             self._opening,
             tuple(self._lines),
             self._moved[Kind.GRANT],
+            self._moved[Kind.DEPOSIT],
+            -self._moved[Kind.PAY],
+            self._moved[Kind.VOUCHER],
             -self._moved[Kind.POST],
             self._moved[Kind.ADJUST],
             tuple(ItemTotal(*item, *total) for item, total in sorted(self._items.items())),

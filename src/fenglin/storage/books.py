@@ -119,6 +119,10 @@ def statement(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) 
         ledger_id=head.ledger_id if head else "",
         ledger_seq=head.seq if head else 0,
         ledger_hash=head.hash.hex() if head else "",
+        deposited_micro=period.deposited_micro,
+        refunded_micro=period.refunded_micro,
+        vouchers_micro=period.vouchers_micro,
+        adjusted_micro=period.adjusted_micro,
     )
 
 

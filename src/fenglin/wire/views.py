@@ -333,7 +333,10 @@ class StatementLine(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """What an account was charged in a period; opening + grants - charges = closing."""
+    """What an account was charged in a period.
+
+    opening + granted + deposited - refunded + vouchers - charged + adjusted = closing
+    """
 
     account: str
     currency: str
@@ -348,6 +351,10 @@ class Statement(Struct, frozen=True):
     ledger_id: str
     ledger_seq: int
     ledger_hash: str
+    deposited_micro: int = 0
+    refunded_micro: int = 0
+    vouchers_micro: int = 0
+    adjusted_micro: int = 0
 
 
 class LedgerCheck(Struct, frozen=True):

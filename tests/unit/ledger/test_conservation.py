@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fenglin.errors import ConflictError
-from fenglin.ledger.accounts import GRANTS, available, due, held
+from fenglin.ledger.accounts import (
+    BANK,
+    FEE,
+    GRANTS,
+    available,
+    due,
+    held,
+    tax,
+    voucher_budget,
+    voucher_reserved,
+)
 from fenglin.ledger.entry import Leg
+from fenglin.ledger.moves import close, deposit, move_voucher, pay, refund, settle
 from fenglin.ledger.posting import Hold, Terms, adjust, charge, grant, hold, post, void
+from fenglin.ledger.statement import statement as statement_of
 from fenglin.ledger.verify import balances, verify
 from fenglin.storage import ledger
 from fenglin.storage.ledger_schema import LEDGER_DDL
@@ -21,6 +33,9 @@ providers = st.sampled_from(["gz", "cloud"])
 commodities = st.sampled_from(["CNY", "CARD-HOUR"])
 amounts = st.integers(0, 10**9)
 picks = st.integers(0, 10**6)
+pools = st.sampled_from(
+    [GRANTS, voucher_budget("spring"), voucher_reserved("spring"), available("lab")]
+)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -70,6 +85,57 @@ class Ledger(RuleBasedStateMachine):
         self.holds[of.attempt] = of
         self.move(available(account), commodity, -amount)
         self.move(held(account), commodity, amount)
+
+    @rule(account=accounts, commodity=commodities, amount=st.integers(1, 10**9))
+    def deposit(self, account, commodity, amount):
+        draft = deposit(account, amount, f"{len(self.entered)}", commodity=commodity)
+        assert self.enter(draft)
+        self.move(BANK, commodity, -amount)
+        self.move(available(account), commodity, amount)
+
+    @rule(account=accounts, amount=st.integers(1, 10**9))
+    def refund(self, account, amount):
+        assert self.enter(refund(account, amount, f"{len(self.entered)}"))
+        self.move(available(account), "CNY", -amount)
+        self.move(BANK, "CNY", amount)
+
+    @rule(provider=providers, amount=st.integers(1, 10**9))
+    def pay(self, provider, amount):
+        assert self.enter(pay(provider, amount, f"{len(self.entered)}"))
+        self.move(due(provider), "CNY", -amount)
+        self.move(BANK, "CNY", amount)
+
+    @rule(provider=providers, fee=amounts, duty=amounts)
+    def settle(self, provider, fee, duty):
+        shares = [(FEE, fee), (tax("vat"), duty)]
+        assert self.enter(settle(provider, f"{len(self.entered)}", shares))
+        self.move(due(provider), "CNY", -fee - duty)
+        self.move(FEE, "CNY", fee)
+        self.move(tax("vat"), "CNY", duty)
+
+    @rule(source=pools, into=pools, amount=st.integers(1, 10**9))
+    def voucher(self, source, into, amount):
+        if source == into:
+            return
+        assert self.enter(move_voucher(source, into, amount, f"{len(self.entered)}"))
+        self.move(source, "CNY", -amount)
+        self.move(into, "CNY", amount)
+
+    @rule()
+    def close(self):
+        """A closed month moves nothing; whatever comes late is entered after it."""
+        assert self.enter(close(f"m{len(self.entered)}"))
+        self.move(FEE, "CNY", 0)
+        self.move(BANK, "CNY", 0)
+
+    @invariant()
+    def statements_add_up(self):
+        entries = list(ledger.entries(self.conn))
+        for account in ("lab", "team-a"):
+            one = statement_of(entries, account, 0, 10**15)
+            moved = one.granted_micro + one.deposited_micro - one.refunded_micro
+            moved += one.vouchers_micro - one.charged_micro + one.adjusted_micro
+            assert moved == one.closing.total_micro
 
     @precondition(lambda self: self.holds)
     @rule(pick=picks, provider=providers, used=amounts)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from fenglin.ledger.accounts import available, voucher_budget
 from fenglin.ledger.entry import Kind
+from fenglin.ledger.moves import deposit, move_voucher, refund
 from fenglin.ledger.posting import grant
 from fenglin.ledger.statement import Funds, ItemTotal, SiteTotal, statement
 
@@ -58,3 +60,16 @@ def test_commodities_have_statements_of_their_own(sealed):
     assert statement(entries, "lab", *ALWAYS).closing.total_micro == 5
     hours = statement(entries, "lab", *ALWAYS, commodity="CARD-HOUR")
     assert hours.closing.total_micro == 7
+
+
+def test_money_in_and_out_is_told_apart(sealed):
+    entries = sealed([
+        deposit("lab", 500, "d"),
+        refund("lab", 20, "r"),
+        move_voucher(voucher_budget("spring"), available("lab"), 7, "v"),
+        deposit("ann", 99, "other"),
+    ])  # fmt: skip
+    made = statement(entries, "lab", *ALWAYS, Funds(3, 0))
+    assert (made.deposited_micro, made.refunded_micro, made.vouchers_micro) == (500, 20, 7)
+    assert made.granted_micro == 0
+    assert made.closing == Funds(490, 0)
