@@ -17,6 +17,7 @@ _EXPORTS = {
     "csv": ("text/csv", "csv"),
     "jsonl": ("application/x-ndjson", "jsonl"),
     "beancount": ("text/plain", "beancount"),
+    "focus": ("text/csv", "focus.csv"),
 }
 
 
@@ -63,7 +64,7 @@ async def statement(request: Asked) -> Statement:
     summary="Export the ledger",
 )
 async def export(request: Asked) -> Stream:
-    """Stream all entries as CSV, JSON lines or beancount text."""
+    """Stream all entries as CSV, JSON lines or beancount text, or what was charged as FOCUS 1.2."""
     form = query_of(request).text("format")
     media_type, suffix = _EXPORTS[form]
     pieces = desk_of(request).hub.ledger_export(form, request.user)

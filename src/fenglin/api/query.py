@@ -295,5 +295,10 @@ BILL: Params = (
     Param("period", "Month in the books' zone, such as 2026-11."),
 )
 EXPORT: Params = (
-    Param("format", "Form of the export.", default="jsonl", allowed=("csv", "jsonl", "beancount")),
+    Param(
+        "format",
+        "Form of the export.",
+        default="jsonl",
+        allowed=("csv", "jsonl", "beancount", "focus"),
+    ),
 )

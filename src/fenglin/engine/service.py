@@ -14,12 +14,11 @@ import msgspec
 from msgspec import structs
 
 from fenglin.engine import sights
+from fenglin.engine.books.exports import export_forms, export_pieces
 from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
-from fenglin.ledger.beancount import beancount
-from fenglin.ledger.export import csv, jsonl
 from fenglin.model.ids import attempt_key, job_id, parse_job_id
 from fenglin.model.states import JobState
 from fenglin.planner import Explainer, explain, plan
@@ -31,7 +30,7 @@ from fenglin.ports.store import SubmitRequest
 from fenglin.wire.views import ArtifactView, BlobView, Changed, DryRun, Explanation, PromiseView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from fenglin.engine.admission import Admission
@@ -67,8 +66,6 @@ MOST_RECEIPTS = 100
 MOST_EVENTS = 200
 # Each comes with its document, and other requests wait meanwhile.
 MOST_WATCHED = 200
-EXPORT_CHUNK_BYTES = 64 * 1024
-_FORMS = {"csv": csv, "jsonl": jsonl, "beancount": beancount}
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -382,16 +379,17 @@ class HubService:
         """See `ports.hub.Hub`."""
         if principal.account:
             raise DeniedError("only an admin may export the whole ledger")
-        if form not in _FORMS:
+        forms = export_forms(self.books.bills.offset_min)
+        if form not in forms:
             raise InputError(
-                f"unknown form {form!r}", where="format", hint=f"one of {', '.join(_FORMS)}"
+                f"unknown form {form!r}", where="format", hint=f"one of {', '.join(forms)}"
             )
         # A thread of its own, from first to last: the reading transaction stays on it, and what
         # is asked of it is done in order, so that the closing comes after the last reading.
         thread = ThreadPoolExecutor(1, "fenglin-export")
         loop = asyncio.get_running_loop()
         entries = self._store.ledger_entries()
-        pieces = _pieces(_FORMS[form](entries))
+        pieces = export_pieces(forms[form](entries))
         try:
             while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
                 yield piece
@@ -486,15 +484,3 @@ def _planned_now(picture: Callable[[], Snapshot], policy: Policy) -> bytes:
     """Return the record of a plan that is made for a look only."""
     snapshot = picture()
     return record_bytes(snapshot, policy, plan(snapshot, policy))
-
-
-def _pieces(lines: Iterator[str]) -> Iterator[bytes]:
-    """Join lines into pieces worth sending."""
-    buffer = bytearray()
-    for line in lines:
-        buffer += line.encode()
-        if len(buffer) >= EXPORT_CHUNK_BYTES:
-            yield bytes(buffer)
-            buffer.clear()
-    if buffer:
-        yield bytes(buffer)

@@ -140,7 +140,13 @@ class PriceDesk(Protocol):
 
 
 class BillDesk(Protocol):
-    """Bills of tenants."""
+    """Bills of tenants.
+
+    Attributes:
+        offset_min: Minutes by which the books' clock is ahead of UTC; months begin by it.
+    """
+
+    offset_min: int
 
     async def bill(self, account: str, period: str, principal: Principal) -> Bill:
         """Return an account's bill of a month, with its proof.

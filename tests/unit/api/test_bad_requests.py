@@ -166,7 +166,7 @@ def test_a_bad_job_id_is_refused(both, hub, job):
         ("/v1/jobs/j7/events?limit=1_0", "allowed: 1 to 1000"),
         ("/v1/sites?class=huge", "allowed: general, ai, super"),
         ("/v1/nodes?up=1", "allowed: true, false"),
-        ("/v1/ledger/export?format=xls", "allowed: csv, jsonl, beancount"),
+        ("/v1/ledger/export?format=xls", "allowed: csv, jsonl, beancount, focus"),
         ("/v1/ledger/statement", "name one"),
         ("/v1/ledger/statement?account=a&from_ms=9&to_ms=5", ""),
     ],

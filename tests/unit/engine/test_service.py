@@ -68,7 +68,8 @@ def play(world, clock):
                 Rooms(
                     loop=loop, store=store, policy=BALANCED, clock=clock, drivers={}, staging=None,
                     admission=Admission(pool, BALANCED, frozenset({"default"})), tokens=None,
-                    meters=meters, version="0", books=SimpleNamespace(problems=()),
+                    meters=meters, version="0",
+                    books=SimpleNamespace(problems=(), bills=SimpleNamespace(offset_min=480)),
                 )
             )  # fmt: skip
             return await scene(service, store, loop)
@@ -177,7 +178,7 @@ def test_what_no_site_can_hold_is_refused_with_every_reason(play):
     assert "site/std" in play(scene)
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "beancount"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "beancount", "focus"])
 def test_an_export_streams_and_closes(play, form):
     async def scene(service, store, _loop):
         data = b"".join([piece async for piece in service.ledger_export(form, ADMIN)])

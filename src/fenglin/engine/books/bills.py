@@ -30,11 +30,11 @@ class BillDesk:
         self._bills = bills
         self._seal = seal
         self._clock = clock
-        self._offset_min = offset_min
+        self.offset_min = offset_min
 
     async def bill(self, account: str, period: str, principal: Principal) -> Bill:
         """See `ports.books.BillDesk`."""
-        month = parse_period(period, self._offset_min)
+        month = parse_period(period, self.offset_min)
         if principal.account and principal.account != account:
             # Exactly what an unknown account answers.
             raise NotFoundError(f"there is no account {account!r}")
