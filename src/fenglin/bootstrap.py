@@ -198,24 +198,10 @@ async def _hub(
         effects = Effects(pool, drivers, staging, control.tell)
         ending.push_async_callback(effects.close)
         tokens = Tokens(store, clock)
-        desk = ProofDesk(
-            SqliteProofs(store, ledger_key(folder, await store.read(ledger_id))),
-            clock,
-            lambda: pool.epoch,
-        )
-        sealer = Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000)
-        accounts = AccountDesk(
-            SqliteAccounts(store),
-            clock,
-            lambda: pool.epoch,
-            settings.limits,
-            settings.offset_min,
-        )
-        accounts.connect(control.money_moved)
-        prices = PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, settings.offset_min)
+        books = await _books(settings, folder, store, pool, clock)
+        books.accounts.connect(control.money_moved)
         pricing = Pricing(pool, SqlitePrices(store), clock, settings.offset_min)
         await pricing.once()
-        bills = BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, settings.offset_min)
         service = HubService(
             Rooms(
                 loop=control,
@@ -228,9 +214,7 @@ async def _hub(
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
-                books=BookRooms(
-                    proofs=desk, sealer=sealer, bills=bills, prices=prices, accounts=accounts
-                ),
+                books=books,
                 cycles=cycles,
             )
         )
@@ -243,11 +227,32 @@ async def _hub(
         _calm_collector()
         background = [
             control.run(),
-            sealer.run(),
+            books.sealer.run(),
             pricing.run(),
             *(watcher.run() for watcher in watchers.values()),
         ]
         yield service, background
+
+
+async def _books(
+    settings: HubConfig, folder: Path, store: SqliteStore, pool: Pool, clock: SystemClock
+) -> BookRooms:
+    """Open the rooms of the books."""
+    desk = ProofDesk(
+        SqliteProofs(store, ledger_key(folder, await store.read(ledger_id))),
+        clock,
+        lambda: pool.epoch,
+    )
+    offset_min = settings.offset_min
+    return BookRooms(
+        proofs=desk,
+        sealer=Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000),
+        bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
+        prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
+        accounts=AccountDesk(
+            SqliteAccounts(store), clock, lambda: pool.epoch, settings.limits, offset_min
+        ),
+    )
 
 
 async def _close(site: str, driver: Driver) -> None:
