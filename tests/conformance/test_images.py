@@ -22,13 +22,18 @@ ENV = (("PATH", "/bin"), ("WORD", "two words"))
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    made = PodmanStore(tmp_path_factory.mktemp("podman"))
-    why = made.make()
-    if why:
-        pytest.skip(why)
-    yield made
-    made.close()
+def store():
+    # A short path: podman allows its folder of state 50 characters.
+    folder = Path(tempfile.mkdtemp(prefix="fl-podman-"))
+    made = PodmanStore(folder)
+    try:
+        why = made.make()
+        if why:
+            pytest.skip(why)
+        yield made
+        made.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=["local", "ssh", "slurm"])

@@ -17,8 +17,8 @@ from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
 pytest.importorskip("asyncssh")
 from fenglin.drivers.ssh import driver
-from fenglin.drivers.ssh import inputs as ways
-from fenglin.drivers.ssh import line as lines
+from fenglin.remote import inputs as ways
+from fenglin.remote import line as lines
 
 pytestmark = pytest.mark.xdist_group("ssh-hosts")
 LONGEST_S = 20.0

@@ -19,8 +19,9 @@ class Blocked:
         async def pause(wait_s):
             sleep(wait_s)
 
-        self._loop = asyncio.new_event_loop()
+        # The loop last: an address that is refused leaves none behind.
         self._client = AsyncClient(AsyncTransport(hub, token, sleep=pause, **more))
+        self._loop = asyncio.new_event_loop()
 
     def close(self):
         self._client.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,14 +17,19 @@ from fenglin.testing.servers.podman import IMAGE, PodmanStore
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory):
+def store():
     """A podman whose store holds `IMAGE`."""
-    made = PodmanStore(tmp_path_factory.mktemp("podman"))
-    why = made.make()
-    if why:
-        pytest.skip(why)
-    yield made
-    made.close()
+    # A short path: podman allows its folder of state 50 characters.
+    folder = Path(tempfile.mkdtemp(prefix="fl-podman-"))
+    made = PodmanStore(folder)
+    try:
+        why = made.make()
+        if why:
+            pytest.skip(why)
+        yield made
+        made.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

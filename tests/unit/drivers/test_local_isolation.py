@@ -15,6 +15,9 @@ from fenglin.runner.host import isolation, proc
 from fenglin.runner.host.order import Order, decode, encode
 from fenglin.runner.orders import order_lines
 
+# The groups of two tests at once would have the same names.
+pytestmark = pytest.mark.xdist_group("control-groups")
+
 
 def order_of(site, kind, **fields):
     lines = [*order_lines(site.order("true", **fields), 2**20, 0), ("isolation", kind)]

@@ -61,14 +61,15 @@ class Spool:
 
     def folder(self, key: str) -> Path | None:
         """Return where an attempt is; None when nothing is known of it."""
-        for base in (self.active, self.kept):
-            if (base / key).is_dir():
-                return base / key
+        if _KEY.fullmatch(key):
+            for base in (self.active, self.kept):
+                if (base / key).is_dir():
+                    return base / key
         return None
 
     def is_kept(self, key: str) -> bool:
         """Return whether an attempt was forgotten."""
-        return (self.kept / key).is_dir()
+        return _KEY.fullmatch(key) is not None and (self.kept / key).is_dir()
 
     def begin(self, key: str, session: str) -> None:
         """Note, durably, that an attempt is about to exist in a cluster's present life.
