@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _DATE = "2026-11"
 _FOREIGN = frozenset({"AMD", "Intel", "NVIDIA"})
 _MAKER = (Grade.DECLARED, Origin.MAKER, "maker's data sheet")
+# Copies of the maker's figures by others; whoever verifies them against the sheet moves them.
+_COPIED = (Grade.DECLARED, Origin.THIRD_PARTY, "copies of the maker's figures, sheet not seen")
 _OTHERS = (Grade.DECLARED, Origin.THIRD_PARTY, "third party")
 _FLAGPERF = (Grade.MEASURED, Origin.TEST, "FlagPerf, published results")
 _FORMULA = (Grade.DECLARED, Origin.OPERATOR, "cores x base clock x FLOP per cycle")
@@ -84,14 +86,14 @@ DEVICES = (
     ),
     _part(  # The maker's table shows tensor peaks with sparsity, and says to halve them
         "H100-SXM", "NVIDIA",
-        (_MAKER, {"fp64": 34, "fp64_tensor": 67, "fp32": 67, "tf32": 494.5, "fp16": 989.5,
+        (_COPIED, {"fp64": 34, "fp64_tensor": 67, "fp32": 67, "tf32": 494.5, "fp16": 989.5,
                   "bf16": 989.5, "int8": 1_979, "memory": 80, "bandwidth": 3_350, "power": 700}),
         aliases=("H100-SXM5-80GB", "NVIDIA H100 80GB HBM3"), kubernetes=_NVIDIA,
         gres=("nvidia_h100_80gb_hbm3",), cloud=("p5.48xlarge",),
     ),
     _part(
         "H100-PCIe", "NVIDIA",
-        (_MAKER, {"fp64": 26, "fp64_tensor": 51, "fp32": 51, "tf32": 378, "fp16": 756.5,
+        (_COPIED, {"fp64": 26, "fp64_tensor": 51, "fp32": 51, "tf32": 378, "fp16": 756.5,
                   "bf16": 756.5, "int8": 1_513, "memory": 80, "bandwidth": 2_000, "power": 350}),
         aliases=("NVIDIA H100 PCIe",), kubernetes=_NVIDIA,
     ),
@@ -186,21 +188,21 @@ DEVICES = (
 CPUS = (
     _part(
         "EPYC-7763", "AMD",
-        (_MAKER, {"cores": 64, "clock": 2_450, "bandwidth": 204, "power": 280}),
+        (_COPIED, {"cores": 64, "clock": 2_450, "bandwidth": 204, "power": 280}),
         (_FORMULA, {"fp64": 2_508.8 / 1_000, "fp32": 5_017.6 / 1_000}),
         aliases=("AMD EPYC 7763 64-Core Processor", "AMD EPYC 7763"), cpu=True,
         note="16 FP64 operations per core and cycle; eight channels of DDR4-3200",
     ),
     _part(
         "EPYC-7713", "AMD",
-        (_MAKER, {"cores": 64, "clock": 2_000, "bandwidth": 204, "power": 225}),
+        (_COPIED, {"cores": 64, "clock": 2_000, "bandwidth": 204, "power": 225}),
         (_FORMULA, {"fp64": 2.048, "fp32": 4.096}),
         aliases=("AMD EPYC 7713 64-Core Processor", "AMD EPYC 7713"), cpu=True,
         note="16 FP64 operations per core and cycle; eight channels of DDR4-3200",
     ),
     _part(
         "EPYC-7543", "AMD",
-        (_MAKER, {"cores": 32, "clock": 2_800, "bandwidth": 204, "power": 225}),
+        (_COPIED, {"cores": 32, "clock": 2_800, "bandwidth": 204, "power": 225}),
         (_FORMULA, {"fp64": 1.4336, "fp32": 2.8672}),
         aliases=("AMD EPYC 7543 32-Core Processor", "AMD EPYC 7543"), cpu=True,
         note="16 FP64 operations per core and cycle; eight channels of DDR4-3200",
