@@ -112,11 +112,13 @@ class LocalSite:
 
     def close(self) -> None:
         # A runner that has not claimed yet finds the stop; one that has ends what it runs.
-        for key in self.call(self.driver.keys()):
-            self.stop(key, grace_ms=0)
-            self.finish(key)
-        self.call(self.driver.close())
-        self._loop.close()
+        try:
+            for key in self.call(self.driver.keys()):
+                self.stop(key, grace_ms=0)
+                self.finish(key)
+            self.call(self.driver.close())
+        finally:
+            self._loop.close()
 
     def _wake(self) -> None:
         self.wakes += 1

@@ -140,9 +140,11 @@ class Play:
         return found
 
     def close(self):
-        for driver in self.drivers:
-            self.call(driver.close())
-        self.runner.close()
+        try:
+            for driver in self.drivers:
+                self.call(driver.close())
+        finally:
+            self.runner.close()
 
 
 @pytest.fixture

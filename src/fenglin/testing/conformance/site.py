@@ -245,8 +245,10 @@ class SiteHand:
             for driver in self._left:
                 self.call(driver.close())
         finally:
-            self.call(self.harness.close())
-            self._runner.close()
+            try:
+                self.call(self.harness.close())
+            finally:
+                self._runner.close()
 
     def _sweep(self) -> None:
         """Stop whatever is left, and let the site forget it."""
