@@ -31,7 +31,7 @@ def run(tmp_path, shell):
 
     def task(given, *, index="0", lines=(), files=None, truthful=True, stop=False, place=None):
         room, end = tmp_path / "room", tmp_path / "end"
-        for folder in ("job", "wish", "state", "work"):
+        for folder in ("job", "wish", "state", "scratch"):
             (room / folder).mkdir(parents=True, exist_ok=True)
         texts = {
             "run": script.run_file(given, lines, truthful=truthful),

@@ -240,11 +240,11 @@ def _container(
         {"name": "state", "mountPath": f"{ROOM}/state"},
     ]
     if settings.shared_dir is None:
-        mounts.append({"name": "work", "mountPath": f"{ROOM}/work"})
+        mounts.append({"name": "work", "mountPath": f"{ROOM}/scratch"})
     else:
         base = shared_path(order.hub, order.site, order.key)
         mounts += [
-            {"name": "work", "mountPath": f"{ROOM}/work", "subPath": f"{base}/work"},
+            {"name": "work", "mountPath": f"{ROOM}/scratch", "subPath": f"{base}/scratch"},
             {"name": "work", "mountPath": f"{ROOM}/in", "subPath": f"{base}/in", "readOnly": True},
         ]
     return {

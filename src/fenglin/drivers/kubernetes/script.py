@@ -47,7 +47,7 @@ if [ -z "$index" ]; then
     done
 fi
 case $index in {tries} *) try=1;; esac
-own=$room/work/{key}-$index
+own=$room/scratch/{key}-$index
 fail() {{ say "X 1 $1 0 0"; exit {failed}; }}
 {{ mkdir -p "$own/artifacts" && cd "$own"; }} || fail start_failed
 {inputs}

@@ -255,7 +255,7 @@ class KubernetesDriver:
         """Bring a successful task's artifacts home (in a worker thread)."""
         if self._settings.shared_dir is None or not terms.artifacts_dir:
             return None
-        own = str(self._shared(key) / "work" / f"{key}-{task}")
+        own = str(self._shared(key) / "scratch" / f"{key}-{task}")
         target = f"{terms.artifacts_dir}/{task}"
         try:
             keep(own, own, list(terms.artifacts), list(terms.inputs), target, move=True)

@@ -146,7 +146,7 @@ class Starter:
                 base = manifests.shared_path(order.hub, order.site, order.key)
                 folder = self._settings.shared_dir / base
                 (folder / "in").mkdir(mode=0o700, parents=True, exist_ok=True)
-                (folder / "work").mkdir(mode=0o700, exist_ok=True)
+                (folder / "scratch").mkdir(mode=0o700, exist_ok=True)
                 return inputs.by_claim(order.inputs, folder / "in")
             return inputs.by_secret(order.inputs, inputs.MOST_BYTES - _own_bytes(order))
         except inputs.TooLargeError as error:
