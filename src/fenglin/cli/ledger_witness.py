@@ -18,6 +18,7 @@ from fenglin.ledger.note import (
     parse_private_key,
     parse_public_key,
 )
+from fenglin.witness.disk import write_durably
 from fenglin.witness.memory import Memory
 from fenglin.witness.rules import Witness
 from fenglin.witness.server import serve
@@ -43,7 +44,10 @@ def own_key(state: Path, name: str) -> PrivateKey:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _make(path, name or f"witness.{socket.gethostname()}")
+            fresh = new_key(
+                name or f"witness.{socket.gethostname()}", os.urandom(SEED_BYTES), COSIGNATURE
+            )
+            write_durably(path, fresh.secret_text() + "\n", 0o600)
         text = path.read_text(errors="replace")
     except OSError as error:
         raise UnavailableError(
@@ -92,15 +96,3 @@ def _log(text: str) -> PublicKey:
     if key.kind != SIGNATURE:
         raise InputError(f"the key of {key.name} is a witness's, not a ledger's", where="--log")
     return key
-
-
-def _make(path: Path, name: str) -> None:
-    """Write a new key so that a crash leaves all of it or nothing."""
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(new_key(name, os.urandom(SEED_BYTES), COSIGNATURE).secret_text() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from fenglin.errors import ConflictError, DamageError, UnavailableError
 from fenglin.ledger.note import MAX_NOTE_BYTES, PublicKey, open_checkpoint
+from fenglin.witness.disk import write_durably
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,19 +89,8 @@ class Memory:
             UnavailableError: it could not be written; what was known before stands.
         """
         path = self._path(key)
-        part = path.with_suffix(".part")
         try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(note.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_durably(path, note, 0o600)
         except OSError as error:
             raise _unusable(path, error) from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import os
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from fenglin.errors import ConflictError, InputError, UnavailableError
 from fenglin.ledger.note import read_checkpoint, read_note, verify_note
 from fenglin.ledger.tree import consistent
+from fenglin.witness.disk import write_durably
 from fenglin.witness.rules import SIZE, write_request
 from fenglin.witness.server import PATH
 
@@ -154,14 +154,8 @@ class FolderOutlet:
 
     def _write(self, note: str, size: int) -> None:
         path = self._folder / f"{size:019d}.checkpoint"
-        part = path.with_suffix(".part")
         try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            with os.fdopen(handle, "w") as file:
-                file.write(note)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            write_durably(path, note, 0o644)
         except OSError as error:
             raise self._away(error) from error
 
