@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import socket
 import ssl
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from fenglin.client.transport import CHUNK_BYTES, Answer
 from fenglin.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from fenglin.client.requests import Call
 
@@ -121,12 +123,45 @@ class _Connection:
             await self.read_head(bare=bare)
             return
         reading = asyncio.ensure_future(self.read_head(bare=bare))
+        with self._second_handle() as second:
+            try:
+                with suppress(ConnectionError):  # if nothing was said, the reading fails too
+                    await self.send(head, body)
+                await reading
+            except ConnectionError:
+                self._hear_out(second)
+                if not self._headed:
+                    raise
+            finally:
+                reading.cancel()
+
+    @contextmanager
+    def _second_handle(self) -> Iterator[socket.socket | None]:
+        """Yield another handle of the socket; None where its bytes are sealed by TLS.
+
+        The event loop closes its own as soon as a write fails, with all that has arrived unread.
+        """
+        own = self._writer.get_extra_info("socket")
+        if own is None or self._writer.get_extra_info("ssl_object") is not None:
+            yield None
+            return
         try:
-            with suppress(ConnectionError):  # if nothing was said before, the reading fails too
-                await self.send(head, body)
-            await reading
-        finally:
-            reading.cancel()
+            second = socket.socket(fileno=os.dup(own.fileno()))
+        except OSError:  # closed already
+            yield None
+            return
+        with second:
+            yield second
+
+    def _hear_out(self, second: socket.socket | None) -> None:
+        """Read what had arrived before the connection was reset."""
+        if second is None:
+            return
+        second.setblocking(False)  # noqa: FBT003 - the standard library's own call
+        with suppress(OSError):
+            while not self._ended and (data := second.recv(CHUNK_BYTES)):
+                self._parser.feed_data(data)
+                self.spoke = True
 
     async def read_piece(self) -> bytes:
         """Return the next piece of the body; empty at its end."""
