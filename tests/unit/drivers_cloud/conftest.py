@@ -100,7 +100,11 @@ class Play:
         }
         self.runner = asyncio.Runner()
         self.drivers = []
-        self.restart()
+        try:
+            self.restart()
+        except BaseException:  # what is refused leaves no loop behind
+            self.runner.close()
+            raise
 
     def restart(self):
         settings, _ = read_ec2(self.context, self.raw)

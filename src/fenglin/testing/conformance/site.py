@@ -42,8 +42,12 @@ class SiteHand:
         self._numbers = count(1)
         self._testifying: set[str] = set()
         self._left: list[Driver] = []
-        self.call(harness.open())
-        self.driver = self._build()
+        try:
+            self.call(harness.open())
+            self.driver = self._build()
+        except BaseException:  # a skip too: what cannot be opened leaves no loop behind
+            self._runner.close()
+            raise
 
     # Drivers.
 
