@@ -1,0 +1,236 @@
+"""Providers' accounting as sheets: Slurm's sacct, FOCUS bills of clouds, and a plain CSV."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from fenglin.ledger.metering import cells
+from fenglin.ledger.metering.cells import CellError, Reading, Row
+from fenglin.ledger.metering.records import MOST_MS, ProviderRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SACCT_NEEDED = ("JobID", "JobName", "Start", "End", "ElapsedRaw")
+SACCT_FORMAT = (
+    "JobID,JobName,State,Start,End,ElapsedRaw,AllocCPUS,AllocTRES,ConsumedEnergyRaw,NodeList"
+)
+FOCUS_NEEDED = (
+    "BilledCost", "BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd",
+)  # fmt: skip
+CSV_NEEDED = ("line", "start", "end")
+CSV_COLUMNS = (
+    "line", "attempt", "resource", "start", "end", "wall_s", "cores", "cards", "energy_kwh",
+    "cost", "currency", "what",
+)  # fmt: skip
+TAGS = ("fenglin/attempt", "fenglin-attempt", "fenglin:attempt", "fenglin_attempt")
+_NO_TIME = frozenset({"Unknown", "None", ""})
+_CARDS = re.compile(r"gres/(?:gpu|dcu|npu|mlu)=(\d{1,6})")
+_MOST_CORES = 10_000_000
+_MOST_J = 10**15
+# Slurm writes what it does not know as the largest numbers there are.
+_NO_VALUE_DIGITS = 19
+_HOUR_MS = 3_600_000
+_UNITS_MS = {"hours": _HOUR_MS, "hour": _HOUR_MS, "seconds": 1_000, "minutes": 60_000}
+_TAG_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT_DECODER = msgspec.json.Decoder(str)
+
+
+def read_sacct(lines: Iterable[str], reading: Reading, offset_min: int) -> Iterator[ProviderRecord]:
+    """Yield what `sacct --parsable2 --format=…` printed, one record for each ended job or element.
+
+    Columns: `SACCT_FORMAT`, in any order; the last four and State may be missing. The line is the
+    job's id and start, the tag is the job's name, which our driver sets to the attempt's key.
+    Steps are no records of their own, but where a job has no energy the sum of its steps' is taken
+    (both in joules, without the facility's overhead). Times without an offset are by the books'
+    clock. A job that has not ended is passed over.
+    """
+    waiting: ProviderRecord | None = None
+    steps_j = 0
+    for line, places, row in cells.rows(lines, reading, "|", SACCT_NEEDED):
+        try:
+            job = cells.name(row, "JobID")
+            energy_j = _joules(row)
+            if "." in job:
+                reading.passed += 1
+                steps_j += energy_j or 0
+                continue
+            if waiting is not None:
+                yield _with_steps(waiting, steps_j)
+            waiting, steps_j = None, 0
+            if row.get("Start") in _NO_TIME or row.get("End") in _NO_TIME:
+                reading.passed += 1
+                continue
+            waiting = _sacct(row, job, energy_j, offset_min)
+        except CellError as error:
+            _wrong(reading, error, line, places)
+    if waiting is not None:
+        yield _with_steps(waiting, steps_j)
+
+
+def _sacct(row: Row, job: str, energy_j: int | None, offset_min: int) -> ProviderRecord:
+    wall_ms = cells.wall_ms(row, "ElapsedRaw")
+    if wall_ms is None:
+        raise CellError("ElapsedRaw", "the seconds are missing")
+    cores = cells.scaled(row, "AllocCPUS", 1, _MOST_CORES)
+    tres = row.get("AllocTRES")
+    found = _CARDS.search(tres) if tres else None
+    start = row.get("Start")
+    return _ordered(
+        ProviderRecord(
+            f"{job}/{start}",
+            cells.attempt_of(row.get("JobName")),
+            job,
+            cells.moment_ms(row, "Start", offset_min),
+            cells.moment_ms(row, "End", offset_min),
+            wall_ms,
+            None if cores is None else cores * wall_ms,
+            None if not tres else int(found[1]) * wall_ms if found else 0,
+            energy_j,
+            None,
+            "",
+            cells.words(row, "State"),
+        ),
+        "End",
+    )
+
+
+def _joules(row: Row) -> int | None:
+    """Return measured energy; a cluster that measures none prints nothing, 0 or a huge number."""
+    text = row.get("ConsumedEnergyRaw")
+    if not text or text == "0" or (text.isdigit() and len(text) >= _NO_VALUE_DIGITS):
+        return None
+    return cells.scaled(row, "ConsumedEnergyRaw", 1, _MOST_J)
+
+
+def _with_steps(record: ProviderRecord, steps_j: int) -> ProviderRecord:
+    if record.energy_j is not None or not steps_j:
+        return record
+    return replace(record, energy_j=steps_j)
+
+
+def read_focus(lines: Iterable[str], reading: Reading, offset_min: int) -> Iterator[ProviderRecord]:
+    """Yield the rows of a FOCUS 1.2 bill (https://focus.finops.org), Usage or not.
+
+    FOCUS gives rows no name. A row is named by what identifies its charge (account, resource, SKU,
+    category, period and description) and by how many rows before it share all that; so a cost that
+    was changed later contradicts the row as it was, instead of being a new one.
+    """
+    seen: dict[str, int] = {}
+    for line, places, row in cells.rows(lines, reading, ",", FOCUS_NEEDED):
+        try:
+            record = _focus(row, offset_min)
+        except CellError as error:
+            _wrong(reading, error, line, places)
+            continue
+        nth = seen[record.line] = seen.get(record.line, 0) + 1
+        yield record if nth == 1 else replace(record, line=f"{record.line}#{nth}")
+
+
+def _focus(row: Row, offset_min: int) -> ProviderRecord:
+    cost_micro = cells.money_micro(row, "BilledCost")
+    if cost_micro is None:
+        raise CellError("BilledCost", "the cost is missing")
+    category = cells.name(row, "ChargeCategory")
+    resource = cells.words(row, "ResourceId")
+    sku = row.get("SkuPriceId") or row.get("SkuId")
+    what = cells.words(row, "ChargeDescription") or cells.words(row, "ServiceName")
+    unit_ms = _UNITS_MS.get(row.get("ConsumedUnit").casefold())
+    wall_ms = None
+    if unit_ms and category == "Usage":
+        wall_ms = cells.scaled(row, "ConsumedQuantity", unit_ms, MOST_MS)
+    period = (row.get("ChargePeriodStart"), row.get("ChargePeriodEnd"))
+    named = (
+        row.get("SubAccountId") or row.get("BillingAccountId"), resource, sku, category, *period,
+        row.get("ChargeClass"), what,
+    )  # fmt: skip
+    return _ordered(
+        ProviderRecord(
+            "|".join(cell if cell.isprintable() else repr(cell) for cell in named),
+            _tag(row),
+            f"{resource} {sku}".strip(),
+            cells.moment_ms(row, "ChargePeriodStart", offset_min),
+            cells.moment_ms(row, "ChargePeriodEnd", offset_min),
+            wall_ms,
+            None,
+            None,
+            None,
+            cost_micro,
+            cells.currency(row, "BillingCurrency"),
+            what if category == "Usage" else f"{category}: {what}",
+        ),
+        "ChargePeriodEnd",
+    )
+
+
+def _tag(row: Row) -> str:
+    text = row.get("Tags")
+    if not text:
+        return ""
+    try:
+        tags = _TAG_DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        raise CellError(
+            "Tags", "this is no JSON object", 'such as {"fenglin/attempt": …}'
+        ) from None
+    for name in TAGS:
+        if name in tags:
+            try:
+                return cells.attempt_of(_TEXT_DECODER.decode(tags[name]))
+            except msgspec.DecodeError:
+                return ""
+    return ""
+
+
+def read_csv(lines: Iterable[str], reading: Reading, offset_min: int) -> Iterator[ProviderRecord]:
+    """Yield the rows of a plain CSV with `CSV_COLUMNS`; `line`, `start` and `end` are needed."""
+    for line, places, row in cells.rows(lines, reading, ",", CSV_NEEDED):
+        try:
+            yield _plain(row, offset_min)
+        except CellError as error:
+            _wrong(reading, error, line, places)
+
+
+def _plain(row: Row, offset_min: int) -> ProviderRecord:
+    attempt = row.get("attempt")
+    if attempt and not cells.attempt_of(attempt):
+        raise CellError("attempt", "this is no attempt key", "such as hub-a12-1; or leave it empty")
+    started_ms = cells.moment_ms(row, "start", offset_min)
+    ended_ms = cells.moment_ms(row, "end", offset_min)
+    wall_ms = cells.wall_ms(row, "wall_s")
+    wall_ms = max(0, ended_ms - started_ms) if wall_ms is None else wall_ms
+    cores_milli = cells.scaled(row, "cores", 1_000, _MOST_CORES * 1_000)
+    cards_milli = cells.scaled(row, "cards", 1_000, _MOST_CORES * 1_000)
+    cost_micro = cells.money_micro(row, "cost")
+    return _ordered(
+        ProviderRecord(
+            cells.name(row, "line"),
+            attempt,
+            cells.words(row, "resource"),
+            started_ms,
+            ended_ms,
+            wall_ms,
+            None if cores_milli is None else cores_milli * wall_ms // 1_000,
+            None if cards_milli is None else cards_milli * wall_ms // 1_000,
+            cells.scaled(row, "energy_kwh", _HOUR_MS, _MOST_J),
+            cost_micro,
+            "" if cost_micro is None else cells.currency(row, "currency"),
+            cells.words(row, "what"),
+        ),
+        "end",
+    )
+
+
+def _ordered(record: ProviderRecord, column: str) -> ProviderRecord:
+    if record.ended_ms < record.started_ms:
+        raise CellError(column, "it ends before it starts")
+    return record
+
+
+def _wrong(reading: Reading, error: CellError, line: int, places: dict[str, int]) -> None:
+    column = places.get(error.column, -1) + 1
+    reading.wrong(error.column, error.what, error.hint, line=line, column=column)
