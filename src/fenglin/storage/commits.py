@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fenglin.errors import ConflictError, StaleEpochError
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
-from fenglin.storage import books
+from fenglin.storage import books, voucher_rows
 from fenglin.storage.rows import (
     INSERT_ALLOCATION,
     JSON,
@@ -65,7 +65,8 @@ def write(conn: sqlite3.Connection, change: Change) -> list[tuple[StartUnit, Rea
     if change.spent_ms is not None:
         write_spent(conn, change.spent_ms, change.now_ms)
     if change.postings:
-        books.append(conn, change.postings, change.now_ms)
+        entered = books.append(conn, change.postings, change.now_ms)
+        voucher_rows.pay_postings(conn, entered, change.now_ms)
         crash_point("c11")
     refused = [
         (unit, reason)

@@ -5,18 +5,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fenglin.errors import ConflictError, InputError, NotFoundError
+from fenglin.catalog.pricebook.items import Unit
+from fenglin.catalog.prices import PriceItem
+from fenglin.errors import ConflictError, InputError
+from fenglin.ledger.posting import Charge
 from fenglin.ledger.vouchers.claim import Application, Line, Reason, Verdict
+from fenglin.ledger.vouchers.cover import Paid, Source, cover, in_order, kind_of
 from fenglin.ledger.vouchers.pool import (
     FOR_EVER_MS,
     Act,
     Event,
-    cover,
+    State,
+    approve,
+    claw_back,
     fold,
     grants,
     lapses,
     open_pool,
-    withdraw,
+    revoke,
 )
 from fenglin.ledger.vouchers.rounds import decide
 from fenglin.ledger.vouchers.scheme import (
@@ -66,7 +72,38 @@ def pool(**more):
 
 
 def given_out(at, *applications, now_ms=0):
-    return fold(at, grants(at, decide(at, applications), now_ms))
+    """Return the pool after its grants, all of them approved."""
+    at = fold(at, grants(decide(at, applications), now_ms))
+    waiting = [one for one in at.vouchers.values() if not one.approved]
+    return fold(at, [event for one in waiting for event in approve(one, now_ms)])
+
+
+def charges(**items):
+    """Return the charges of a posting, in yuan by item."""
+    return tuple(Charge(item, 1, 1, yuan * YUAN, yuan * YUAN) for item, yuan in items.items())
+
+
+def sources(at, account, now_ms):
+    return in_order(
+        [
+            Source(at.name, one.id, at.rules.items, one.valid_to_ms, one.left_micro)
+            for one in at.vouchers.values()
+            if one.account == account
+            and one.approved
+            and one.left_micro
+            and now_ms < one.valid_to_ms
+        ]
+    )
+
+
+def used(at, account, yuan, now_ms):
+    """Pay a charge of so many yuan; return the uses, and what is left to money."""
+    paid = cover(charges(core_hour=yuan), sources(at, account, now_ms), {})
+    uses = tuple(
+        Event(act=Act.USE, voucher=one.voucher, amount_micro=part, time_ms=now_ms, why="post:a")
+        for one, part in paid
+    )
+    return uses, yuan * YUAN - sum(one.amount_micro for one in uses)
 
 
 class TestOneApplication:
@@ -219,50 +256,73 @@ class TestUse:
         # 300 that end on day 90 are spent before 60 that end on day 95; 40 of money remain.
         at = given_out(pool(), asks("z"), now_ms=0)
         at = given_out(at, asks("a", 200), now_ms=5 * DAY_MS)
-        uses, money_micro = cover(at, "lab", 400 * YUAN, 6 * DAY_MS, "2026-03")
+        uses, money_micro = used(at, "lab", 400, 6 * DAY_MS)
         assert [(one.voucher, one.amount_micro // YUAN) for one in uses] == [("z", 300), ("a", 60)]
         assert money_micro == 40 * YUAN
         after = fold(at, uses)
         assert (after.reserved_micro, after.paid_micro) == (0, 360 * YUAN)
+        assert after.voucher("z").state(0) is State.USED
 
     def test_a_voucher_may_be_used_in_parts(self):
         at = given_out(pool(), asks())
-        uses, money_micro = cover(at, "lab", 100 * YUAN, 1, "b1")
+        uses, money_micro = used(at, "lab", 100, 1)
         assert (money_micro, fold(at, uses).voucher("a1").left_micro) == (0, 200 * YUAN)
 
-    def test_others_and_expired_vouchers_pay_nothing(self):
-        at = given_out(pool(), asks())
-        assert cover(at, "other", YUAN, 1, "b") == ((), YUAN)
-        assert cover(at, "lab", YUAN, 90 * DAY_MS, "b") == ((), YUAN)
-        assert len(cover(at, "lab", YUAN, 90 * DAY_MS - 1, "b")[0]) == 1
+    def test_what_is_not_approved_pays_nothing_and_its_time_does_not_run(self):
+        at = fold(pool(), grants(decide(pool(), [asks()]), 0))
+        one = at.voucher("a1")
+        assert (one.state(10**15), lapses([one], 10**15)) == (State.RESERVED, ())
+        use = Event(act=Act.USE, voucher="a1", amount_micro=1, time_ms=1)
+        with pytest.raises(ConflictError, match="not approved"):
+            fold(at, [use])
+        later = fold(at, approve(one, 7 * DAY_MS)).voucher("a1")
+        assert (later.valid_to_ms, approve(later, 8 * DAY_MS)) == (97 * DAY_MS, ())
+        with pytest.raises(ConflictError, match="approved already"):
+            fold(pool(), [*grants(decide(pool(), [asks()]), 0), *approve(one, 1), *approve(one, 2)])
 
     def test_what_expires_is_free_for_others(self):
         at = given_out(pool(), asks())
-        assert lapses(at, 90 * DAY_MS - 1) == ()
-        after = fold(at, lapses(at, 90 * DAY_MS))
+        assert lapses(at.vouchers.values(), 90 * DAY_MS - 1) == ()
+        after = fold(at, lapses(at.vouchers.values(), 90 * DAY_MS))
         assert (after.free_micro, after.reserved_micro) == (1_000 * YUAN, 0)
+        assert after.voucher("a1").state(90 * DAY_MS) is State.EXPIRED
 
     def test_without_expiry_it_lasts(self):
         at = given_out(pool(valid_days=0), asks())
-        assert (at.voucher("a1").valid_to_ms, lapses(at, 10**15)) == (FOR_EVER_MS, ())
+        one = at.voucher("a1")
+        assert (one.valid_to_ms, lapses([one], 10**15)) == (FOR_EVER_MS, ())
 
-    def test_taking_back_takes_the_unused_and_the_used(self):
+    def test_a_revocation_takes_the_unused_and_a_clawback_all(self):
         at = given_out(pool(), asks())
-        at = fold(at, cover(at, "lab", 100 * YUAN, 1, "b1")[0])
-        back = withdraw(at, "a1", 2, "forged proof")
-        assert [(one.act, one.amount_micro // YUAN) for one in back] == [
+        at = fold(at, used(at, "lab", 100, 1)[0])
+        one = at.voucher("a1")
+        assert [e.amount_micro // YUAN for e in revoke(one, 2, "forged")] == [200]
+        back = claw_back(one, 2, "forged proof")
+        assert [(e.act, e.amount_micro // YUAN) for e in back] == [
             (Act.REVOKE, 200),
             (Act.CLAWBACK, 100),
         ]
         after = fold(at, back)
         assert (after.free_micro, after.paid_micro) == (1_000 * YUAN, 0)
+        assert after.voucher("a1").state(3) is State.CLAWED_BACK
         assert decide(after, [asks("a2", contract="C-a1")])[0].verdict is Verdict.ACCEPTED
-        with pytest.raises(ConflictError, match="nothing"):
-            withdraw(after, "a1", 3, "again")
+        for again in (revoke, claw_back):
+            with pytest.raises(ConflictError, match="nothing"):
+                again(after.voucher("a1"), 3, "again")
         with pytest.raises(InputError, match="why"):
-            withdraw(at, "a1", 3, " ")
-        with pytest.raises(NotFoundError):
-            withdraw(at, "nobody", 3, "x")
+            revoke(one, 3, " ")
+        with pytest.raises(ConflictError, match="revoked"):
+            approve(replace(one, approved=False, left_micro=0), 3)
+
+    def test_a_part_of_what_was_used_may_be_clawed_back(self):
+        at = given_out(pool(), asks())
+        at = fold(at, used(at, "lab", 100, 1)[0])
+        after = fold(at, claw_back(at.voucher("a1"), 2, "one item", 40 * YUAN))
+        assert (after.paid_micro, after.reserved_micro) == (60 * YUAN, 200 * YUAN)
+        with pytest.raises(ConflictError, match=r"60\.00 CNY used"):
+            fold(after, claw_back(after.voucher("a1"), 3, "x", 61 * YUAN))
+        with pytest.raises(InputError, match="of nothing"):
+            fold(after, claw_back(after.voucher("a1"), 3, "x", -1))
 
     @pytest.mark.parametrize(
         ("act", "yuan", "time_ms"),
@@ -280,7 +340,7 @@ class TestUse:
             fold(at, [Event(act=act, voucher="a1", amount_micro=yuan * YUAN, time_ms=time_ms)])
 
     def test_a_grant_beyond_the_budget_is_refused(self):
-        events = grants(pool(), decide(pool(), [asks()]), 0)
+        events = grants(decide(pool(), [asks()]), 0)
         with pytest.raises(ConflictError, match=r"1\.00 CNY free"):
             fold(pool(budget_micro=YUAN), events)
         with pytest.raises(ConflictError, match="granted already"):
@@ -318,15 +378,17 @@ def test_nothing_that_happens_makes_or_loses_money(steps, mode, cap):
             ]
             at = given_out(at, *asked, now_ms=now_ms)
         elif what == "use":
-            uses, rest_micro = cover(at, account, size * YUAN, now_ms, f"b{n}")
+            uses, rest_micro = used(at, account, size, now_ms)
             assert sum(one.amount_micro for one in uses) + rest_micro == size * YUAN
             at = fold(at, uses)
         elif what == "lapse":
-            at = fold(at, lapses(at, now_ms))
+            at = fold(at, lapses(at.vouchers.values(), now_ms))
         else:
-            live = [v.id for v in at.vouchers.values() if v.counted_micro]
+            live = [v for v in at.vouchers.values() if v.counted_micro]
             if live:
-                at = fold(at, withdraw(at, live[size % len(live)], now_ms, "audit"))
+                one = live[size % len(live)]
+                back = revoke if one.left_micro else claw_back
+                at = fold(at, back(one, now_ms, "audit"))
         check(at, cap)
 
 
@@ -344,6 +406,87 @@ def check(at, cap):
     assert len(deals) == len(set(deals))
     if at.rules.reservation is Reservation.QUOTA:
         assert max(accounts.values(), default=0) <= 200 * YUAN
+
+
+A = Source("a", "1", ("compute",), 1, 1_000 * YUAN)
+S = Source("s", "1", ("storage",), 2, 1_000 * YUAN)
+ANY = Source("x", "1", ("any",), 3, 1_000 * YUAN)
+BOTH = charges(core_hour=60, card_hour=40, storage_tb_month=30)
+
+
+class TestCover:
+    @pytest.mark.parametrize(
+        ("could", "paid", "expected"),
+        [
+            ([A], {}, [("a", 100)]),
+            ([S], {}, [("s", 30)]),
+            ([A, S, ANY], {}, [("a", 100), ("s", 30)]),
+            ([ANY, A], {}, [("x", 130)]),
+            # Of 130 the pool for all paid 90: perhaps of compute, so only 10 of it are sure.
+            ([A, S], {"x": Paid(("any",), 90 * YUAN)}, [("a", 10)]),
+            ([A, S], {"a": Paid(("compute",), 95 * YUAN)}, [("a", 5), ("s", 30)]),
+            ([A], {"a": Paid(("compute",), 100 * YUAN)}, []),
+            ([replace(A, left_micro=YUAN), replace(A, voucher="2")], {}, [("a", 1), ("a", 99)]),
+            ([replace(A, items=("model",))], {}, []),
+        ],
+    )
+    def test_only_eligible_items_are_paid_and_nothing_twice(self, could, paid, expected):
+        found = [(one.pool, part // YUAN) for one, part in cover(BOTH, could, paid)]
+        assert found == expected
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        data=st.lists(
+            st.tuples(st.sampled_from(["a", "s", "n", "x", "as"]), st.integers(1, 60)),
+            max_size=8,
+        ),
+        amounts=st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40)),
+    )
+    def test_what_is_paid_can_be_laid_upon_items_of_each_scheme(self, data, amounts):
+        items = {
+            "a": ("compute",), "s": ("storage",), "n": ("network",), "x": ("any",),
+            "as": ("compute", "storage"),
+        }  # fmt: skip
+        compute, storage, network = amounts
+        billed = charges(core_hour=compute, storage_tb_month=storage, egress_gb=network)
+        paid = {}
+        for n, (name, yuan) in enumerate(data):
+            source = Source(name, str(n), items[name], n, yuan * YUAN)
+            for one, part in cover(billed, [source], paid):
+                before = paid.get(one.pool, Paid(one.items, 0)).amount_micro
+                paid[one.pool] = Paid(one.items, before + part)
+        by = {name: paid[name].amount_micro // YUAN if name in paid else 0 for name in items}
+        # Hall's condition: every set of kinds is enough for those who may pay for it alone.
+        assert by["a"] <= compute
+        assert by["s"] <= storage
+        assert by["n"] <= network
+        assert by["a"] + by["s"] + by["as"] <= compute + storage
+        assert sum(by.values()) <= sum(amounts)
+
+    def test_every_item_that_is_charged_is_of_a_kind(self):
+        kinds = {one.value: kind_of(one.value) for one in (*PriceItem, *Unit)}
+        assert {name for name, kind in kinds.items() if kind != "compute"} == {
+            "storage_tb_month",
+            "egress_gb",
+        }
+        assert (kinds["storage_tb_month"], kinds["egress_gb"]) == ("storage", "network")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"id": "a/b"},
+        {"id": "-a"},
+        {"id": "a" * 65},
+        {"firm": "x" * 201},
+        {"contract": "C\x1b[2J"},
+        {"signed": "2026-02-30"},
+        {"signed": "2026-3-1"},
+    ],
+)
+def test_words_that_cannot_be_shown_or_addressed_are_refused(more):
+    with pytest.raises(InputError):
+        decide(pool(), [asks(**more)])
 
 
 class TestSchemes:

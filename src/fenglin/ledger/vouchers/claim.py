@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -168,23 +170,37 @@ class Trail:
 
 
 _RECKONING = (Reason.RATIO, Reason.ROUNDED)
+MOST_TEXT_CHARS = 200
+_TEXTS = (
+    "account", "firm", "seller", "contract", "proof", "firm_group", "seller_group",
+    "other_subsidy",
+)  # fmt: skip
+# It stands in addresses and in names of ledger entries.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return _DAY.fullmatch(text) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def check_application(asked: Application) -> None:
     """Refuse an application that cannot be judged.
 
     Raises:
-        InputError: a name is missing, an amount or share out of range, or no line is there.
+        InputError: a name is missing or cannot be one, an amount or share is out of range, the
+            day of signature is none, or no line is there.
     """
-    where = f"application {asked.id}"
-    for name in ("id", "account", "firm", "seller", "contract"):
-        if not getattr(asked, name):
-            raise InputError(f"the {name} is missing", where=where)
+    where = f"application {asked.id[:80]}"
+    _check_words(asked, where)
     if not asked.lines:
         raise InputError("it names nothing that was bought", where=where, hint="add a line")
     for n, line in enumerate(asked.lines):
         good = 0 < line.amount_micro <= MAX_MICRO and 0 <= line.domestic_bp <= WHOLE_BP
-        if not good or not line.item:
+        if not good or not line.item or not line.item.isprintable():
             raise InputError(
                 "a line needs an item, a positive price and a domestic share of 0 % to 100 %",
                 where=f"{where}: line {n + 1}",
@@ -192,6 +208,28 @@ def check_application(asked: Application) -> None:
     total = sum(line.amount_micro for line in asked.lines)
     if total > MAX_MICRO or not 0 <= asked.paid_micro <= MAX_MICRO:
         raise InputError("the contract's price or what was paid is out of range", where=where)
+
+
+def _check_words(asked: Application, where: str) -> None:
+    """Refuse names that are missing or cannot be shown, and a day that is none."""
+    for name in ("id", "account", "firm", "seller", "contract"):
+        if not getattr(asked, name):
+            raise InputError(f"the {name} is missing", where=where)
+    if _ID.fullmatch(asked.id) is None:
+        raise InputError(
+            f"{asked.id[:80]!r} cannot name a voucher",
+            where="application",
+            hint="1 to 64 letters, digits, `.`, `_` and `-`; a letter or digit first",
+        )
+    for name in _TEXTS:
+        text = getattr(asked, name)
+        if len(text) > MOST_TEXT_CHARS or not text.isprintable():
+            raise InputError(
+                f"the {name} is not printable, or longer than {MOST_TEXT_CHARS} characters",
+                where=where,
+            )
+    if asked.signed and not _is_day(asked.signed):
+        raise InputError(f"{asked.signed[:40]!r} is no day", where=where, hint="such as 2026-11-01")
 
 
 def entitle(rules: Rules, asked: Application, *, taken: bool) -> Trail:

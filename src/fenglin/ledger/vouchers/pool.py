@@ -2,10 +2,11 @@
 
 Every micro-unit of the budget is free, reserved for a voucher, or paid to a tenant:
 
-    grant      free → reserved            what an application was decided to be worth
-    use        reserved → paid            a bill was paid with it, in part or in whole
+    grant      free → reserved            what the rules say that an application is worth
+    approve    nothing moves              a person released it: its time begins, it may be used
+    use        reserved → paid            a charge was paid with it, in part or in whole
     lapse      reserved → free            its time is over
-    revoke     reserved → free            it was given wrongly, and is not yet used
+    revoke     reserved → free            it was not approved, or given wrongly and not yet used
     clawback   paid → free                it was given wrongly, and was used
 
 A pool is the fold of its events; an event that would break a rule is refused, wherever it
@@ -37,10 +38,22 @@ class Act(StrEnum):
     """What happens to a voucher."""
 
     GRANT = "grant"
+    APPROVE = "approve"
     USE = "use"
     LAPSE = "lapse"
     REVOKE = "revoke"
     CLAWBACK = "clawback"
+
+
+class State(StrEnum):
+    """How a voucher stands. RESERVED: promised, not approved. USED: nothing of it is left."""
+
+    RESERVED = "reserved"
+    APPROVED = "approved"
+    USED = "used"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    CLAWED_BACK = "clawed-back"
 
 
 class Voucher(Struct, frozen=True, kw_only=True):
@@ -52,10 +65,12 @@ class Voucher(Struct, frozen=True, kw_only=True):
         firm: Whose cap it counts to.
         deal: (seller, contract).
         granted_micro: What it was worth at first.
-        valid_to_ms: First moment at which it is void.
+        valid_to_ms: First moment at which it is void; counted from its approval.
         left_micro: What may still be used.
         used_micro: What has been used.
         clawed_micro: How much of that was taken back.
+        revoked_micro: What was taken back unused.
+        approved: Whether it may be used.
     """
 
     id: str
@@ -67,6 +82,19 @@ class Voucher(Struct, frozen=True, kw_only=True):
     left_micro: int
     used_micro: int = 0
     clawed_micro: int = 0
+    revoked_micro: int = 0
+    approved: bool = False
+
+    def state(self, now_ms: int) -> State:
+        """Return how it stands; the gravest where several hold."""
+        faults = (
+            (self.clawed_micro, State.CLAWED_BACK),
+            (self.revoked_micro, State.REVOKED),
+            (now_ms >= self.valid_to_ms and self.used_micro < self.granted_micro, State.EXPIRED),
+            (not self.left_micro, State.USED),
+        )
+        fine = State.APPROVED if self.approved else State.RESERVED
+        return next((state for wrong, state in faults if wrong), fine)
 
     @property
     def counted_micro(self) -> int:
@@ -82,7 +110,7 @@ class Event(Struct, frozen=True, kw_only=True):
         voucher: Its id.
         amount_micro: More than zero.
         time_ms: Unix time.
-        why: Which bill, or why it was taken back; for the auditor.
+        why: Key of the ledger's entry that was paid, or why it was taken back; for the auditor.
         granted: The new voucher, of a grant.
     """
 
@@ -142,29 +170,44 @@ def fold(pool: Pool, events: Iterable[Event]) -> Pool:
     Raises:
         ConflictError: an event promises, uses or takes back more than there is.
         InputError: an event has no positive amount, or a grant no voucher.
+        NotFoundError: an event is of a voucher that was never granted.
     """
     free_micro, vouchers = pool.free_micro, dict(pool.vouchers)
     for event in events:
-        if event.amount_micro <= 0:
-            raise InputError(f"a {event.act} of nothing", where=f"voucher {event.voucher}")
-        if event.act is Act.GRANT:
-            fresh = _fresh(event, vouchers)
+        vouchers[event.voucher] = step(pool.rules, vouchers.get(event.voucher), event)
+        freed_micro = freed(event)
+        if -freed_micro > free_micro:
             _enough(event, free_micro, "free in the pool", pool.rules.commodity)
-            free_micro -= event.amount_micro
-        else:
-            old = vouchers.get(event.voucher)
-            if old is None:
-                raise NotFoundError(f"pool {pool.name} has no voucher {event.voucher!r}")
-            fresh = _changed(old, event, pool.rules.commodity)
-            free_micro += event.amount_micro if event.act is not Act.USE else 0
-        vouchers[event.voucher] = fresh
+        free_micro += freed_micro
     return Pool(pool.name, pool.rules, free_micro, vouchers)
 
 
-def grants(pool: Pool, decisions: Iterable[Decision], now_ms: int) -> tuple[Event, ...]:
+def freed(event: Event) -> int:
+    """Return by how many micro-units an event raises what a pool may still promise."""
+    if event.act is Act.GRANT:
+        return -event.amount_micro
+    return event.amount_micro if event.act in _FREEING else 0
+
+
+def step(rules: Rules, old: Voucher | None, event: Event) -> Voucher:
+    """Return a voucher after an event; None is one that was not granted yet.
+
+    Raises:
+        ConflictError: the event uses or takes back more than there is, or comes at a wrong time.
+        InputError: it has no positive amount, or is a grant without its voucher.
+        NotFoundError: it is of a voucher that was never granted.
+    """
+    if event.amount_micro <= 0:
+        raise InputError(f"a {event.act} of nothing", where=f"voucher {event.voucher}")
+    if event.act is Act.GRANT:
+        return _fresh(event, old)
+    if old is None:
+        raise NotFoundError(f"there is no voucher {event.voucher!r}")
+    return _changed(old, event, rules)
+
+
+def grants(decisions: Iterable[Decision], now_ms: int) -> tuple[Event, ...]:
     """Return the grants that follow from a round's decisions; a refusal changes no voucher."""
-    days = pool.rules.valid_days
-    valid_to_ms = FOR_EVER_MS if days == NO_EXPIRY_DAYS else now_ms + days * _DAY_MS
     return tuple(
         Event(
             act=Act.GRANT,
@@ -177,7 +220,7 @@ def grants(pool: Pool, decisions: Iterable[Decision], now_ms: int) -> tuple[Even
                 firm=one.application.firm,
                 deal=one.application.deal,
                 granted_micro=one.granted_micro,
-                valid_to_ms=valid_to_ms,
+                valid_to_ms=FOR_EVER_MS,
                 left_micro=one.granted_micro,
             ),
         )
@@ -186,78 +229,85 @@ def grants(pool: Pool, decisions: Iterable[Decision], now_ms: int) -> tuple[Even
     )
 
 
-def cover(
-    pool: Pool, account: str, bill_micro: int, now_ms: int, bill: str
-) -> tuple[tuple[Event, ...], int]:
-    """Pay a bill with an account's vouchers, soonest to expire first.
-
-    Args:
-        pool: As it is now.
-        account: Who pays.
-        bill_micro: What is owed; not negative.
-        now_ms: A voucher is used only before it expires.
-        bill: Which bill, for the auditor.
-
-    Returns:
-        The uses, and what is left to be paid with money.
+def approve(one: Voucher, now_ms: int) -> tuple[Event, ...]:
+    """Return the approval of a voucher; nothing where it is approved already.
 
     Raises:
-        InputError: the bill is negative.
+        ConflictError: it was taken back.
     """
-    if bill_micro < 0:
-        raise InputError(f"a bill of {bill_micro} micro-units cannot be paid", where=bill)
-    usable = (
-        one
-        for one in pool.vouchers.values()
-        if one.account == account and one.left_micro and now_ms < one.valid_to_ms
-    )
-    uses: list[Event] = []
-    for one in sorted(usable, key=lambda one: (one.valid_to_ms, one.id)):
-        part_micro = min(one.left_micro, bill_micro)
-        if part_micro:
-            uses.append(
-                Event(
-                    act=Act.USE, voucher=one.id, amount_micro=part_micro, time_ms=now_ms, why=bill
-                )
-            )
-            bill_micro -= part_micro
-    return tuple(uses), bill_micro
+    if one.approved:
+        return ()
+    if not one.left_micro:
+        raise ConflictError("it was revoked", where=f"voucher {one.id}", hint="apply anew")
+    return (Event(act=Act.APPROVE, voucher=one.id, amount_micro=one.left_micro, time_ms=now_ms),)
 
 
-def lapses(pool: Pool, now_ms: int) -> tuple[Event, ...]:
+def lapses(vouchers: Iterable[Voucher], now_ms: int) -> tuple[Event, ...]:
     """Return the lapses of what has expired by now, unused."""
     return tuple(
         Event(act=Act.LAPSE, voucher=one.id, amount_micro=one.left_micro, time_ms=now_ms)
-        for one in pool.vouchers.values()
+        for one in vouchers
         if one.left_micro and one.valid_to_ms <= now_ms
     )
 
 
-def withdraw(pool: Pool, voucher: str, now_ms: int, why: str) -> tuple[Event, ...]:
-    """Take a voucher back whole: what is unused is revoked, what was used is clawed back.
+def revoke(one: Voucher, now_ms: int, why: str) -> tuple[Event, ...]:
+    """Take back what is not used of a voucher.
 
     Raises:
         InputError: no reason is given.
-        NotFoundError: there is no such voucher.
-        ConflictError: nothing is left to take back.
+        ConflictError: nothing of it is left.
     """
+    _check_why(one, why)
+    if not one.left_micro:
+        raise ConflictError("nothing of it is left to revoke", where=f"voucher {one.id}")
+    return (_taken(Act.REVOKE, one, one.left_micro, now_ms, why),)
+
+
+def claw_back(
+    one: Voucher, now_ms: int, why: str, amount_micro: int | None = None
+) -> tuple[Event, ...]:
+    """Take back what was used of a voucher.
+
+    Args:
+        one: The voucher.
+        now_ms: Unix time.
+        why: For the auditor.
+        amount_micro: How much; None takes all of it, and revokes what is not used.
+
+    Raises:
+        InputError: no reason is given, or the amount is not positive.
+        ConflictError: less than that was used, or nothing.
+    """
+    _check_why(one, why)
+    used_micro = one.used_micro - one.clawed_micro
+    if amount_micro is not None:
+        return (_taken(Act.CLAWBACK, one, amount_micro, now_ms, why),)
+    if not used_micro:
+        raise ConflictError(
+            "nothing of it is used", where=f"voucher {one.id}", hint="revoke what is not used"
+        )
+    unused = revoke(one, now_ms, why) if one.left_micro else ()
+    return (*unused, _taken(Act.CLAWBACK, one, used_micro, now_ms, why))
+
+
+_FREEING = (Act.LAPSE, Act.REVOKE, Act.CLAWBACK)
+
+
+def _taken(act: Act, one: Voucher, amount_micro: int, now_ms: int, why: str) -> Event:
+    return Event(act=act, voucher=one.id, amount_micro=amount_micro, time_ms=now_ms, why=why)
+
+
+def _check_why(one: Voucher, why: str) -> None:
     if not why.strip():
-        raise InputError("why is it taken back?", where=f"voucher {voucher}")
-    one = pool.voucher(voucher)
-    amounts = ((Act.REVOKE, one.left_micro), (Act.CLAWBACK, one.used_micro - one.clawed_micro))
-    events = tuple(
-        Event(act=act, voucher=voucher, amount_micro=amount, time_ms=now_ms, why=why)
-        for act, amount in amounts
-        if amount
-    )
-    if not events:
-        raise ConflictError("nothing of it is left to take back", where=f"voucher {voucher}")
-    return events
+        raise InputError("why is it taken back?", where=f"voucher {one.id}")
 
 
-def _fresh(event: Event, vouchers: dict[str, Voucher]) -> Voucher:
+def _fresh(event: Event, old: Voucher | None) -> Voucher:
     """Return the voucher of a grant."""
     where = f"voucher {event.voucher}"
+    if old is not None:
+        raise ConflictError("it was granted already", where=where)
     fresh = event.granted
     if fresh is None or (fresh.id, fresh.granted_micro, fresh.left_micro, fresh.used_micro) != (
         event.voucher,
@@ -266,24 +316,33 @@ def _fresh(event: Event, vouchers: dict[str, Voucher]) -> Voucher:
         0,
     ):
         raise InputError("the grant does not say what is granted", where=where)
-    if event.voucher in vouchers:
-        raise ConflictError("it was granted already", where=where)
     return fresh
 
 
-def _changed(old: Voucher, event: Event, commodity: str) -> Voucher:
+def _changed(old: Voucher, event: Event, rules: Rules) -> Voucher:
     """Return a voucher after an event, which must not take more than there is."""
-    amount = event.amount_micro
+    amount, where = event.amount_micro, f"voucher {old.id}"
     if event.act is Act.CLAWBACK:
-        _enough(event, old.used_micro - old.clawed_micro, "used", commodity)
+        _enough(event, old.used_micro - old.clawed_micro, "used", rules.commodity)
         return replace(old, clawed_micro=old.clawed_micro + amount)
-    _enough(event, old.left_micro, "left of it", commodity)
-    where = f"voucher {old.id}"
+    _enough(event, old.left_micro, "left of it", rules.commodity)
+    if event.act is Act.APPROVE:
+        if old.approved:
+            raise ConflictError("it is approved already", where=where)
+        days = rules.valid_days
+        end_ms = FOR_EVER_MS if days == NO_EXPIRY_DAYS else event.time_ms + days * _DAY_MS
+        return replace(old, approved=True, valid_to_ms=end_ms)
     if event.act is Act.USE:
+        if not old.approved:
+            raise ConflictError("it is not approved yet", where=where)
         if event.time_ms >= old.valid_to_ms:
             raise ConflictError("it has expired", where=where)
         return replace(old, left_micro=old.left_micro - amount, used_micro=old.used_micro + amount)
-    if event.act is Act.LAPSE and event.time_ms < old.valid_to_ms:
+    if event.act is Act.REVOKE:
+        return replace(
+            old, left_micro=old.left_micro - amount, revoked_micro=old.revoked_micro + amount
+        )
+    if event.time_ms < old.valid_to_ms:
         raise ConflictError("it has not expired yet", where=where)
     return replace(old, left_micro=old.left_micro - amount)
 
