@@ -18,7 +18,8 @@ EXTRAS = {
     "ec2": ["ec2"],
     "openstack": ["openstack"],
     "kubernetes": ["kubernetes"],
-    "dev": ["render", "simulate", "ssh", "ec2", "openstack", "kubernetes", "dev"],
+    "postgres": ["postgres"],
+    "dev": ["render", "simulate", "ssh", "ec2", "openstack", "kubernetes", "postgres", "dev"],
     "bench": ["bench", "simulate", "ssh"],
 }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.quantities.period import Period
-    from fenglin.storage.store import SqliteStore
+    from fenglin.storage.store import SqlStore
 
 _OPEN_HOLDS = """\
 SELECT COUNT(*) FROM ledger_entry AS hold WHERE kind = 'hold' AND time_ms >= ? AND time_ms < ?
@@ -30,7 +30,7 @@ AND NOT EXISTS (SELECT 1 FROM ledger_entry AS done
 class SqliteAccounts:
     """Implements `ports.accounts.Accounts`."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqlStore) -> None:
         """Take the store."""
         self._store = store
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.note import PublicKey
     from fenglin.quantities.period import Period
-    from fenglin.storage.store import SqliteStore
+    from fenglin.storage.store import SqlStore
 
 _NO_LIMIT = 2**63 - 1
 
@@ -26,7 +26,7 @@ _NO_LIMIT = 2**63 - 1
 class SqliteBills:
     """Implements `ports.bills.Bills`."""
 
-    def __init__(self, store: SqliteStore, key: PublicKey) -> None:
+    def __init__(self, store: SqlStore, key: PublicKey) -> None:
         """Take the store, and the key by which its checkpoints are signed."""
         self._store = store
         self._key = key

@@ -38,7 +38,8 @@ def check_epoch(conn: sqlite3.Connection, epoch: int) -> None:
     Raises:
         StaleEpochError: the stored epoch differs.
     """
-    row = conn.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    # The lock holds a successor off until this transaction is over.
+    row = conn.execute("SELECT value FROM meta WHERE name = 'epoch' /*pg FOR SHARE */").fetchone()
     if row is None or int(row[0]) != epoch:
         raise StaleEpochError(
             f"epoch {epoch} is over, {row and row[0]} leads", hint="this hub must stop"
@@ -118,7 +119,8 @@ def _try_start(conn: sqlite3.Connection, unit: StartUnit, change: Change) -> Rea
         write_events(conn, [unit.event], change.now_ms, change.epoch)
     if unit.receipt is not None:
         conn.execute(
-            "INSERT OR REPLACE INTO receipt (job, cycle, body) VALUES (?, ?, ?)",
+            "INSERT INTO receipt (job, cycle, body) VALUES (?, ?, ?)"
+            " ON CONFLICT (job, cycle) DO UPDATE SET body = excluded.body",
             (record.job, unit.receipt.index, JSON.encode(unit.receipt)),
         )
         conn.execute(

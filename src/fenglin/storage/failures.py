@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 
-from fenglin.errors import DamageError, FenglinError, UnavailableError
+from fenglin.errors import DamageError, FenglinError, StaleEpochError, UnavailableError
 
 _PRIMARY = 0xFF
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class UnknownOutcomeError(sqlite3.OperationalError):
+    """Nobody can say whether a commit happened: the server went away in it and stayed away."""
 
 
 def translate(error: sqlite3.Error, where: str = "database") -> FenglinError:
@@ -17,6 +21,9 @@ def translate(error: sqlite3.Error, where: str = "database") -> FenglinError:
         error: What the database raised.
         where: The file, or what was being done.
     """
+    if isinstance(error, UnknownOutcomeError):
+        # What this hub believes may be wrong: only a hub that reads everything anew may go on.
+        return StaleEpochError(str(error), where=where, hint="ask again with the same key")
     # The low byte is the kind; the rest tells it more closely. Errors of the module have none.
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if code == sqlite3.SQLITE_FULL:
@@ -33,7 +40,7 @@ def translate(error: sqlite3.Error, where: str = "database") -> FenglinError:
         return UnavailableError(
             f"the database refused: {error}",
             where=where,
-            hint="check the disk and the file's permissions",
+            hint="check that it runs, its disk and its permissions",
         )
     # A constraint that holds against us, or a statement that cannot be: never right by waiting.
     return DamageError(

@@ -62,7 +62,7 @@ _HOLD, _POST, _VOID = (f"{kind}:" for kind in (Kind.HOLD, Kind.POST, Kind.VOID))
 _ADD_BALANCE = """\
 INSERT INTO ledger_balance (account, commodity, amount_micro) VALUES (?, ?, ?)
 ON CONFLICT (account, commodity)
-DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro"""
+DO UPDATE SET amount_micro = ledger_balance.amount_micro + excluded.amount_micro"""
 
 
 def found(conn: sqlite3.Connection, ledger_id: str, time_ms: int) -> Entry:

@@ -11,6 +11,7 @@ import msgspec
 from fenglin.errors import DamageError
 from fenglin.ledger.quick import QuickVerifier
 from fenglin.ledger.verify import Unreadable, verify
+from fenglin.storage.dialect import statements
 from fenglin.storage.ledger_rows import COLUMNS, Row, items, read_short, where_in
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 
@@ -84,7 +85,7 @@ def _read(conn: sqlite3.Connection, row: Row) -> Entry | Unreadable:
 
 def _guard_problems(conn: sqlite3.Connection) -> Iterator[str]:
     """Yield the triggers and indexes that are gone or are not ours."""
-    there = {sql for (sql,) in conn.execute("SELECT sql FROM sqlite_master")}
+    there = statements(conn)
     for guard in LEDGER_GUARDS:
         if guard not in there:
             yield f"the database's guard is gone or altered: {guard.splitlines()[0]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,8 +22,6 @@ from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, decode_s
 from fenglin.wire.views import AllocationView, JobView, Page, TaskCounts, TaskSets
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from fenglin.model.job import JobSpec
     from fenglin.ports.hub import Listing
     from fenglin.ports.store import AllocationRecord
@@ -81,7 +80,7 @@ def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[
             values += [key, number]
     order = "DESC" if falling else "ASC"
     ordering = f"number {order}" if column == "number" else f"{column} {order}, number {order}"
-    condition = " AND ".join(where) or "1"
+    condition = " AND ".join(where) or "1 = 1"
     try:
         rows = conn.execute(
             # The page is cut before its rows are put together. Columns come from SORTS,
@@ -91,7 +90,7 @@ def list_jobs(conn: sqlite3.Connection, listing: Listing, account: str) -> Page[
             f" ORDER BY {ordering}",
             (*values, listing.limit + 1),
         ).fetchall()
-    except (OverflowError, UnicodeEncodeError) as error:
+    except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
         raise InputError(
             "a filter or the cursor holds a value that no job can have", where="filter"
         ) from error

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from fenglin.ports.prices import PriceBatch, PriceFilter
-    from fenglin.storage.store import SqliteStore
+    from fenglin.storage.store import SqlStore
 
 _KEY = "unit, provider, site, region, zone, flavor, model, user_class, mode, band"
 _TERMS = "currency, price_micro, tiers, tier_period, memory_per_core_bytes, factors"
@@ -33,7 +33,7 @@ _FACTORS = msgspec.json.Decoder(tuple[tuple[str, int], ...])
 class SqlitePrices:
     """Implements `ports.prices.Prices`."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqlStore) -> None:
         """Take the store."""
         self._store = store
 

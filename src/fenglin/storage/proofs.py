@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import sqlite3
 
     from fenglin.ledger.note import PrivateKey
-    from fenglin.storage.store import SqliteStore
+    from fenglin.storage.store import SqlStore
 
 
 class SqliteProofs:
     """Implements `ports.proofs.Proofs`."""
 
-    def __init__(self, store: SqliteStore, key: PrivateKey) -> None:
+    def __init__(self, store: SqlStore, key: PrivateKey) -> None:
         """Take the store, and the key with which its ledger is signed."""
         self._store = store
         self._secret = key

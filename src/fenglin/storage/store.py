@@ -1,10 +1,16 @@
-"""The embedded store: one SQLite file, one writer thread, one reading connection per thread."""
+"""The store over plain SQL, and the embedded one: one SQLite file and one writer thread.
+
+`SqlStore` holds what both databases share, which is all but connections; the grown store is
+`postgres.store`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +27,7 @@ from fenglin.storage.writer import Writer
 from fenglin.wire.views import EventView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from fenglin.ledger.entry import Draft, Entry
@@ -40,46 +46,71 @@ if TYPE_CHECKING:
     from fenglin.wire.views import JobView, LedgerCheck, Page, Statement, Submitted
 
 T = TypeVar("T")
+Read = Callable[[sqlite3.Connection], T]
 # Below the 999 parameters that the oldest SQLite builds allow.
 _MOST_BOUND = 900
 _RECEIPT = msgspec.json.Decoder(Receipt)
 
 
-class SqliteStore:
-    """Implements `ports.store.Store` on one file. Only one process may open it for writing."""
+class SqlStore(ABC):
+    """Implements `ports.store.Store` over connections that a database gives."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file. Must be called inside a running event loop.
-
-        Raises:
-            UnavailableError: it cannot be opened.
-            DamageError: it is of another version or no database.
-        """
-        self.path = path
-        conn = connect(path)
-        try:
-            ensure_schema(conn, path)
-        except FenglinError:
-            conn.close()
-            raise
-        self._last_job = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()[0]
-        self._writer = Writer(conn)
+    def __init__(self, writer: Writer) -> None:
+        """Take what writes. Must be called inside a running event loop."""
+        self._writer = writer
+        self._last_job = 0
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+
+    @abstractmethod
+    def _connect(self) -> sqlite3.Connection:
+        """Return a new connection that only reads.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+
+    @abstractmethod
+    async def _ask(self, work: Read[T]) -> T:
+        """Run a short read."""
+
+    @abstractmethod
+    async def read(self, work: Read[T]) -> T:
+        """Run `work` on a thread with a reading connection; it may take long.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+
+    def _may_lead(self, conn: sqlite3.Connection) -> None:
+        """Refuse to take over what another hub leads; one that is alone may always."""
+        del conn
+
+    def _still_leads(self, conn: sqlite3.Connection) -> None:
+        """Refuse a write that carries no epoch when another hub has taken over."""
+        del conn
 
     async def load(self, sites: Sequence[Site], now_ms: int) -> Loaded:
         """See `ports.store.Store`."""
 
         def work(conn: sqlite3.Connection) -> Loaded:
+            self._may_lead(conn)
             loaded = loads.take_over(conn, sites)
             books.found(conn, now_ms)
+            last = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()
+            self._last_job = last[0]
             return loaded
 
         return await self._writer.run(work)
 
     async def submit(self, request: SubmitRequest) -> tuple[list[Submitted], list[JobRecord]]:
         """See `ports.store.Store`."""
-        return await self._writer.run(lambda conn: submits.insert(conn, request, self._take))
+
+        def work(conn: sqlite3.Connection) -> tuple[list[Submitted], list[JobRecord]]:
+            self._still_leads(conn)
+            return submits.insert(conn, request, self._take)
+
+        return await self._writer.run(work)
 
     async def commit(self, change: Change) -> list[tuple[StartUnit, Reason]]:
         """See `ports.store.Store`."""
@@ -92,8 +123,10 @@ class SqliteStore:
 
         def work(conn: sqlite3.Connection) -> None:
             conn.execute(
-                "INSERT OR REPLACE INTO site_wish (site, drained, reason, actor, time_ms)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO site_wish (site, drained, reason, actor, time_ms)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (site) DO UPDATE SET"
+                " drained = excluded.drained, reason = excluded.reason,"
+                " actor = excluded.actor, time_ms = excluded.time_ms",
                 (site, int(drained), reason, actor, now_ms),
             )
 
@@ -102,17 +135,20 @@ class SqliteStore:
     async def add_token(self, token: NewToken) -> None:
         """See `ports.store.Store`."""
         values = (token.digest, token.name, token.scopes, token.account, token.created_ms)
-        await self._writer.run(
-            lambda conn: conn.execute(
+
+        def work(conn: sqlite3.Connection) -> None:
+            self._still_leads(conn)
+            conn.execute(
                 "INSERT INTO token (digest, name, scopes, account, created_ms)"
                 " VALUES (?, ?, ?, ?, ?)",
                 values,
             )
-        )
+
+        await self._writer.run(work)
 
     async def token(self, digest: bytes) -> Principal | None:
         """See `ports.store.Store`."""
-        rows = self._read(
+        rows = await self._rows(
             "SELECT name, scopes, account FROM token WHERE digest = ? AND revoked_ms = 0",
             (digest,),
         )
@@ -123,7 +159,7 @@ class SqliteStore:
 
     async def has_tokens(self) -> bool:
         """Return whether any token is known."""
-        return bool(self._read("SELECT 1 FROM token LIMIT 1", ()))
+        return bool(await self._rows("SELECT 1 FROM token LIMIT 1", ()))
 
     async def parents(self, numbers: Sequence[int]) -> dict[int, JobRecord]:
         """See `ports.store.Store`."""
@@ -131,25 +167,25 @@ class SqliteStore:
         for start in range(0, len(numbers), _MOST_BOUND):
             part = numbers[start : start + _MOST_BOUND]
             marks = ", ".join("?" * len(part))
-            rows = self._guard(partial(read_jobs, where=f"number IN ({marks})", values=part))
+            rows = await self._ask(partial(read_jobs, where=f"number IN ({marks})", values=part))
             found |= {job.number: job for job in rows}
         return found
 
     async def jobs(self, listing: Listing, account: str) -> Page[JobView]:
         """See `ports.store.Store`."""
-        return self._guard(lambda conn: listings.list_jobs(conn, listing, account))
+        return await self._ask(lambda conn: listings.list_jobs(conn, listing, account))
 
     async def job(self, number: int, account: str) -> JobView | None:
         """See `ports.store.Store`."""
-        return self._guard(lambda conn: listings.show_job(conn, number, account))
+        return await self._ask(lambda conn: listings.show_job(conn, number, account))
 
     async def allocations_of(self, number: int) -> list[AllocationRecord]:
         """See `ports.store.Store`."""
-        return self._guard(lambda conn: listings.allocations_of(conn, number))
+        return await self._ask(lambda conn: listings.allocations_of(conn, number))
 
     async def events(self, number: int, after_seq: int, limit: int) -> list[EventView]:
         """See `ports.store.Store`."""
-        rows = self._read(
+        rows = await self._rows(
             "SELECT seq, time_ms, kind, text FROM event WHERE job = ? AND seq > ?"
             " ORDER BY seq LIMIT ?",
             (number, after_seq, limit),
@@ -158,7 +194,7 @@ class SqliteStore:
 
     async def receipts(self, number: int, limit: int) -> list[Receipt]:
         """See `ports.store.Store`."""
-        rows = self._read(
+        rows = await self._rows(
             "SELECT body FROM receipt WHERE job = ? ORDER BY cycle LIMIT ?", (number, limit)
         )
         return [_RECEIPT.decode(row[0]) for row in rows]
@@ -169,7 +205,7 @@ class SqliteStore:
 
     async def balances(self) -> dict[str, int]:
         """See `ports.store.Store`."""
-        return self._guard(books.available_balances)
+        return await self._ask(books.available_balances)
 
     async def ledger_verify(self) -> LedgerCheck:
         """See `ports.store.Store`."""
@@ -182,7 +218,7 @@ class SqliteStore:
     def ledger_entries(self) -> Generator[Entry]:
         """See `ports.store.Store`."""
         # A connection of its own: its transaction is open for as long as somebody reads.
-        conn = connect(self.path, read_only=True)
+        conn = self._connect()
         try:
             yield from books.entries(conn)
         except sqlite3.Error as error:
@@ -204,14 +240,6 @@ class SqliteStore:
 
         return await self._writer.run(fenced)
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on a thread with a reading connection; it may take long.
-
-        Raises:
-            UnavailableError: the database is away.
-        """
-        return await asyncio.to_thread(self._guard, work)
-
     async def close(self) -> None:
         """See `ports.store.Store`."""
         await self._writer.close()
@@ -225,20 +253,51 @@ class SqliteStore:
         self._last_job += count
         return first
 
-    def _conn(self) -> sqlite3.Connection:
+    async def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return await self._ask(lambda conn: conn.execute(query, values).fetchall())
+
+    def _reader(self) -> sqlite3.Connection:
         """Return this thread's reading connection."""
-        conn = getattr(self._local, "conn", None)
+        conn: sqlite3.Connection | None = getattr(self._local, "conn", None)
         if conn is None:
-            conn = self._local.conn = connect(self.path, read_only=True)
+            conn = self._local.conn = self._connect()
             self._readers.append(conn)
         return conn
 
-    def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return self._guard(lambda conn: conn.execute(query, values).fetchall())
 
-    def _guard(self, work: Callable[[sqlite3.Connection], T]) -> T:
+class SqliteStore(SqlStore):
+    """The embedded store on one file. Only one process may open it for writing."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file. Must be called inside a running event loop.
+
+        Raises:
+            UnavailableError: it cannot be opened.
+            DamageError: it is of another version or no database.
+        """
+        self.path = path
+        conn = connect(path)
+        try:
+            ensure_schema(conn, path)
+        except FenglinError:
+            conn.close()
+            raise
+        super().__init__(Writer(conn))
+
+    async def read(self, work: Read[T]) -> T:
+        """See `SqlStore`."""
+        return await asyncio.to_thread(self._guard, work)
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.path, read_only=True)
+
+    async def _ask(self, work: Read[T]) -> T:
+        # The file is near: a short read takes less time than changing to another thread.
+        return self._guard(work)
+
+    def _guard(self, work: Read[T]) -> T:
         """Run a read; say a database error in our words."""
         try:
-            return work(self._conn())
+            return work(self._reader())
         except sqlite3.Error as error:
             raise translate(error) from error

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fenglin.ledger.vouchers.claim import Application
     from fenglin.ledger.vouchers.scheme import Scheme
     from fenglin.ports.vouchers import Audit, TakeBack, Use, VoucherRecord
-    from fenglin.storage.store import SqliteStore
+    from fenglin.storage.store import SqlStore
 
 _PARTS = msgspec.json.Decoder(list[UsedPart])
 _FIELDS = {"pool": "a.pool", "account": "a.account", "voucher": "a.application"}
@@ -38,7 +38,7 @@ _FIELDS = {"pool": "a.pool", "account": "a.account", "voucher": "a.application"}
 class SqliteVouchers:
     """Implements `ports.vouchers.Vouchers`."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqlStore) -> None:
         """Take the store."""
         self._store = store
 

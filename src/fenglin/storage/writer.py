@@ -28,9 +28,10 @@ MOST_PER_COMMIT = 2_000
 class Writer:
     """Runs whole-transaction functions one after another, many per commit."""
 
-    def __init__(self, conn: sqlite3.Connection) -> None:
-        """Take the connection over; nothing else may write."""
+    def __init__(self, conn: sqlite3.Connection, where: str = "database") -> None:
+        """Take the connection over; nothing else may write. `where` names it in errors."""
         self._conn = conn
+        self._where = where
         self._queue: deque[Work] = deque()
         self._ready = threading.Condition()
         self._closing = False
@@ -92,7 +93,7 @@ class Writer:
                     if not conn.in_transaction:
                         raise
                     conn.execute("ROLLBACK TO piece")
-                    results.append((future, _translate(error), False))
+                    results.append((future, self._translate(error), False))
                 else:
                     results.append((future, value, True))
                 conn.execute("RELEASE piece")
@@ -102,9 +103,13 @@ class Writer:
                 # When even this fails, the next BEGIN does too, and says why to whoever asks.
                 with contextlib.suppress(sqlite3.Error):
                     conn.execute("ROLLBACK")
-            refusal = _translate(error)
+            refusal = self._translate(error)
             return [(future, refusal, False) for _, future in batch]
         return results
+
+    def _translate(self, error: Exception) -> Exception:
+        """Say in our words what the database said in its own."""
+        return translate(error, self._where) if isinstance(error, sqlite3.Error) else error
 
 
 def _settle(done: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
@@ -115,8 +120,3 @@ def _settle(done: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
             future.set_result(value)
         else:
             future.set_exception(value)
-
-
-def _translate(error: Exception) -> Exception:
-    """Say in our words what the database said in its own."""
-    return translate(error) if isinstance(error, sqlite3.Error) else error

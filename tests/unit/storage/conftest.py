@@ -1,8 +1,13 @@
-"""A store on a fresh file with one site of two nodes, and short ways to write to it."""
+"""A store with one site of two nodes, and short ways to write to it: on both databases.
+
+`desk` is one fixture with two parameters, so that every test of the store runs on SQLite and on
+a real PostgreSQL server; the second is skipped where none can be had.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import sqlite3
 from dataclasses import replace
@@ -17,8 +22,13 @@ from fenglin.model.site import Price
 from fenglin.model.states import AttemptState, JobState
 from fenglin.ports.store import AllocationRecord, Change, Event, StartUnit, SubmitRequest
 from fenglin.quantities.resources import Resources
+from fenglin.storage.postgres.connection import PostgresConnection
+from fenglin.storage.postgres.schema import tables
+from fenglin.storage.postgres.store import PostgresStore, open_database
+from fenglin.storage.schema import connect
 from fenglin.storage.store import SqliteStore
 from fenglin.testing.builders import a_job, a_site
+from fenglin.testing.servers.postgres import PostgresServer, find_postgres
 
 NOW_MS = 1_700_000_000_000
 SITES = (a_site(cpu=4, nodes=2),)
@@ -27,11 +37,11 @@ SITES = (a_site(cpu=4, nodes=2),)
 class Desk:
     """A store, loaded, and the state that it answered with."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, made):
+        self.made = made
 
     async def open(self, sites=SITES, *, credit=10_000_000):
-        self.store = SqliteStore(self.path)
+        self.store = self.made.open()
         self.loaded = await self.store.load(sites, NOW_MS)
         self.number = self.loaded.next_allocation
         if credit:
@@ -105,23 +115,113 @@ class Desk:
         return after
 
     def sql(self, query, *values):
-        """Ask the file itself, behind the store's back."""
-        with sqlite3.connect(self.path) as conn:
-            found = conn.execute(query, values).fetchall()
-        conn.close()
-        return found
+        """Ask the database itself, behind the store's back."""
+        return self.made.sql(query, *values)
 
     def used(self):
         return dict(self.sql("SELECT name, cpu_used_milli FROM node"))
 
 
+class OnSqlite:
+    """A database file of a test."""
+
+    kind = "sqlite"
+
+    def __init__(self, path):
+        self.path = path
+
+    def open(self):
+        return SqliteStore(self.path)
+
+    def connect(self):
+        return connect(self.path)
+
+    def sql(self, query, *values):
+        with contextlib.closing(sqlite3.connect(self.path)) as conn, conn:
+            return conn.execute(query, values).fetchall()
+
+    def anew(self):
+        self.path.unlink(missing_ok=True)
+
+
+class OnPostgres:
+    """The session's database with our tables, empty."""
+
+    kind = "postgres"
+
+    def __init__(self, url):
+        self.url = url
+        self.anew()
+
+    def open(self):
+        return PostgresStore(self.url)
+
+    def connect(self):
+        return PostgresConnection(self.url)
+
+    def sql(self, query, *values):
+        with contextlib.closing(self.connect()) as conn:
+            return conn.execute(query, values).fetchall()
+
+    def anew(self):
+        """Empty all tables, past the triggers: quicker than a new database for each test."""
+        with contextlib.closing(self.connect()) as conn:
+            conn.raw("SET session_replication_role = replica")
+            names = set(tables(conn)) - {"schema_version", "leader_lease"}
+            conn.raw(f"TRUNCATE {', '.join(sorted(names))} RESTART IDENTITY")
+            conn.raw("UPDATE leader_lease SET holder = '', term = 0, expires = '-infinity'")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Return a real server."""
+    if why := find_postgres():
+        pytest.skip(why)
+    with PostgresServer() as server:
+        server.sql("CREATE DATABASE plate TEMPLATE template0")
+        open_database(server.url("plate")).close()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def made(postgres):
+    """Return the address of a database with our tables."""
+    return postgres.database("plate")
+
+
 @pytest.fixture
-def desk(tmp_path):
+def database_of_its_own(postgres):
+    """Return the address of a database with our tables that a test may spoil."""
+    return postgres.database("plate")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path):
+    """Return a database of this test alone."""
+    if request.param == "sqlite":
+        return OnSqlite(tmp_path / "fenglin.db")
+    return OnPostgres(request.getfixturevalue("made"))
+
+
+@pytest.fixture
+def desk_of():
+    """Return a function that gives the short ways to write to a store that is open."""
+
+    def give(store):
+        here = Desk(None)
+        here.store = store
+        return here
+
+    return give
+
+
+@pytest.fixture
+def desk(database):
     """Run a coroutine function of a `Desk` with an open store; closes it afterwards."""
 
     def run(scene, **options):
         async def play():
-            here = await Desk(tmp_path / "fenglin.db").open(**options)
+            here = await Desk(database).open(**options)
             try:
                 return await scene(here)
             finally:

@@ -34,8 +34,8 @@ async def pages(here, listing, between=None):
     deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(ROWS, st.sampled_from(SORTS), st.integers(1, 4), st.sampled_from(NAMES))
-def test_pages_joined_are_all_rows_that_match_in_order(desk, tmp_path, rows, sort, limit, part):
-    (tmp_path / "fenglin.db").unlink(missing_ok=True)
+def test_pages_joined_are_all_rows_that_match_in_order(desk, database, rows, sort, limit, part):
+    database.anew()
 
     async def scene(here):
         for name, priority, queue in rows:

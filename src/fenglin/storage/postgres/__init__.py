@@ -1,0 +1,1 @@
+"""The grown store: PostgreSQL, several hubs, one leader."""
