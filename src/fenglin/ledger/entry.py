@@ -252,8 +252,10 @@ def check_draft(draft: Draft) -> None:
     if draft.kind is Kind.GENESIS:
         raise InputError("a genesis is not entered twice", hint="found a new ledger instead")
     _check_text("key", draft.key, required=True)
-    _check_text("attempt key", draft.attempt)
-    _check_text("memo", draft.memo)
+    if draft.attempt:
+        _check_text("attempt key", draft.attempt)
+    if draft.memo:
+        _check_text("memo", draft.memo)
     fault = key_fault(draft.kind, draft.key, draft.attempt)
     if fault:
         raise InputError(fault, where=draft.key)
@@ -261,13 +263,26 @@ def check_draft(draft: Draft) -> None:
         raise InputError(f"{draft.job} is not a job number", where=draft.key)
     if not 2 <= len(draft.legs) <= MAX_LEGS:
         raise InputError(f"{len(draft.legs)} legs", where=draft.key, hint="2 to 64 are allowed")
+    total_micro = 0
+    several = False
+    commodity = draft.legs[0].commodity
     for leg in draft.legs:
-        check_account(leg.account)
-        check_commodity(leg.commodity)
-        if abs(leg.amount_micro) > MAX_MICRO:
-            raise InputError(f"{leg.amount_micro} is too large", where=draft.key)
-    check_balanced(draft.legs)
+        amount_micro = leg.amount_micro
+        _check_place(leg.account, leg.commodity)
+        if not -MAX_MICRO <= amount_micro <= MAX_MICRO:
+            raise InputError(f"{amount_micro} is too large", where=draft.key)
+        total_micro += amount_micro
+        several = several or leg.commodity != commodity
+    if several or total_micro:
+        check_balanced(draft.legs)
     _check_details(draft)
+
+
+@lru_cache(maxsize=4096)
+def _check_place(account: str, commodity: str) -> None:
+    """Refuse a leg's account or commodity."""
+    check_account(account)
+    check_commodity(commodity)
 
 
 def _check_details(draft: Draft) -> None:
@@ -277,19 +292,16 @@ def _check_details(draft: Draft) -> None:
             "details repeat a name or are too many", where=draft.key, hint="at most 32"
         )
     for name, value in draft.details:
-        _check_detail_name(name, draft.key)
+        if not _is_detail_name(name):
+            raise InputError(f"{name[:80]!r} cannot name a detail", where=draft.key)
         if len(value) > MAX_TEXT_CHARS or not value.isprintable():
             _check_text(f"detail {name}", value)
 
 
-def _check_detail_name(name: str, key: str) -> None:
-    """Refuse a name that an export could not carry; the few in use come again and again."""
-    if not _is_detail_name(name):
-        raise InputError(f"{name[:80]!r} cannot name a detail", where=key)
-
-
+# The few names in use come again and again, as do tenants' accounts.
 @lru_cache(maxsize=256)
 def _is_detail_name(name: str) -> bool:
+    """Return whether an export could carry this name."""
     return _DETAIL_NAME.fullmatch(name) is not None
 
 

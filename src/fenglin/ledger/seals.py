@@ -7,7 +7,7 @@ fits and the first that does not lies the first entry that was changed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -35,6 +35,33 @@ class SealFault(Struct, frozen=True):
     why: str
 
 
+class Sealing(Protocol):
+    """What takes the hashes of verified entries in order; `Seals`, or a part of its work.
+
+    Attributes:
+        fault: A checkpoint that does not fit.
+    """
+
+    fault: SealFault | None
+
+    @property
+    def covered(self) -> int:
+        """Return up to which entry a checkpoint was found to fit."""
+        ...
+
+    def feed(self, entry: Entry) -> None:
+        """Take the next entry."""
+        ...
+
+    def feed_hash(self, entry_hash: bytes) -> None:
+        """Take the next entry's hash."""
+        ...
+
+    def finish(self, entries: int) -> SealFault | None:
+        """Return what does not fit, when all `entries` were fed."""
+        ...
+
+
 class Seals:
     """Takes verified entries in order, and compares the roots over them with checkpoints."""
 
@@ -59,6 +86,11 @@ class Seals:
         self._fitted = 0
         self._growth = Growth()
         self.fault: SealFault | None = None
+
+    @property
+    def left(self) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that are still to be compared, the smallest first."""
+        return tuple(reversed(self._left))
 
     @property
     def covered(self) -> int:

@@ -65,6 +65,11 @@ class Growth:
         self._seen = seen
         self._stack: list[tuple[int, bytes]] = []
 
+    @property
+    def peaks(self) -> tuple[tuple[int, bytes], ...]:
+        """Return (level, hash) of the largest complete subtrees, from left to right."""
+        return tuple(self._stack)
+
     def add(self, entry_hash: bytes) -> None:
         """Add the next entry."""
         self.add_subtree(0, leaf_hash(entry_hash))

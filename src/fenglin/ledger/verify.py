@@ -28,7 +28,7 @@ from fenglin.ledger.posting import hold_fault, sums
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from fenglin.ledger.seals import Seals
+    from fenglin.ledger.seals import Sealing, Seals
 
 _FILTER_BITS = 1 << 27
 
@@ -88,7 +88,7 @@ class Verifier:
     def __init__(self, anchor: Head | None = None, seals: Seals | None = None) -> None:
         """Take an earlier head, or checkpoints, that the ledger must still contain."""
         self._anchor = anchor
-        self._seals = seals
+        self._seals: Sealing | None = seals
         self._ledger_id = anchor.ledger_id if anchor else ""
         self._seq = 0
         self._hash = ZERO_HASH
@@ -150,16 +150,20 @@ class Verifier:
             return f"it is out of balance by {off[1]} micro-{off[0]}"
         return (
             key_fault(entry.kind, entry.key, entry.attempt)
-            or hold_fault(entry.kind, entry.legs, self._open.get(entry.attempt))
+            or self._hold_fault(entry)
             or move_fault(entry.kind, entry.legs)
         )
+
+    def _hold_fault(self, entry: Entry) -> str:
+        """Return how the entry does not fit the hold of its attempt."""
+        return hold_fault(entry.kind, entry.legs, self._open.get(entry.attempt))
 
     def _fold(self, entry: Entry) -> None:
         """Add a proven entry to the balances and open holds."""
         if entry.kind is Kind.HOLD:
             self._open[entry.attempt] = entry.legs
         elif entry.kind is Kind.POST or entry.kind is Kind.VOID:
-            del self._open[entry.attempt]
+            self._open.pop(entry.attempt, None)
         balances = self._balances
         for leg in entry.legs:
             place = (leg.account, leg.commodity)

@@ -10,6 +10,7 @@ from fenglin.ledger.accounts import available
 from fenglin.ledger.posting import CURRENCY, charges_of
 from fenglin.ledger.seals import Seals
 from fenglin.storage import ledger, ledger_tree
+from fenglin.storage.ledger_parts import cores_here
 from fenglin.wire.views import LedgerCheck, Statement, StatementLine
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def verify(conn: sqlite3.Connection) -> LedgerCheck:
     """Check everything against everything, in constant memory."""
     conn.execute("BEGIN")
     try:
-        report = ledger.verify_stored(conn, seals=Seals(ledger_tree.checkpoints(conn)))
+        report = ledger.verify_stored(
+            conn, seals=Seals(ledger_tree.checkpoints(conn)), cores=cores_here()
+        )
         head = ledger.head(conn)
     finally:
         conn.execute("ROLLBACK")

@@ -25,6 +25,16 @@ NO_DETAILS = "[]"
 ENCODER = msgspec.json.Encoder()
 # Below the 999 parameters that the oldest SQLite builds allow.
 PARAMETERS = 900
+MOST_SEQ = 2**63 - 1
+_ROWS = f"""\
+SELECT {", ".join(f"e.{name.strip()}" for name in COLUMNS.split(","))},
+    a.account, a.commodity, a.amount_micro, b.account, b.commodity, b.amount_micro,
+    c.account, c.commodity, c.amount_micro
+FROM ledger_entry AS e
+LEFT JOIN ledger_leg AS a ON a.seq = e.seq AND a.n = 0
+LEFT JOIN ledger_leg AS b ON b.seq = e.seq AND b.n = 1
+LEFT JOIN ledger_leg AS c ON c.seq = e.seq AND c.n = 2
+WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq"""  # noqa: S608
 _KINDS = {kind.value: kind for kind in Kind}
 _DETAILS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -130,7 +140,21 @@ def where_in(
             yield item
 
 
-def read_short(row: Row) -> Entry | Unreadable:
-    """Return the entry of a row that ends with the columns of at most two legs."""
-    legs = (row[12:15], row[15:18])
-    return read(row[:12], tuple(Leg(*leg) for leg in legs if leg[2] is not None))
+def rows_between(conn: sqlite3.Connection, after: int, last: int) -> Iterator[Row]:
+    """Return the entries behind `after` up to `last`, each with its first three legs as one row.
+
+    `ledger.quick` takes them so. A leg with another number shows in how many there are.
+    """
+    return conn.execute(_ROWS, (after, last))
+
+
+def whole(conn: sqlite3.Connection, row: Row) -> Entry | Unreadable:
+    """Return the entry of such a row; one with three legs may have more, which it does not show."""
+    if row[20] is None:
+        legs = (row[12:15], row[15:18])
+        return read(row[:12], tuple(Leg(*leg) for leg in legs if leg[2] is not None))
+    try:
+        found = list(where_in(conn, "seq", [row[2]]))
+    except DamageError as error:
+        return Unreadable(error.what)
+    return found[0]

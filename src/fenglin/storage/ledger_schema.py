@@ -63,7 +63,8 @@ END"""
     for action in ("UPDATE", "DELETE")
 )
 
-# Sums are asked leg by leg: for the few legs of an entry that beats GROUP BY, which sorts.
+# What is asked of an entry's legs is asked of them in one pass; only an entry of several
+# commodities is summed by each.
 _CHECKS = (
     """\
 CREATE TRIGGER ledger_leg_check BEFORE INSERT ON ledger_leg
@@ -85,14 +86,18 @@ CREATE TRIGGER ledger_entry_check BEFORE INSERT ON ledger_entry BEGIN
     THEN RAISE(ABORT, 'ledger: it does not follow the last entry of this ledger')
     WHEN EXISTS (SELECT 1 FROM ledger_entry WHERE key = NEW.key)
     THEN RAISE(ABORT, 'ledger: this key exists')
-    WHEN NEW.seq <> 1 AND (SELECT COUNT(*) FROM ledger_leg WHERE seq = NEW.seq) < 2
-    THEN RAISE(ABORT, 'ledger: fewer than two legs')
-    WHEN EXISTS (
-        SELECT 1 FROM ledger_leg AS leg WHERE leg.seq = NEW.seq AND 0 <> (
-            SELECT SUM(amount_micro) FROM ledger_leg
-            WHERE seq = NEW.seq AND commodity = leg.commodity))
-    THEN RAISE(ABORT, 'ledger: the legs do not sum to zero')
     END;
+    SELECT CASE
+    WHEN NEW.seq <> 1 AND legs < 2
+    THEN RAISE(ABORT, 'ledger: fewer than two legs')
+    WHEN total <> 0 OR low <> high AND EXISTS (
+        SELECT 1 FROM ledger_leg WHERE seq = NEW.seq
+        GROUP BY commodity HAVING SUM(amount_micro) <> 0)
+    THEN RAISE(ABORT, 'ledger: the legs do not sum to zero')
+    END FROM (
+        SELECT COUNT(*) AS legs, SUM(amount_micro) AS total,
+            MIN(commodity) AS low, MAX(commodity) AS high
+        FROM ledger_leg WHERE seq = NEW.seq) AS asked;
 END""",
     """\
 CREATE TRIGGER ledger_resolution_check BEFORE INSERT ON ledger_entry
@@ -101,24 +106,20 @@ WHEN NEW.kind IN ('post', 'void') BEGIN
     WHEN EXISTS (
         SELECT 1 FROM ledger_entry WHERE attempt = NEW.attempt AND kind IN ('post', 'void'))
     THEN RAISE(ABORT, 'ledger: the hold is resolved')
-    WHEN NOT EXISTS (SELECT 1 FROM ledger_entry WHERE key = 'hold:' || NEW.attempt)
+    WHEN kept = 0
     THEN RAISE(ABORT, 'ledger: no such hold')
-    WHEN EXISTS (
-        SELECT 1 FROM ledger_entry AS hold CROSS JOIN ledger_leg AS kept
-        WHERE hold.key = 'hold:' || NEW.attempt AND kept.seq = hold.seq
-        AND substr(kept.account, -5) = ':held' AND NOT EXISTS (
-            SELECT 1 FROM ledger_leg AS freed
-            WHERE freed.seq = NEW.seq AND +freed.account = kept.account
-            AND freed.commodity = kept.commodity
-            AND freed.amount_micro = -kept.amount_micro))
-    OR (
-        SELECT COUNT(*) FROM ledger_leg WHERE seq = NEW.seq AND substr(account, -5) = ':held'
-    ) <> (
-        SELECT COUNT(*) FROM ledger_entry AS hold CROSS JOIN ledger_leg AS kept
-        WHERE hold.key = 'hold:' || NEW.attempt AND kept.seq = hold.seq
-        AND substr(kept.account, -5) = ':held')
+    WHEN freed <> kept OR kept <> (
+        SELECT COUNT(*) FROM ledger_leg WHERE seq = NEW.seq AND substr(account, -5) = ':held')
     THEN RAISE(ABORT, 'ledger: not exactly what was held')
-    END;
+    END FROM (
+        SELECT COUNT(*) AS kept, SUM(CASE WHEN EXISTS (
+            SELECT 1 FROM ledger_leg AS back
+            WHERE back.seq = NEW.seq AND +back.account = leg.account
+            AND back.commodity = leg.commodity
+            AND back.amount_micro = -leg.amount_micro) THEN 1 ELSE 0 END) AS freed
+        FROM ledger_entry AS hold CROSS JOIN ledger_leg AS leg
+        WHERE hold.key = 'hold:' || NEW.attempt AND leg.seq = hold.seq
+        AND substr(leg.account, -5) = ':held') AS asked;
 END""",
 )
 
@@ -127,3 +128,8 @@ LEDGER_DDL: tuple[str, ...] = (*_TABLES, *_INDEXES, *_FROZEN, *_CHECKS)
 
 LEDGER_GUARDS: tuple[str, ...] = (*_INDEXES, *_FROZEN, *_CHECKS)
 """The statements among them that keep the rules; verification finds any gone or altered."""
+
+LEDGER_CHECKS_AGAIN: tuple[str, ...] = tuple(
+    statement for check in _CHECKS for statement in (f"DROP TRIGGER {check.split()[2]}", check)
+)
+"""Statements that put the checks of today in the place of those of an older file."""

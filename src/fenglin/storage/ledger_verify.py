@@ -8,34 +8,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fenglin.errors import DamageError
 from fenglin.ledger.quick import QuickVerifier
-from fenglin.ledger.verify import Unreadable, verify
+from fenglin.ledger.verify import verify
 from fenglin.storage.dialect import statements
-from fenglin.storage.ledger_rows import COLUMNS, Row, items, read_short, where_in
+from fenglin.storage.ledger_parts import verify_in_parts
+from fenglin.storage.ledger_rows import MOST_SEQ, items, rows_between, whole
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fenglin.ledger.entry import Entry, Head
+    from fenglin.ledger.entry import Head
     from fenglin.ledger.seals import Seals
     from fenglin.ledger.verify import VerifyReport
 
-# An entry with its first three legs, as `ledger.quick` takes it.
-_ROWS = f"""\
-SELECT {", ".join(f"e.{name.strip()}" for name in COLUMNS.split(","))},
-    a.account, a.commodity, a.amount_micro, b.account, b.commodity, b.amount_micro,
-    c.account, c.commodity, c.amount_micro
-FROM ledger_entry AS e
-LEFT JOIN ledger_leg AS a ON a.seq = e.seq AND a.n = 0
-LEFT JOIN ledger_leg AS b ON b.seq = e.seq AND b.n = 1
-LEFT JOIN ledger_leg AS c ON c.seq = e.seq AND c.n = 2
-WHERE e.seq > 0 ORDER BY e.seq"""  # noqa: S608
-
 
 def verify_stored(
-    conn: sqlite3.Connection, anchor: Head | None = None, seals: Seals | None = None
+    conn: sqlite3.Connection,
+    anchor: Head | None = None,
+    seals: Seals | None = None,
+    *,
+    cores: int = 1,
 ) -> VerifyReport:
     """Verify chain, rules, uniqueness of keys, legs, balance cache, and the guards themselves.
 
@@ -43,11 +36,16 @@ def verify_stored(
         conn: Inside one read transaction.
         anchor: A head noted outside earlier, see `fenglin.ledger.verify`.
         seals: Checkpoints, see there.
+        cores: How many processes may work at once; more than one serve only a large ledger.
     """
-    report = _verify_quickly(conn, anchor, copy.deepcopy(seals))
-    if report is None:
-        report = verify(items(conn, 0, None, 1000), anchor, seals)
-    problems = [*_guard_problems(conn), *_row_problems(conn)]
+    report = verify_in_parts(conn, anchor, seals, cores) if cores > 1 else None
+    beside = list(_row_problems(conn, report))
+    if report is None or beside:
+        # Which entry is the first bad one is only said by a look at all of them in order.
+        report = _verify_quickly(conn, anchor, copy.deepcopy(seals))
+        if report is None:
+            report = verify(items(conn, 0, None, 1000), anchor, seals)
+    problems = [*_guard_problems(conn), *beside]
     if report.bad_seq is None:
         problems += _cache_problems(conn, report.balances)
     return msgspec.structs.replace(report, problems=tuple(problems))
@@ -60,9 +58,9 @@ def _verify_quickly(
 
     The quick way looks up the legs 0, 1 and 2. Any other leg shows in their number.
     """
-    verifier = QuickVerifier(lambda row: _read(conn, row), anchor, seals)
+    verifier = QuickVerifier(lambda row: whole(conn, row), anchor, seals)
     try:
-        verifier.feed_rows(conn.execute(_ROWS))
+        verifier.feed_rows(rows_between(conn, 0, MOST_SEQ))
     except (sqlite3.OperationalError, TypeError, AttributeError):
         # Text that is no UTF-8, or a value of another type than its column's.
         return None
@@ -70,17 +68,6 @@ def _verify_quickly(
         "SELECT COUNT(*) FROM ledger_leg WHERE seq > 0 AND seq <= ?", (verifier.reached,)
     ).fetchone()
     return verifier.report() if legs == verifier.legs else None
-
-
-def _read(conn: sqlite3.Connection, row: Row) -> Entry | Unreadable:
-    """Return a row's entry; one with three legs may have more, which the row does not show."""
-    if row[20] is None:
-        return read_short(row)
-    try:
-        found = list(where_in(conn, "seq", [row[2]]))
-    except DamageError as error:
-        return Unreadable(error.what)
-    return found[0]
 
 
 def _guard_problems(conn: sqlite3.Connection) -> Iterator[str]:
@@ -91,16 +78,23 @@ def _guard_problems(conn: sqlite3.Connection) -> Iterator[str]:
             yield f"the database's guard is gone or altered: {guard.splitlines()[0]}"
 
 
-def _row_problems(conn: sqlite3.Connection) -> Iterator[str]:
-    """Yield what the chain cannot show: repeated keys and legs that belong to no entry."""
+def _row_problems(conn: sqlite3.Connection, report: VerifyReport | None) -> Iterator[str]:
+    """Yield what the chain cannot show: repeated keys and legs that belong to no entry.
+
+    Args:
+        conn: As for `verify_stored`.
+        report: That all entries and their legs are right, where that is known: then only legs
+            beyond them can be left.
+    """
     repeat = conn.execute(
         "SELECT key, MAX(seq) FROM ledger_entry GROUP BY key HAVING COUNT(*) > 1 LIMIT 1"
     ).fetchone()
     if repeat is not None:
         yield f"entry {repeat[1]} repeats the key {repeat[0]!r}"
-    orphan = conn.execute(
-        "SELECT MIN(seq) FROM ledger_leg WHERE seq NOT IN (SELECT seq FROM ledger_entry)"
-    ).fetchone()[0]
+    orphans = "SELECT MIN(seq) FROM ledger_leg WHERE seq NOT IN (SELECT seq FROM ledger_entry)"
+    if report is not None:
+        orphans += f" AND (seq < 1 OR seq > {report.entries})"
+    (orphan,) = conn.execute(orphans).fetchone()
     if orphan is not None:
         yield f"there are legs of an entry {orphan} that does not exist"
 

@@ -13,7 +13,7 @@ from fenglin.ledger.quick import QuickVerifier
 from fenglin.ledger.seals import Seals
 from fenglin.ledger.verify import verify
 from fenglin.storage import ledger_verify
-from fenglin.storage.ledger_rows import COLUMNS, items
+from fenglin.storage.ledger_rows import COLUMNS, MOST_SEQ, items, rows_between, whole
 from fenglin.storage.ledger_schema import LEDGER_DDL
 
 _SPEC = importlib.util.spec_from_file_location("tampers", Path(__file__).parent / "test_tamper.py")
@@ -138,9 +138,9 @@ def test_usual_entries_are_not_read_whole(conn):
 
     def reader(row):
         read.append(row[4])
-        return ledger_verify._read(conn, row)
+        return whole(conn, row)
 
     verifier = QuickVerifier(reader)
-    assert verifier.feed_rows(conn.execute(ledger_verify._ROWS))
+    assert verifier.feed_rows(rows_between(conn, 0, MOST_SEQ))
     assert set(read) == {"genesis", "grant", "deposit"}
     assert verifier.report() == verify(entries)

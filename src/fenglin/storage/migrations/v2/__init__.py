@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fenglin.storage.migrations.v2 import accounts, prices, proofs, vouchers
+from fenglin.storage.migrations.v2 import accounts, ledger, prices, proofs, vouchers
 
 V2: tuple[str, ...] = (
+    *ledger.STATEMENTS,
     *proofs.STATEMENTS,
     *accounts.STATEMENTS,
     *prices.STATEMENTS,

@@ -1,0 +1,185 @@
+"""Verification of a large ledger by several processes, a part of it each.
+
+Entries are never changed, so a part that another connection reads is the part that the caller's
+transaction sees. A process of its own needs no more than the path of the file: it is started as
+`python -m fenglin.storage.ledger_parts`, is handed a `Task` and answers with a `Part`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from fenglin.ledger.entry import ZERO_HASH, Head
+from fenglin.ledger.parts import BLOCK, Part, PartVerifier, Start, join
+from fenglin.storage.ledger_rows import rows_between, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fenglin.ledger.seals import Seals
+    from fenglin.ledger.verify import VerifyReport
+
+# Below this a process takes longer to start than it saves.
+LEAST_ENTRIES = 100_000
+MOST_PARTS = 8
+MOST_PART_S = 3_600
+# The caller has to look for repeated keys besides, so its part is the smaller one.
+_OWN_TENTHS = 8
+_DECODE = msgspec.msgpack.Decoder(Part).decode
+
+
+class Task(Struct, frozen=True):
+    """What one process verifies.
+
+    Attributes:
+        path: Of the database.
+        after: Sequence number of the entry before the first.
+        last: Sequence number of the last.
+        anchor: A head noted outside earlier.
+        sizes: Of checkpoints noted outside earlier.
+    """
+
+    path: str
+    after: int
+    last: int
+    anchor: Head | None
+    sizes: tuple[int, ...]
+
+
+def verify_in_parts(
+    conn: sqlite3.Connection, anchor: Head | None, seals: Seals | None, cores: int
+) -> VerifyReport | None:
+    """Return the report of a ledger whose entries are all right; None where that is not shown.
+
+    Args:
+        conn: Inside one read transaction.
+        anchor: A head noted outside earlier.
+        seals: Checkpoints noted outside earlier, none of them compared yet.
+        cores: How many processes may work, this one included.
+    """
+    path = _path(conn)
+    if not path or not sys.executable:
+        return None
+    (last,) = conn.execute("SELECT coalesce(max(seq), 0) FROM ledger_entry").fetchone()
+    checkpoints = seals.left if seals is not None else ()
+    sizes = tuple(one.size for one in checkpoints)
+    own, *others = (Task(path, after, until, anchor, sizes) for after, until in spans(last, cores))
+    started = [_start(task) for task in others]
+    try:
+        parts = []
+        for part in _found(conn, own, started):
+            if part is None:
+                return None
+            parts.append(part)
+    finally:
+        for one in started:
+            one.kill()
+            one.communicate()
+    (legs,) = conn.execute(
+        "SELECT COUNT(*) FROM ledger_leg WHERE seq > 0 AND seq <= ?", (last,)
+    ).fetchone()
+    if legs != sum(part.legs for part in parts):
+        return None
+    return join(parts, last, checkpoints, anchor)
+
+
+def _found(
+    conn: sqlite3.Connection, own: Task, started: Sequence[subprocess.Popen[bytes]]
+) -> Iterator[Part | None]:
+    """Yield what was found in each part, the own one first."""
+    yield _verify(conn, own)
+    for one in started:
+        yield _answer(one)
+
+
+def cores_here() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def spans(last: int, cores: int) -> list[tuple[int, int]]:
+    """Return (after, last) of each part of the entries 1 to `last`."""
+    count = min(cores, MOST_PARTS) if last >= LEAST_ENTRIES else 1
+    share = last / (count - 1 + _OWN_TENTHS / 10)
+    cuts = [round(last - share * n) // BLOCK * BLOCK for n in range(count - 1, 0, -1)]
+    return list(zip([0, *cuts], [*cuts, last], strict=True))
+
+
+def _path(conn: sqlite3.Connection) -> str:
+    """Return the file of a database; empty for one in memory, or of another make."""
+    if hasattr(conn, "statements"):
+        return ""
+    return str(conn.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _start(task: Task) -> subprocess.Popen[bytes]:
+    """Start a process on its part."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    if process.stdin is not None:
+        process.stdin.write(msgspec.msgpack.encode(task))
+        process.stdin.close()
+        process.stdin = None
+    return process
+
+
+def _answer(process: subprocess.Popen[bytes]) -> Part | None:
+    """Return what a process found; None where it found a fault, or failed."""
+    try:
+        told, _ = process.communicate(timeout=MOST_PART_S)
+        return _DECODE(told) if process.returncode == 0 and told else None
+    except (subprocess.TimeoutExpired, msgspec.MsgspecError):
+        return None
+
+
+def _verify(conn: sqlite3.Connection, task: Task) -> Part | None:
+    """Verify one part."""
+    start = Start("", 0, ZERO_HASH, 0)
+    try:
+        if task.after:
+            before = conn.execute(
+                "SELECT ledger_id, seq, hash, time_ms FROM ledger_entry WHERE seq = ?",
+                (task.after,),
+            ).fetchone()
+            if before is None:
+                return None
+            start = Start(*before)
+        verifier = PartVerifier(lambda row: whole(conn, row), start, task.anchor, task.sizes)
+        verifier.feed_rows(rows_between(conn, task.after, task.last))
+    except (sqlite3.OperationalError, TypeError, AttributeError):
+        # Text that is no UTF-8, or a value of another type than its column's.
+        return None
+    return verifier.part()
+
+
+def main() -> None:
+    """Verify the part that standard input names, and tell what was found."""
+    gc.disable()
+    task = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Task)
+    conn = sqlite3.connect(f"{Path(task.path).as_uri()}?mode=ro", uri=True, timeout=10)
+    # The file is read once from end to end, and its inner pages over and over.
+    conn.execute("PRAGMA mmap_size = 17179869184")
+    conn.execute("PRAGMA cache_size = -65536")
+    try:
+        part = _verify(conn, task)
+    finally:
+        conn.close()
+    if part is not None:
+        sys.stdout.buffer.write(msgspec.msgpack.encode(part))
+
+
+if __name__ == "__main__":
+    main()
