@@ -312,6 +312,7 @@ def _drivers(
             site,
             placement=getattr(factory, "placement", PlacementKind.NODE),
             start_ms=getattr(factory, "start_ms", 0),
+            turn_ms=getattr(factory, "turn_ms", 0),
             capabilities=tuple(sorted(driver.capabilities)),
         )
     return drivers

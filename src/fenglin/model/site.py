@@ -116,6 +116,7 @@ class Site(Struct, frozen=True, omit_defaults=True):
         pue_milli: Energy of the whole facility per energy of its machines, thousandths.
         links: Network to other sites, by name.
         start_ms: What it costs to begin one allocation, however small; 0 for next to nothing.
+        turn_ms: For how long a slot is lost to the site between two tasks; 0 for next to nothing.
         capabilities: What its driver can do beyond the contract, sorted (`Capability`); None
             for a site whose driver was not asked, which is taken to be able to do anything.
         state: What the operator wants or what is observed.
@@ -135,6 +136,7 @@ class Site(Struct, frozen=True, omit_defaults=True):
     pue_milli: int = 1_000
     links: tuple[Link, ...] = ()
     start_ms: int = 0
+    turn_ms: int = 0
     capabilities: tuple[str, ...] | None = None
     state: SiteState = SiteState.ACTIVE
     state_reason: str = ""

@@ -319,7 +319,9 @@ class Draft:
         present: tuple[int, ...],
     ) -> Figures:
         shape = self.snapshot.shapes[shape_row]
-        task_ms = runtime.on(view.flavor)
+        paid_ms = runtime.on(view.flavor)
+        # What the site loses between two tasks takes time, but nobody pays for it.
+        task_ms = paid_ms + view.site.turn_ms
         moved = NOTHING_MOVED
         if shape.data and view.site_row not in present:
             moved = self._scene.moved(shape_row, view)
@@ -328,7 +330,7 @@ class Draft:
             slots,
             task_ms,
             moved.time_ms + finish_alone_ms(tasks, slots, task_ms),
-            price_of_tasks_micro(view.flavor, shape, task_ms, tasks),
+            price_of_tasks_micro(view.flavor, shape, paid_ms, tasks),
             view.flavor.price.currency,
             self.hold_micro(view, shape_row, runtime),
             shape,

@@ -29,6 +29,7 @@ class DriverKind(Generic[D]):
         placement: Who picks the node.
         start_ms: What it costs such a site to begin one order, however small; pieces of arrays are
             made long enough to bear it.
+        turn_ms: For how long such a site keeps a slot to itself between two tasks of an order.
     """
 
     make: Callable[[DriverContext, Mapping[str, object]], D]
@@ -36,6 +37,7 @@ class DriverKind(Generic[D]):
     capabilities: frozenset[Capability]
     placement: PlacementKind = PlacementKind.NODE
     start_ms: int = 0
+    turn_ms: int = 0
 
     def __call__(self, context: DriverContext, settings: Mapping[str, object]) -> D:
         """Return the driver of one site, as `DriverFactory` tells.
@@ -51,11 +53,12 @@ def driver_kind(
     capabilities: frozenset[Capability],
     placement: PlacementKind = PlacementKind.NODE,
     start_ms: int = 0,
+    turn_ms: int = 0,
 ) -> Callable[[Callable[[DriverContext, Mapping[str, object]], D]], DriverKind[D]]:
     """Return the decorator that makes a factory function tell what its drivers are."""
 
     def decorate(make: Callable[[DriverContext, Mapping[str, object]], D]) -> DriverKind[D]:
-        return DriverKind(make, purpose, capabilities, placement, start_ms)
+        return DriverKind(make, purpose, capabilities, placement, start_ms, turn_ms)
 
     return decorate
 

@@ -193,3 +193,16 @@ def test_a_site_that_is_dear_to_begin_at_gets_the_array_at_once(start_ms, tasks)
     row = JobRow(1, Shape(Resources(1_000)), 50, tasks=50, estimate_ms=10)
     made = plan(build(index=1, now_ms=0, sites=[site], jobs=[row], accounts={"default": 0}))
     assert [start.tasks for start in made.starts] == [tasks]
+
+
+def test_what_a_site_loses_between_tasks_takes_time_and_costs_nothing():
+    flavor = Flavor("f", ComputeClass.GENERAL, Resources(4_000, 2**30))
+    row = JobRow(1, Shape(Resources(1_000)), 4_000, tasks=4_000, estimate_ms=10)
+    starts = {}
+    for turn_ms in (0, 300):
+        site = Site("s", "p", "mock", flavors=(flavor,), nodes=(Node("n", "f"),), turn_ms=turn_ms)
+        world = build(index=1, now_ms=0, sites=[site], jobs=[row], accounts={"default": 0})
+        (starts[turn_ms],) = plan(world).starts
+    assert (starts[0].task_ms, starts[300].task_ms) == (10, 310)
+    assert starts[300].tasks * 310 <= BALANCED.horizon_ms * 4 < starts[0].tasks * 310
+    assert starts[300].hold_micro // starts[300].tasks == starts[0].hold_micro // starts[0].tasks

@@ -22,6 +22,8 @@ from fenglin.drivers.slurm.shared import Shared
 from fenglin.drivers.slurm.site import SlurmDriver, unusable
 from fenglin.drivers.slurm.transport import LocalCommands
 from fenglin.errors import InputError
+from fenglin.model.states import PlacementKind
+from fenglin.ports.discovery import driver_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +33,19 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import DriverContext
 
 __all__ = ["driver"]
+# From sbatch to the first element, measured on a quiet cluster of small delays.
+START_MS = 1_000
+# From the end of an element to the start of the next in its place: slurmctld and slurmd tidy up.
+TURN_MS = 300
 
 
+@driver_kind(
+    "A Slurm cluster, by its commands or slurmrestd.",
+    SlurmDriver.capabilities,
+    PlacementKind.DELEGATED,
+    START_MS,
+    TURN_MS,
+)
 def driver(context: DriverContext, settings: Mapping[str, object]) -> SlurmDriver:
     """Return the driver of a Slurm cluster whose commands run here, or on a login node.
 
