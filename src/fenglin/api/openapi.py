@@ -18,6 +18,7 @@ from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.views import Addresses, ErrorView
+from fenglin.wire.voucher_views import ApplyAsk, PoolAsk, TakeBackAsk, UseAsk
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -77,6 +78,19 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="PriceAsk")}}},
     ),
+    **{
+        operation: (
+            True,
+            {"application/json": {"schema": {"$ref": REFERENCE.format(name=body)}}},
+        )
+        for operation, body in (
+            ("openVoucherPool", "PoolAsk"),
+            ("applyForVouchers", "ApplyAsk"),
+            ("revokeVoucher", "TakeBackAsk"),
+            ("clawBackVoucher", "TakeBackAsk"),
+            ("useVouchers", "UseAsk"),
+        )
+    },
     "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
@@ -143,6 +157,10 @@ def document(app: Litestar) -> bytes:
             PriceAsk,
             ProofAsk,
             ProofFile,
+            PoolAsk,
+            ApplyAsk,
+            TakeBackAsk,
+            UseAsk,
             Bill,
         ],
         ref_template=REFERENCE,

@@ -294,6 +294,13 @@ BILL: Params = (
     Param("account", "Whose bill; may be left out where the token has one account."),
     Param("period", "Month in the books' zone, such as 2026-11."),
 )
+VOUCHERS: Params = (
+    _filter("pool", "Only of this pool."),
+    _filter("account", "Only of this account."),
+    _filter("voucher", "Only with this id."),
+    *_CUT,
+)
+AUDIT: Params = (Param("voucher", "Only this voucher, with each of its uses."),)
 EXPORT: Params = (
     Param(
         "format",

@@ -30,6 +30,7 @@ from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
+from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
@@ -63,6 +64,7 @@ from fenglin.storage.ledger_key import ledger_key
 from fenglin.storage.prices import SqlitePrices
 from fenglin.storage.proofs import SqliteProofs
 from fenglin.storage.store import SqliteStore
+from fenglin.storage.vouchers import SqliteVouchers
 from fenglin.witness.outlets import FolderOutlet, WitnessOutlet
 
 if TYPE_CHECKING:
@@ -228,6 +230,7 @@ async def _hub(
         background = [
             control.run(),
             books.sealer.run(),
+            books.vouchers.run(),
             pricing.run(),
             *(watcher.run() for watcher in watchers.values()),
         ]
@@ -244,13 +247,17 @@ async def _books(
         lambda: pool.epoch,
     )
     offset_min = settings.offset_min
+    accounts = AccountDesk(
+        SqliteAccounts(store), clock, lambda: pool.epoch, settings.limits, offset_min
+    )
     return BookRooms(
         proofs=desk,
         sealer=Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000),
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
-        accounts=AccountDesk(
-            SqliteAccounts(store), clock, lambda: pool.epoch, settings.limits, offset_min
+        accounts=accounts,
+        vouchers=VoucherDesk(
+            SqliteVouchers(store), accounts, clock, lambda: pool.epoch, offset_min
         ),
     )
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fenglin.ledger.bill import Bill
     from fenglin.ledger.proof import ProofFile
     from fenglin.ports.hub import Listing, Principal
+    from fenglin.ports.vouchers import VoucherDesk
     from fenglin.wire.account_views import (
         AccountList,
         AccountView,
@@ -179,6 +180,11 @@ class Books(Protocol):
     @property
     def bills(self) -> BillDesk:
         """Return who makes bills."""
+        ...
+
+    @property
+    def vouchers(self) -> VoucherDesk:
+        """Return who keeps voucher pools."""
         ...
 
     @property

@@ -152,7 +152,7 @@ class Audit(Struct, frozen=True, kw_only=True):
         records: Every application, in the order of filing.
         decisions: Every decision, refusals too, in order.
         events: Every change of a voucher, in order; of uses only those of the voucher asked for.
-        uses: (voucher, how many uses, their sum in micro-units).
+        uses: (voucher, how many uses, when the last was, their sum in micro-units).
         problems: Where rows, events and ledger contradict each other; empty when all is well.
     """
 
@@ -160,7 +160,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     records: tuple[VoucherRecord, ...]
     decisions: tuple[DecisionRecord, ...]
     events: tuple[EventRecord, ...]
-    uses: tuple[tuple[str, int, int], ...]
+    uses: tuple[tuple[str, int, int, int], ...]
     problems: tuple[str, ...]
 
 

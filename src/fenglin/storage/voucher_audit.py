@@ -52,10 +52,10 @@ def audit(conn: sqlite3.Connection, pool: PoolRecord, voucher: str, account: str
 
 def _events(
     conn: sqlite3.Connection, pool: str, mine: set[str], *, every: bool
-) -> tuple[list[EventRecord], dict[str, tuple[int, int]]]:
-    """Return events of some vouchers, and each one's uses as a count and a sum."""
+) -> tuple[list[EventRecord], dict[str, tuple[int, int, int]]]:
+    """Return events of some vouchers, and each one's uses as a count, the last and a sum."""
     events: list[EventRecord] = []
-    uses: dict[str, tuple[int, int]] = {}
+    uses: dict[str, tuple[int, int, int]] = {}
     for number, body, who in conn.execute(
         "SELECT number, body, entered_by FROM voucher_event WHERE pool = ? ORDER BY number", (pool,)
     ):
@@ -63,8 +63,8 @@ def _events(
         if event.voucher not in mine:
             continue
         if event.act is Act.USE:
-            count, total = uses.get(event.voucher, (0, 0))
-            uses[event.voucher] = (count + 1, total + event.amount_micro)
+            count, _, total = uses.get(event.voucher, (0, 0, 0))
+            uses[event.voucher] = (count + 1, event.time_ms, total + event.amount_micro)
         if every or event.act is not Act.USE:
             events.append(EventRecord(number, event, who))
     return events, uses

@@ -8,6 +8,8 @@ PRICE = b'{"unit": "core_hour", "currency": "CNY", "price": "0.12"}'
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
 
 MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
+TAKE = b'{"why": "forged", "key": "k"}'
+USE = b'{"account": "lab", "period": "2027-03", "key": "k"}'
 ROUTES = [
     ("POST", "/v1/jobs", DOCUMENT, WRITE),
     ("POST", "/v1/jobs:batch", b"[" + DOCUMENT + b"]", WRITE),
@@ -47,6 +49,17 @@ ROUTES = [
     ("POST", "/v1/accounts/lab/deposit", MOVE, ADMIN),
     ("POST", "/v1/accounts/lab/refund", MOVE, ADMIN),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
+    ("GET", "/v1/voucher-pools", b"", READ),
+    ("POST", "/v1/voucher-pools", b'{"year": 2027, "scheme": {"name": "g", "title": "G"}}', ADMIN),
+    ("GET", "/v1/voucher-pools/gz-2027", b"", READ),
+    ("POST", "/v1/voucher-pools/gz-2027/applications", b'{"applications": []}', WRITE),
+    ("POST", "/v1/voucher-pools/gz-2027/round", b"", ADMIN),
+    ("GET", "/v1/voucher-pools/gz-2027/audit", b"", READ),
+    ("POST", "/v1/voucher-pools/gz-2027/vouchers/a1/approve", b"", ADMIN),
+    ("POST", "/v1/voucher-pools/gz-2027/vouchers/a1/revoke", TAKE, ADMIN),
+    ("POST", "/v1/voucher-pools/gz-2027/vouchers/a1/clawback", TAKE, ADMIN),
+    ("GET", "/v1/vouchers", b"", READ),
+    ("POST", "/v1/vouchers:use", USE, ADMIN),
     ("GET", "/metrics", b"", READ),
     ("GET", "/v1/prices", b"", READ),
     ("GET", "/v1/prices/p7", b"", READ),
@@ -90,6 +103,8 @@ def test_the_table_names_every_route(call):
         "0/a.png": "{path}",
         "12": "{index}",
         "lab": "{account}",
+        "gz-2027": "{pool}",
+        "a1": "{voucher}",
         "p7": "{price}",
     }
     named = set()

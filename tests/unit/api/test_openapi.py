@@ -98,6 +98,11 @@ def test_bodies_and_raw_answers_are_told(document):
         "refund": {"application/json"},
         "closePeriod": {"application/json"},
         "proveEntries": {"application/json"},
+        "openVoucherPool": {"application/json"},
+        "applyForVouchers": {"application/json"},
+        "revokeVoucher": {"application/json"},
+        "clawBackVoucher": {"application/json"},
+        "useVouchers": {"application/json"},
     }
     log = document["paths"]["/v1/jobs/{job}/logs"]["get"]["responses"]["200"]
     assert set(log["content"]) == {"application/octet-stream"}
@@ -120,6 +125,9 @@ def test_bodies_and_raw_answers_are_told(document):
         ("/v1/prices/p7", "/v1/prices/{price}"),
         ("/v1/accounts", "/v1/accounts"),
         ("/v1/accounts/lab", "/v1/accounts/{account}"),
+        ("/v1/voucher-pools", "/v1/voucher-pools"),
+        ("/v1/voucher-pools/gz-2027/audit", "/v1/voucher-pools/{pool}/audit"),
+        ("/v1/vouchers", "/v1/vouchers"),
         ("/healthz", "/healthz"),
     ],
 )

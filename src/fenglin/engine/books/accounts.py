@@ -40,11 +40,11 @@ class AccountDesk:
         self._epoch = epoch
         self._limits = limits
         self._offset_min = offset_min
-        self._moved: Callable[[], None] = _nobody
+        self.moved: Callable[[], None] = _nobody
 
     def connect(self, moved: Callable[[], None]) -> None:
         """Take who must hear that an account has other money than before."""
-        self._moved = moved
+        self.moved = moved
 
     async def list(self, principal: Principal) -> AccountList:
         """See `ports.books.AccountDesk`."""
@@ -111,7 +111,7 @@ class AccountDesk:
             )
 
     async def _told(self, account: str, seq: int, key: str, time_ms: int) -> MoneyMoved:
-        self._moved()
+        self.moved()
         funds = await self._accounts.funds()
         return MoneyMoved(
             entry=seq,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fenglin.engine.books.bills import BillDesk
     from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
+    from fenglin.engine.books.vouchers import VoucherDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class BookRooms:
     bills: BillDesk
     prices: PriceDesk
     accounts: AccountDesk
+    vouchers: VoucherDesk
 
     @property
     def problems(self) -> tuple[str, ...]:
