@@ -21,8 +21,8 @@ COLUMNS = (
     "commodity", "entry",
 )  # fmt: skip
 _NUMBERS = ("quantity", "price", "amount", "entry")
-_QUANTITY, _AMOUNT, _ITEM, _SITE = (
-    column(COLUMNS.index(name)) for name in ("quantity", "amount", "item", "site")
+_QUANTITY, _AMOUNT, _ITEM, _SITE, _CATEGORY = (
+    column(COLUMNS.index(name)) for name in ("quantity", "amount", "item", "site", "category")
 )
 _STYLE = """\
 body{font:11pt/1.4 "Noto Sans CJK SC","Microsoft YaHei",system-ui,sans-serif;color:#111;
@@ -68,6 +68,16 @@ def summary(bill: Bill) -> list[tuple[str, int]]:
         ("opening", bill.opening.total_micro),
         *moved,
         ("closing", bill.closing.total_micro),
+    ]
+
+
+def dues(bill: Bill) -> list[tuple[str, int]]:
+    """Return what the month costs: charged - credits - adjusted = due; in micro-units."""
+    return [
+        ("charged", bill.charged_micro),
+        ("credits", bill.credits_micro),
+        ("adjusted", bill.adjusted_micro),
+        ("due", bill.due_micro),
     ]
 
 
@@ -120,8 +130,10 @@ def bill_xlsx(bill: Bill) -> bytes:
             Formula(f"ROUND(B{at + 2}-B{at + 3},6)", _money(closing - bill.closing.total_micro)),
         ],
         [],
-        [Head("Item"), Head("Quantity"), Head("Amount")],
+        [Head("Due"), Head(bill.commodity)],
     ]
+    first += _due_sums(bill, len(first), amounts)
+    first += [[], [Head("Item"), Head("Quantity"), Head("Amount")]]
     for name in sorted({one.item for one in bill.items}):
         first.append(_item_sums(name, f"A{len(first) + 1}", lines, amounts))
     first += [[], [Head("Site"), None, Head("Amount")]]
@@ -133,6 +145,23 @@ def bill_xlsx(bill: Bill) -> bytes:
     body += [_cells(bill, row) for row in lines]
     widths = (26, 12, 10, 8, 16, 16, 24, 16, 14, 18, 12, 10)
     return workbook([Sheet("Bill", first, (32, 44, 18)), Sheet("Lines", body, widths)])
+
+
+def _due_sums(bill: Bill, above: int, amounts: str) -> list[list[Cell]]:
+    """Return what the month costs, by formulas over the lines; `above` rows stand before."""
+    end = amounts.rpartition("$")[2]
+    where = f"{amounts},Lines!${_CATEGORY}$2:${_CATEGORY}${end}"
+    at = above + 1
+    formulas = (
+        f'-ROUND(SUMIFS({where},"usage"),6)',
+        f'ROUND(SUMIFS({where},"credit"),6)',
+        f'ROUND(SUMIFS({where},"adjustment"),6)',
+        f"ROUND(B{at}-B{at + 1}-B{at + 2},6)",
+    )
+    return [
+        [name, Formula(formula, _money(micro))]
+        for (name, micro), formula in zip(dues(bill), formulas, strict=True)
+    ]
 
 
 def _item_sums(name: str, wanted: str, lines: list[BillRow], amounts: str) -> list[Cell]:
@@ -180,6 +209,9 @@ def bill_html(bill: Bill) -> bytes:
     sums = "".join(
         _tr((("name", name), ("amount", decimal_amount(amount)))) for name, amount in summary(bill)
     )
+    due = "".join(
+        _tr((("name", name), ("amount", decimal_amount(amount)))) for name, amount in dues(bill)
+    )
     items = "".join(
         _tr(
             (
@@ -204,6 +236,7 @@ def bill_html(bill: Bill) -> bytes:
 <h1>{title}</h1>
 <table>{facts}</table>
 <h2>Balance ({escape(bill.commodity)})</h2><table>{sums}</table>
+<h2>Due</h2><table>{due}</table>
 <h2>Items</h2><table>{items}</table>
 <h2>Sites</h2><table>{sites}</table>
 <h2>Lines</h2><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>

@@ -103,7 +103,7 @@ def _bytes(bill: Bill, form: Form) -> bytes:
 
 def _show(bill: Bill, *, header: bool) -> None:
     """Write a bill to the terminal; all digits, since it is a bill."""
-    from fenglin.cli.bill_forms import bill_time, summary  # noqa: PLC0415 - slow
+    from fenglin.cli.bill_forms import bill_time, dues, summary  # noqa: PLC0415 - slow
     from fenglin.ledger.bill import rows  # noqa: PLC0415
 
     currency = bill.commodity
@@ -113,6 +113,7 @@ def _show(bill: Bill, *, header: bool) -> None:
             ("period", f"{bill.period}{'' if bill.final else ', which still runs'}"),
             ("figures", bill.grade),
             *((name, format_money(amount, currency)) for name, amount in summary(bill)),
+            *((name, format_money(amount, currency)) for name, amount in dues(bill)),
             ("held", format_money(bill.closing.held_micro, currency)),
             ("proof", f"{len(bill.proof.entries)} entries, with -o json" if bill.proof else ""),
         ]

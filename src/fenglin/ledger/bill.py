@@ -16,6 +16,7 @@ from fenglin.ledger.entry import Entry, Kind
 from fenglin.ledger.posting import CURRENCY, Charge, charges_of
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.statement import Funds, ItemTotal, Line, SiteTotal, StatementBuilder
+from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.quantities.period import Period
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _EXACT = Decimal("0.000001")
 _CATEGORIES = {
     Kind.POST: "usage",
     Kind.VOUCHER: "credit",
-    Kind.GRANT: "credit",
+    Kind.GRANT: "grant",
     Kind.DEPOSIT: "payment",
     Kind.PAY: "payment",
     Kind.ADJUST: "adjustment",
@@ -48,6 +49,8 @@ class BillEntry(Struct, frozen=True, kw_only=True):
         flavor: On which kind of machine.
         price_version: Of the price book, frozen at use.
         memo: For people.
+        voucher: Which one, `<pool>/<id>`; empty for other entries.
+        pays: Key of the entry that a voucher paid; empty for others.
         charges: What was used, with the prices in force.
         available_micro: Change of what is available.
         held_micro: Change of what is held.
@@ -65,6 +68,8 @@ class BillEntry(Struct, frozen=True, kw_only=True):
     flavor: str
     price_version: str
     memo: str
+    voucher: str
+    pays: str
     charges: tuple[Charge, ...]
     available_micro: int
     held_micro: int
@@ -80,7 +85,9 @@ class KindTotal(Struct, frozen=True):
 
 
 class Bill(Struct, frozen=True, kw_only=True):
-    """A tenant's month; opening + the sum of `kinds` = closing.
+    """A tenant's month.
+
+    opening + the sum of `kinds` = closing; charged - credits - adjusted = due.
 
     Attributes:
         format: `FORMAT`.
@@ -95,6 +102,9 @@ class Bill(Struct, frozen=True, kw_only=True):
         opening: Before the period.
         closing: After it.
         charged_micro: Sum of the charges.
+        credits_micro: What vouchers paid, less what was clawed back; never a lower price.
+        adjusted_micro: Corrections, positive in the tenant's favour.
+        due_micro: What the month costs the tenant in money.
         kinds: Sorted by kind.
         items: Charges per item, sorted.
         sites: Charges per site, sorted.
@@ -114,6 +124,9 @@ class Bill(Struct, frozen=True, kw_only=True):
     opening: Funds
     closing: Funds
     charged_micro: int
+    credits_micro: int
+    adjusted_micro: int
+    due_micro: int
     kinds: tuple[KindTotal, ...]
     items: tuple[ItemTotal, ...]
     sites: tuple[SiteTotal, ...]
@@ -126,7 +139,7 @@ class BillRow(Struct, frozen=True):
 
     Attributes:
         time_ms: Unix time of entry.
-        category: usage, credit, payment, adjustment.
+        category: usage, credit (of vouchers), payment, grant (credit on trust), adjustment.
         kind: Of the entry.
         job: Such as `j7`, empty for none.
         site: Where the work ran.
@@ -197,6 +210,9 @@ def make_bill(
         opening=opening,
         closing=made.closing,
         charged_micro=made.charged_micro,
+        credits_micro=made.vouchers_micro,
+        adjusted_micro=made.adjusted_micro,
+        due_micro=made.charged_micro - made.vouchers_micro - made.adjusted_micro,
         kinds=tuple(KindTotal(kind, *total) for kind, total in sorted(kinds.items())),
         items=made.items,
         sites=made.sites,
@@ -219,6 +235,8 @@ def _shown(entry: Entry, line: Line) -> BillEntry:
         flavor=entry.detail("flavor"),
         price_version=entry.detail("price_version"),
         memo=entry.memo,
+        voucher="/".join(filter(None, (entry.detail("pool"), entry.detail("voucher")))),
+        pays=entry.detail(PAYS),
         charges=charges_of(entry) if entry.kind is Kind.POST else (),
         available_micro=line.available_micro,
         held_micro=line.held_micro,

@@ -21,6 +21,7 @@ from fenglin.ledger.bill import units
 from fenglin.ledger.entry import Entry, Kind, Leg
 from fenglin.ledger.export import decimal_amount, text_cell, utc_time
 from fenglin.ledger.posting import charges_of
+from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN, Period, period_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 def focus(entries: Iterable[Entry], offset_min: int = DEFAULT_OFFSET_MIN) -> Iterator[str]:
-    """Yield CSV lines after a header, in memory that grows with the open holds only.
+    """Yield CSV lines after a header, in memory that grows with open holds and used vouchers.
 
     Null is an empty cell. A text that a spreadsheet would run as a formula gets an apostrophe.
 
@@ -84,6 +85,7 @@ class _Months:
 
     def __init__(self, offset_min: int) -> None:
         self._offset_min = offset_min
+        self._first_uses: dict[tuple[str, str], Period] = {}
         self._seqs: list[int] = []
         self._months: list[Period] = []
 
@@ -96,7 +98,12 @@ class _Months:
         return month
 
     def of_earlier(self, entry: Entry, month: Period) -> bool:
-        """Return whether an adjustment corrects what was billed in an earlier month."""
+        """Return whether an entry corrects what was billed in an earlier month."""
+        if entry.kind is Kind.VOUCHER:
+            name = (entry.detail("pool"), entry.detail("voucher"))
+            if entry.detail(PAYS):
+                self._first_uses.setdefault(name, month)
+            return entry.detail("act") == "clawback" and self._first_uses.get(name, month) < month
         seq = entry.detail("corrects_seq")
         if entry.kind is not Kind.ADJUST or not seq.isdecimal() or int(seq) < self._seqs[0]:
             return False
@@ -107,7 +114,11 @@ def _common(entry: Entry, month: Period, since_ms: int) -> dict[str, str]:
     """Return what all rows of an entry share."""
     provider = next((_name(leg) for leg in entry.legs if leg.account.startswith("provider:")), "")
     site, job = entry.detail("site"), f"j{entry.job}" if entry.job else ""
-    tags = {"entry": str(entry.seq)} | ({"job": job} if job else {})
+    # A credit is of what it pays, so that costs by resource are net of it.
+    paid = entry.detail(PAYS)
+    attempt = entry.attempt or paid.removeprefix("post:")
+    named = {name: entry.detail(name) for name in ("pool", "voucher")} | {"job": job, PAYS: paid}
+    tags = {"entry": str(entry.seq)} | {name: text for name, text in named.items() if text}
     # The end is exclusive, and whole seconds are what all readers understand.
     end_ms = (entry.time_ms // _SECOND_MS + 1) * _SECOND_MS
     return {
@@ -120,9 +131,9 @@ def _common(entry: Entry, month: Period, since_ms: int) -> dict[str, str]:
         "PublisherName": provider or entry.ledger_id,
         "RegionId": site,
         "RegionName": site,
-        "ResourceId": entry.attempt,
-        "ResourceName": job if entry.attempt else "",
-        "ResourceType": "Attempt" if entry.attempt else "",
+        "ResourceId": attempt,
+        "ResourceName": job if attempt else "",
+        "ResourceType": "Attempt" if attempt else "",
         "ServiceCategory": "Compute",
         "ServiceName": "Compute",
         "ServiceSubcategory": "Other (Compute)",

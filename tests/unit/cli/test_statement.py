@@ -12,9 +12,11 @@ import msgspec
 import pytest
 
 from fenglin.cli.bill_forms import bill_csv, bill_html, bill_xlsx
+from fenglin.ledger.accounts import available, due, voucher_reserved
 from fenglin.ledger.bill import make_bill
-from fenglin.ledger.entry import genesis, seal
-from fenglin.ledger.posting import Hold, Terms, charge, grant, hold, post
+from fenglin.ledger.entry import Leg, genesis, seal
+from fenglin.ledger.moves import move_voucher
+from fenglin.ledger.posting import Hold, Terms, adjust, charge, grant, hold, post
 from fenglin.ledger.statement import Funds
 from fenglin.quantities.period import Period
 
@@ -38,6 +40,14 @@ def bill():
     entries = [genesis("hub-1", NOVEMBER.from_ms)]
     for draft in drafts:
         entries.append(seal(entries[-1].head, draft, entries[-1].time_ms + 1_000))
+    credit = move_voucher(
+        voucher_reserved("gz-2026"), available("lab"), 400_001, "gz-2026:1",
+        memo="voucher gz-2026/a", details=(("pool", "gz-2026"), ("voucher", "a"),
+        ("pays", "post:a1")),
+    )  # fmt: skip
+    legs = (Leg(available("lab"), "CNY", 7), Leg(due("gz"), "CNY", -7))
+    for draft in (credit, adjust(entries[-1], legs, "late")):
+        entries.append(seal(entries[-1].head, draft, entries[-1].time_ms + 1_000))
     return make_bill("lab", NOVEMBER, Funds(1, 2), entries, None, final=True)
 
 
@@ -45,10 +55,34 @@ def test_the_rows_of_the_csv_sum_to_its_last_and_run_nothing(bill):
     table = list(csv.DictReader(io.StringIO(bill_csv(bill).decode())))
     amounts = [Decimal(row["amount"]) for row in table]
     assert sum(amounts[:-1]) == amounts[-1] == Decimal(bill.closing.total_micro) / 10**6
-    assert [row["category"] for row in table] == ["opening", "credit", "usage", "usage", "closing"]
+    assert [row["category"] for row in table] == [
+        "opening", "grant", "usage", "usage", "credit", "adjustment", "closing",
+    ]  # fmt: skip
+    assert (table[4]["item"], table[4]["amount"]) == ("voucher gz-2026/a", "0.400001")
     assert table[1]["item"] == "'" + EVIL
     assert table[0]["time"] == "2026-11-01T00:00:00+08:00"
     assert table[2]["quantity"] == "2.000000"
+
+
+def test_what_was_charged_less_credits_and_corrections_is_due(bill):
+    assert (bill.credits_micro, bill.adjusted_micro) == (400_001, 7)
+    assert bill.due_micro == bill.charged_micro - 400_001 - 7
+    credit = next(one for one in bill.entries if one.kind == "voucher")
+    assert (credit.voucher, credit.pays) == ("gz-2026/a", "post:a1")
+    by_category = {}
+    for row in csv.DictReader(io.StringIO(bill_csv(bill).decode())):
+        amount = by_category.get(row["category"], 0) + Decimal(row["amount"])
+        by_category[row["category"]] = amount
+    left = -by_category["usage"] - by_category["credit"] - by_category["adjustment"]
+    assert left == Decimal(bill.due_micro) / 10**6
+    shown = re.search(r"<h2>Due</h2>(.*?)</table>", bill_html(bill).decode(), re.DOTALL)[1]
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", shown)
+    assert dict(zip(cells[::2], cells[1::2], strict=True)) == {
+        "charged": str(-by_category["usage"]),
+        "credits": "0.400001",
+        "adjusted": "0.000007",
+        "due": str(left),
+    }
 
 
 def sheets(data):
@@ -82,6 +116,11 @@ def reckon(formula, first, lines):
 
     inner = re.fullmatch(r"ROUND\((.*),6\)", formula)
     body = inner[1] if inner else formula
+    if body[0] == "-":
+        return -reckon(body[1:], first, lines)
+    if terms := re.fullmatch(r"B(\d+)-B(\d+)-B(\d+)", body):
+        one, *others = (first[f"B{n}"][0] for n in terms.groups())
+        return one - sum(others)
     if pair := re.fullmatch(r"B(\d+)([+-])B(\d+)", body):
         one, two = first[f"B{pair[1]}"][0], first[f"B{pair[3]}"][0]
         return one + two if pair[2] == "+" else one - two
@@ -101,12 +140,13 @@ def reckon(formula, first, lines):
 def test_every_formula_of_the_workbook_comes_to_what_is_shown(bill):
     first, lines = sheets(bill_xlsx(bill))
     formulas = {at: cell for at, cell in first.items() if cell[1]}
-    assert len(formulas) == 3 + 2 * 2 + 1
+    assert len(formulas) == 3 + 4 + 2 * 2 + 1
     for at, (value, formula) in formulas.items():
         assert reckon(formula, first, lines) == value, at
     shown = {first[f"A{at[1:]}"][0]: value for at, (value, _) in formulas.items() if at[0] == "B"}
     assert shown["difference"] == 0
     assert shown["closing"] == Decimal(bill.closing.total_micro) / 10**6
+    assert shown["due"] == Decimal(bill.due_micro) / 10**6
     assert lines["G2"] == (EVIL, "")
 
 

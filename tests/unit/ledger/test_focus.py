@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from fenglin.ledger.entry import Leg, genesis, seal
 from fenglin.ledger.focus import focus
@@ -132,6 +133,38 @@ def entries():
     enter(last_ms, adjust(posted, back, "same month"))
     enter(DECEMBER.from_ms, adjust(posted, back, "next month"))
     return chain
+
+
+def voucher_rows(*steps):
+    """Return the rows of what befalls one voucher: (time, act, micro-units in its favour)."""
+    chain = [genesis("hub-1", NOVEMBER.from_ms)]
+    places = ("voucher:gz-2026:reserved", "tenant:lab:available")
+    for n, (time_ms, act, micro) in enumerate(steps):
+        named = [("act", act), ("pool", "gz-2026"), ("voucher", "a")]
+        named += [("pays", "post:h/1")] if act == "use" else []
+        source, target = places if act == "use" else places[::-1]
+        made = move_voucher(source, target, micro, f"gz-2026:{n}", details=named)
+        chain.append(seal(chain[-1].head, replace(made, job=7 if act == "use" else 0), time_ms))
+    return list(csv.DictReader(io.StringIO("".join(focus(chain)))))
+
+
+def test_a_credit_names_its_voucher_and_what_it_pays():
+    (row,) = voucher_rows((NOVEMBER.from_ms, "use", 5))
+    assert faults(row) == []
+    assert json.loads(row["Tags"]) == {
+        "entry": "2", "job": "j7", "pays": "post:h/1", "pool": "gz-2026", "voucher": "a",
+    }  # fmt: skip
+    assert (row["ResourceId"], row["ResourceName"], row["BilledCost"]) == ("h/1", "j7", "-0.000005")
+
+
+def test_a_clawback_of_what_was_billed_in_an_earlier_month_is_a_correction():
+    same = voucher_rows((NOVEMBER.from_ms, "use", 5), (NOVEMBER.to_ms - 1, "clawback", 4))
+    late = voucher_rows((NOVEMBER.from_ms, "use", 5), (NOVEMBER.to_ms, "clawback", 4))
+    assert [[row["ChargeClass"] for row in rows] for rows in (same, late)] == [
+        ["", ""],
+        ["", "Correction"],
+    ]
+    assert late[1]["BilledCost"] == "0.000004"
 
 
 @pytest.fixture
