@@ -15,6 +15,7 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.handlers.base import BaseRouteHandler
 
 from fenglin.api.query import Params, Query, read_query
+from fenglin.model.role import Scope
 from fenglin.ports.hub import Principal
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ INLET = "fenglin.inlet"
 HEADERS = "fenglin.headers"
 _QUERY = "fenglin.query"
 
-SCOPES = ("read", "write", "admin")
+ANY = "any"
 OPEN = "open"
 
 
 def needs(scope: str, query: Params = ()) -> dict[str, Any]:
-    """Return the `opt` of a route: the scope it needs (`open` for none) and its query."""
+    """Return the `opt` of a route: its scope (`any` token, `open` for none) and its query."""
     return {"scope": scope, "query": query}
 
 
@@ -48,7 +49,7 @@ async def admit(connection: ASGIConnection[Any, Any, Any, State], route: BaseRou
     """
     scope = route.opt.get("scope")
     held = cast("dict[str, Any]", connection.scope)
-    if scope in SCOPES:
+    if scope == ANY or scope in tuple(Scope):
         desk: Desk = connection.app.state[DESK]
         held["user"] = await desk.admit(held[HEADERS], scope)
     elif held["method"] == "OPTIONS":

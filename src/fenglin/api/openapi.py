@@ -17,6 +17,7 @@ from fenglin.ledger.proof import ProofFile
 from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
+from fenglin.wire.token_views import RotateAsk, TokenAsk
 from fenglin.wire.views import Addresses, ErrorView
 from fenglin.wire.voucher_views import ApplyAsk, PoolAsk, TakeBackAsk, UseAsk
 
@@ -69,6 +70,14 @@ _BODIES: dict[str, tuple[bool, Json]] = {
     "closePeriod": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="CloseAsk")}}},
+    ),
+    "makeToken": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="TokenAsk")}}},
+    ),
+    "rotateToken": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="RotateAsk")}}},
     ),
     "proveEntries": (
         True,
@@ -157,6 +166,8 @@ def document(app: Litestar) -> bytes:
             PriceAsk,
             ProofAsk,
             ProofFile,
+            RotateAsk,
+            TokenAsk,
             PoolAsk,
             ApplyAsk,
             TakeBackAsk,

@@ -226,6 +226,10 @@ NODES: Params = (
 )
 QUEUES: Params = _CUT
 PLANS: Params = _CUT
+TOKENS: Params = (
+    Param("after", "Only tokens with a higher number.", "integer", default=0),
+    Param("limit", "Rows per page.", "integer", default=100, lowest=1, highest=MAX_LIMIT),
+)
 EVENTS: Params = (
     Param("after", "Only events after this sequence number.", "integer", default=0),
     Param("limit", "Most events.", "integer", default=100, lowest=1, highest=MAX_LIMIT),

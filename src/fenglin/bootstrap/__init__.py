@@ -22,23 +22,20 @@ from msgspec import structs
 
 from fenglin import __version__
 from fenglin.api import bind, create_app, serve
+from fenglin.bootstrap.books import granted, open_books
+from fenglin.bootstrap.tokens import first_token
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
-from fenglin.engine.books.accounts import AccountDesk
-from fenglin.engine.books.bills import BillDesk
-from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.pricing import Pricing
-from fenglin.engine.books.proofs import ProofDesk, Sealer
-from fenglin.engine.books.rooms import BookRooms
-from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.engine.effects import Effects
+from fenglin.engine.identity import TokenDesk
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
 from fenglin.engine.recovery import resume, sweep
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import SiteThreads, working_for
-from fenglin.engine.tokens import Tokens, new_token, well_formed
+from fenglin.engine.tokens import Tokens
 from fenglin.engine.watcher import Watcher
 from fenglin.errors import (
     ConflictError,
@@ -50,22 +47,14 @@ from fenglin.errors import (
 from fenglin.intake.devicefile import read_device_file
 from fenglin.intake.hubfile import HubConfig, read_hub_file
 from fenglin.intake.policies import read_policy
-from fenglin.ledger.posting import grant
 from fenglin.model.states import PlacementKind
 from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
-from fenglin.ports.proofs import Outlet
 from fenglin.staging import FolderStaging
-from fenglin.storage.accounts import SqliteAccounts
-from fenglin.storage.bills import SqliteBills
-from fenglin.storage.books import ledger_id
 from fenglin.storage.cycles import FolderCycles
-from fenglin.storage.ledger_key import ledger_key
+from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.prices import SqlitePrices
-from fenglin.storage.proofs import SqliteProofs
 from fenglin.storage.store import SqliteStore
-from fenglin.storage.vouchers import SqliteVouchers
-from fenglin.witness.outlets import FolderOutlet, WitnessOutlet
 
 if TYPE_CHECKING:
     import socket
@@ -74,7 +63,6 @@ if TYPE_CHECKING:
     from fenglin.planner.policy import Policy
 
 DATABASE = "fenglin.db"
-TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
 ADDRESS_FILE = "hub.address"
 LOCK_FILE = "hub.lock"
 MOST_PORT = 65_535
@@ -184,7 +172,7 @@ async def _hub(
             loaded,
             {site.name: SiteStatus(site) for site in settings.sites},
             settings.queues,
-            await _granted(store, settings, loaded.epoch, clock.now_ms()),
+            await granted(store, settings, loaded.epoch, clock.now_ms()),
         )
         watchers: dict[str, Watcher] = {}
         drivers = _drivers(settings, folder, pool, clock, watchers)
@@ -199,8 +187,9 @@ async def _hub(
         control = Loop(pool, store, policy, clock, meters, cycles)
         effects = Effects(pool, drivers, staging, control.tell)
         ending.push_async_callback(effects.close)
-        tokens = Tokens(store, clock)
-        books = await _books(settings, folder, store, pool, clock)
+        identity = SqliteIdentity(store)
+        tokens = Tokens(identity, clock, lambda: pool.epoch)
+        books = await open_books(settings, folder, store, pool, clock)
         books.accounts.connect(control.money_moved)
         pricing = Pricing(pool, SqlitePrices(store), clock, settings.offset_min)
         await pricing.once()
@@ -217,13 +206,14 @@ async def _hub(
                 meters=meters,
                 version=__version__,
                 books=books,
+                identity=TokenDesk(identity, clock, lambda: pool.epoch, frozenset(settings.limits)),
                 cycles=cycles,
             )
         )
         control.connect(effects, service.changed)
         for name, driver in drivers.items():
             watchers[name] = Watcher(name, driver, pool, clock, control.tell)
-        await _first_token(store, tokens, folder)
+        await first_token(identity, tokens, folder)
         resume(pool, control, effects)
         await sweep(pool, drivers, effects)
         _calm_collector()
@@ -237,44 +227,10 @@ async def _hub(
         yield service, background
 
 
-async def _books(
-    settings: HubConfig, folder: Path, store: SqliteStore, pool: Pool, clock: SystemClock
-) -> BookRooms:
-    """Open the rooms of the books."""
-    desk = ProofDesk(
-        SqliteProofs(store, ledger_key(folder, await store.read(ledger_id))),
-        clock,
-        lambda: pool.epoch,
-    )
-    offset_min = settings.offset_min
-    accounts = AccountDesk(
-        SqliteAccounts(store), clock, lambda: pool.epoch, settings.limits, offset_min
-    )
-    return BookRooms(
-        proofs=desk,
-        sealer=Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000),
-        bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
-        prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
-        accounts=accounts,
-        vouchers=VoucherDesk(
-            SqliteVouchers(store), accounts, clock, lambda: pool.epoch, offset_min
-        ),
-    )
-
-
 async def _close(site: str, driver: Driver) -> None:
     """Close a site's driver, on its own threads."""
     with working_for(site):
         await driver.close()
-
-
-def _outlets(settings: HubConfig) -> list[Outlet]:
-    """Return the places outside that keep the ledger's checkpoints."""
-    sealing = settings.sealing
-    return [
-        *(FolderOutlet(Path(folder)) for folder in sealing.folders),
-        *(WitnessOutlet(url, key) for url, key in sealing.witnesses),
-    ]
 
 
 def _cycles(folder: Path, most: int, pool: Pool) -> FolderCycles | None:
@@ -333,53 +289,6 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-async def _granted(
-    store: SqliteStore, settings: HubConfig, epoch: int, now_ms: int
-) -> dict[str, int]:
-    """Grant each account its credit when it is first seen; return what may be spent."""
-    known = await store.balances()
-    drafts = [
-        grant(name, credit_micro, f"config:{name}", memo="credit from the configuration")
-        for name, credit_micro in sorted(settings.credits_micro.items())
-        if name not in known and credit_micro > 0
-    ]
-    if drafts:
-        await store.post(epoch, drafts, now_ms)
-    limits = {name: one.credit_micro for name, one in settings.limits.items()}
-    await SqliteAccounts(store).set_limits(epoch, limits)
-    return {**limits, **await store.balances()}
-
-
-async def _first_token(store: SqliteStore, tokens: Tokens, folder: Path) -> None:
-    """Make the admin token of a new hub. The file comes first, so that no crash can lose it."""
-    if await store.has_tokens():
-        return
-    path = folder / TOKEN_FILE
-    text = path.read_text(errors="replace").strip() if path.is_file() else ""
-    if well_formed(text):
-        path.chmod(0o600)
-    else:
-        text = new_token()
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(folder)
-    await tokens.add(text, "admin", "admin", "")
-    _log.info("admin_token_made", file=str(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_config(config: Path | None) -> tuple[HubConfig, Path]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
+    from fenglin.engine.identity import TokenDesk
     from fenglin.ports.books import Books
     from fenglin.ports.clock import Clock
     from fenglin.ports.cycles import Cycles
@@ -84,6 +85,7 @@ class Rooms:
     meters: Meters
     version: str
     books: Books
+    identity: TokenDesk
     cycles: Cycles | None = None
 
 
@@ -105,6 +107,7 @@ class HubService:
         self._version = rooms.version
         self._cycles = rooms.cycles
         self.books = rooms.books
+        self.identity = rooms.identity
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)

@@ -1,71 +1,52 @@
-"""Bearer tokens: made once, kept only as a hash, recognised by a checksum before any lookup.
-
-Form: `fgl_` + 32 characters (160 random bits in base32) + 6 characters of CRC-32 in base32.
-The checksum lets a secret scanner, and this hub, tell a token from other text without a query.
-"""
+"""Who holds a token: looked up by its hash, which is all that the hub knows of it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
+import re
 import secrets
-import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fenglin.errors import DeniedError
-from fenglin.ports.store import NewToken
+from fenglin.errors import DeniedError, FenglinError, InputError
+from fenglin.model.role import REACH, Role, check_holder, parse_role
+from fenglin.ports.hub import Principal
+from fenglin.ports.identity import NewToken
+from fenglin.wire.token_text import RANDOM_BYTES, digest_of, token_text, well_formed
+from fenglin.wire.token_views import TokenAsk
 
 if TYPE_CHECKING:
-    from fenglin.ports.clock import Clock
-    from fenglin.ports.hub import Principal
-    from fenglin.ports.store import Store
+    from collections.abc import Callable
 
-PREFIX = "fgl_"
-RANDOM_BYTES = 20
-_BODY_CHARS = 32
-_CHECK_CHARS = 6
+    from fenglin.ports.clock import Clock
+    from fenglin.ports.identity import Identity, TokenRecord
+
 # A revoked token must stop within 5 s.
 CACHE_MS = 2_000
 MOST_CACHED = 1_024
+USE_STEP_MS = 3_600_000
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def new_token() -> str:
     """Return a fresh token."""
-    body = base64.b32encode(secrets.token_bytes(RANDOM_BYTES)).decode().lower()
-    return PREFIX + body + _check(body)
-
-
-def digest_of(token: str) -> bytes:
-    """Return what is stored in a token's place."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def well_formed(token: str) -> bool:
-    """Return whether the text could be a token of ours."""
-    body = token[len(PREFIX) : len(PREFIX) + _BODY_CHARS]
-    return (
-        token.isascii()
-        and token.startswith(PREFIX)
-        and len(token) == len(PREFIX) + _BODY_CHARS + _CHECK_CHARS
-        and hmac.compare_digest(token[-_CHECK_CHARS:], _check(body))
-    )
+    return token_text(secrets.token_bytes(RANDOM_BYTES))
 
 
 class Tokens:
     """Answers who holds a token, from a short-lived cache of good answers only."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Take where the hashes are."""
-        self._store = store
+    def __init__(self, identity: Identity, clock: Clock, epoch: Callable[[], int]) -> None:
+        """Take where the hashes are, the clock, and the leader's epoch."""
+        self._identity = identity
         self._clock = clock
+        self._epoch = epoch
         self._known: dict[bytes, tuple[int, Principal]] = {}
 
     async def holder(self, token: str) -> Principal:
         """Return who holds the token.
 
         Raises:
-            DeniedError: nobody does (401).
+            DeniedError: nobody does, or not any more (401).
         """
         if well_formed(token):
             digest = digest_of(token)
@@ -73,10 +54,13 @@ class Tokens:
             until_ms, principal = self._known.get(digest, (0, None))
             if principal is not None and now_ms < until_ms:
                 return principal
-            principal = await self._store.token(digest)
-            if principal is not None:
+            record = await self._identity.find(digest)
+            today_ms = self._clock.now_ms()
+            if record is not None and record.live(today_ms):
+                await self._note_use(record, today_ms)
                 if len(self._known) >= MOST_CACHED:
                     self._known.clear()
+                principal = principal_of(record)
                 self._known[digest] = (now_ms + CACHE_MS, principal)
                 return principal
         raise DeniedError(
@@ -85,13 +69,59 @@ class Tokens:
             http_status=401,
         )
 
-    async def add(self, token: str, name: str, scopes: str, account: str) -> None:
-        """Make a token known; only its hash is kept."""
-        await self._store.add_token(
-            NewToken(digest_of(token), name, scopes, account, self._clock.now_ms())
+    async def _note_use(self, record: TokenRecord, now_ms: int) -> None:
+        if now_ms - record.used_ms < USE_STEP_MS:
+            return
+        # Whether it is noted does not decide whether its holder may enter.
+        with suppress(FenglinError):
+            await self._identity.used(self._epoch(), record.number, now_ms)
+
+    async def first(self, token: str) -> None:
+        """Make the first operator's token known; only its hash is kept."""
+        await self._identity.add(
+            self._epoch(),
+            new_record(
+                TokenAsk(name="admin", role=Role.OPERATOR, digest=digest_of(token).hex()),
+                "hub",
+                self._clock.now_ms(),
+            ),
         )
 
 
-def _check(body: str) -> str:
-    crc = zlib.crc32(body.encode()).to_bytes(4, "big")
-    return base64.b32encode(crc).decode().lower()[:_CHECK_CHARS]
+def new_record(ask: TokenAsk, maker: str, now_ms: int) -> NewToken:
+    """Return what is stored of a token that is made now.
+
+    Raises:
+        InputError: the role or hash is none, or the names do not fit the role.
+    """
+    if _DIGEST.fullmatch(ask.digest) is None:
+        raise InputError(
+            "the digest is no SHA-256 in 64 hexadecimal digits",
+            where="digest",
+            hint="it is the hash of the token's text, which stays with its holder",
+        )
+    role = parse_role(ask.role)
+    check_holder(role, ask.name, ask.account, ask.party)
+    return NewToken(
+        digest=bytes.fromhex(ask.digest),
+        name=ask.name,
+        role=role,
+        scopes=" ".join(sorted(REACH[role].scopes)),
+        account=ask.account,
+        party=ask.party,
+        maker=maker,
+        created_ms=now_ms,
+        expires_ms=now_ms + ask.ttl_ms if ask.ttl_ms else 0,
+    )
+
+
+def principal_of(record: TokenRecord) -> Principal:
+    """Return who the holder of a token is."""
+    return Principal(
+        record.name,
+        frozenset(record.scopes.split()),
+        record.account,
+        role=record.role,
+        party=record.party,
+        token=record.number,
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fenglin.model.job import JobSpec
     from fenglin.ports.books import Books
     from fenglin.ports.driver import LogChunk
+    from fenglin.ports.identity import TokenDesk
     from fenglin.wire.views import (
         ArtifactView,
         BlobView,
@@ -41,13 +42,19 @@ class Principal(Struct, frozen=True):
 
     Attributes:
         name: For the audit record.
-        scopes: Of `read`, `write`, `admin`; a wider one includes the narrower.
-        account: The only account it may use and see; empty for all (admin).
+        scopes: Of `model.role.Scope`; `admin` includes all others.
+        account: The only account it may use and see; empty for all.
+        role: Of `model.role.Role`.
+        party: Provider or site that it speaks for; empty for none.
+        token: Number of its token; 0 for none.
     """
 
     name: str
     scopes: frozenset[str]
     account: str = ""
+    role: str = ""
+    party: str = ""
+    token: int = 0
 
     def may(self, scope: str) -> bool:
         """Return whether the scope is covered."""
@@ -225,6 +232,11 @@ class Hub(Protocol):
     @property
     def books(self) -> Books:
         """Return the rooms of the books."""
+        ...
+
+    @property
+    def identity(self) -> TokenDesk:
+        """Return the room of tokens."""
         ...
 
     def health(self) -> Health:

@@ -23,6 +23,7 @@ from fenglin.quantities.period import parse_period
 from fenglin.wire.account_views import AccountList, AccountView, MoneyMoved, PeriodClosed
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
+from fenglin.wire.token_views import TokenList, TokenView
 from fenglin.wire.views import (
     ArtifactView,
     BlobView,
@@ -252,6 +253,40 @@ class FakeBills:
 
 
 @dataclass
+class FakeIdentity:
+    """The room of tokens."""
+
+    _asked: object
+
+    async def own(self, principal):
+        self._asked("own_token", principal.name)
+        return token_view()
+
+    async def page(self, principal, *, after, limit):
+        self._asked("tokens", after, limit, principal.name)
+        return TokenList(items=[token_view()])
+
+    async def make(self, ask, principal):
+        self._asked("make_token", ask, principal.name)
+        return token_view()
+
+    async def rotate(self, token, ask, principal):
+        self._asked("rotate_token", token, ask, principal.name)
+        return token_view()
+
+    async def revoke(self, token, principal):
+        self._asked("revoke_token", token, principal.name)
+        return token_view()
+
+
+def token_view():
+    return TokenView(
+        id="t7", name="ann", role="member", scopes=["read"], account="lab", party="", maker="ada",
+        created_ms=1, expires_ms=0, revoked_ms=0, used_ms=0, live=True,
+    )  # fmt: skip
+
+
+@dataclass
 class FakeHub:
     """Answers at once; `fails` makes every call raise, `calls` keeps what was asked."""
 
@@ -274,6 +309,10 @@ class FakeHub:
             prices=FakePrices(self._asked),
             problems=(),
         )
+
+    @property
+    def identity(self):
+        return FakeIdentity(self._asked)
 
     def _asked(self, *call):
         self.calls.append(call)
@@ -517,6 +556,7 @@ def hub():
             "full": Principal("ada", frozenset({"read", "write", "admin"})),
             "read": Principal("rhea", frozenset({"read"}), account="lab"),
             "write": Principal("walt", frozenset({"read", "write"}), account="lab"),
+            "tenant": Principal("tess", frozenset({"read", "write", "tenant"}), account="lab"),
             "nothing": Principal("nemo", frozenset()),
         }
     )

@@ -6,7 +6,9 @@ SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 PRICE = b'{"unit": "core_hour", "currency": "CNY", "price": "0.12"}'
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
+TENANT, ANY = "tenant", "any"
 
+TOKEN = b'{"digest": "ab", "name": "ann"}'
 MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
 TAKE = b'{"why": "forged", "key": "k"}'
 USE = b'{"account": "lab", "period": "2027-03", "key": "k"}'
@@ -49,6 +51,11 @@ ROUTES = [
     ("POST", "/v1/accounts/lab/deposit", MOVE, ADMIN),
     ("POST", "/v1/accounts/lab/refund", MOVE, ADMIN),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
+    ("GET", "/v1/tokens", b"", TENANT),
+    ("GET", "/v1/tokens/own", b"", ANY),
+    ("POST", "/v1/tokens", TOKEN, TENANT),
+    ("POST", "/v1/tokens/t7/rotate", b'{"digest": "ab"}', ANY),
+    ("POST", "/v1/tokens/t7/revoke", b"", ANY),
     ("GET", "/v1/voucher-pools", b"", READ),
     ("POST", "/v1/voucher-pools", b'{"year": 2027, "scheme": {"name": "g", "title": "G"}}', ADMIN),
     ("GET", "/v1/voucher-pools/gz-2027", b"", READ),
@@ -70,10 +77,11 @@ ROUTES = [
     ("GET", "/openapi.json", b"", OPEN),
 ]
 REACH = {
-    "nothing": {OPEN},
-    "read": {OPEN, READ},
-    "write": {OPEN, READ, WRITE},
-    "full": {OPEN, READ, WRITE, ADMIN},
+    "nothing": {OPEN, ANY},
+    "read": {OPEN, ANY, READ},
+    "write": {OPEN, ANY, READ, WRITE},
+    "tenant": {OPEN, ANY, READ, WRITE, TENANT},
+    "full": {OPEN, ANY, READ, WRITE, TENANT, ADMIN},
 }
 names = [f"{method} {target.partition('?')[0]}" for method, target, _, _ in ROUTES]
 
@@ -106,6 +114,7 @@ def test_the_table_names_every_route(call):
         "gz-2027": "{pool}",
         "a1": "{voucher}",
         "p7": "{price}",
+        "t7": "{token}",
     }
     named = set()
     for method, target, _, _ in ROUTES:

@@ -103,6 +103,8 @@ def test_bodies_and_raw_answers_are_told(document):
         "revokeVoucher": {"application/json"},
         "clawBackVoucher": {"application/json"},
         "useVouchers": {"application/json"},
+        "makeToken": {"application/json"},
+        "rotateToken": {"application/json"},
     }
     log = document["paths"]["/v1/jobs/{job}/logs"]["get"]["responses"]["200"]
     assert set(log["content"]) == {"application/octet-stream"}

@@ -6,6 +6,7 @@ import pytest
 
 from fenglin.errors import UnavailableError
 from fenglin.ports.hub import Health, Listing
+from fenglin.wire.token_views import RotateAsk, TokenAsk
 
 SHA = hashlib.sha256(b"karst").hexdigest()
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
@@ -86,6 +87,13 @@ GOOD = [
      ("refund", "lab", 6, "r", "ada"), {"key": "deposit:bank-1"}),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', 200, ("close", "2027-03", "ada"),
      {"period": "2027-03"}),
+    ("GET", "/v1/tokens?after=3&limit=2", b"", 200, ("tokens", 3, 2, "ada"), {"next_after": 0}),
+    ("GET", "/v1/tokens/own", b"", 200, ("own_token", "ada"), {"id": "t7"}),
+    ("POST", "/v1/tokens", b'{"digest": "ab", "name": "bo", "account": "lab"}', 201,
+     ("make_token", TokenAsk(digest="ab", name="bo", account="lab"), "ada"), {"id": "t7"}),
+    ("POST", "/v1/tokens/t7/rotate", b'{"digest": "ab", "grace_ms": 5}', 200,
+     ("rotate_token", "t7", RotateAsk(digest="ab", grace_ms=5), "ada"), {"id": "t7"}),
+    ("POST", "/v1/tokens/t7/revoke", b"", 200, ("revoke_token", "t7", "ada"), {"live": True}),
     ("GET", "/v1/prices?provider=gz&every=true", b"", 200,
      ("prices", Listing(filters=(("provider", "gz"),)), True), {"next": ""}),
     ("GET", "/v1/prices/p7", b"", 200, ("price", "p7"), {"id": "p7", "price_micro": 120_000}),

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from fenglin import bootstrap
 from fenglin.bootstrap import SystemClock, run_hub
-from fenglin.engine.tokens import Tokens, well_formed
+from fenglin.bootstrap.tokens import TOKEN_FILE
+from fenglin.bootstrap.tokens import first_token as first_operator
+from fenglin.engine.tokens import Tokens
 from fenglin.errors import (
     ConflictError,
     DeniedError,
@@ -21,8 +23,10 @@ from fenglin.intake.hubfile import read_hub_file
 from fenglin.model.job import FileInput
 from fenglin.planner.policy import BALANCED
 from fenglin.ports.hub import Principal
+from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.store import SqliteStore
 from fenglin.testing.builders import LocalSite, a_job, hub_file
+from fenglin.wire.token_text import well_formed
 
 
 @pytest.fixture
@@ -136,11 +140,13 @@ def first_token(tmp_path):
     def begin(*, crash=False):
         async def inner():
             store = SqliteStore(tmp_path / "fenglin.db")
-            tokens = Tokens(store, SystemClock())
+            loaded = await store.load((), 1)
+            identity = SqliteIdentity(store)
+            tokens = Tokens(identity, SystemClock(), lambda: loaded.epoch)
             if crash:
-                tokens.add = None  # dies between file and database
+                tokens.first = None  # dies between file and database
             try:
-                await bootstrap._first_token(store, tokens, tmp_path)
+                await first_operator(identity, tokens, tmp_path)
                 text = path.read_text().strip()
                 return (await tokens.holder(text)).scopes
             finally:
@@ -148,7 +154,7 @@ def first_token(tmp_path):
 
         return asyncio.run(inner())
 
-    path = tmp_path / bootstrap.TOKEN_FILE
+    path = tmp_path / TOKEN_FILE
     begin.path = path
     return begin
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fenglin.storage.migrations.v2 import accounts, ledger, prices, proofs, vouchers
+from fenglin.storage.migrations.v2 import accounts, identity, ledger, prices, proofs, vouchers
 
 V2: tuple[str, ...] = (
     *ledger.STATEMENTS,
     *proofs.STATEMENTS,
+    *identity.STATEMENTS,
     *accounts.STATEMENTS,
     *prices.STATEMENTS,
     *vouchers.STATEMENTS,
