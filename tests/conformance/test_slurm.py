@@ -12,6 +12,7 @@ import pytest
 
 from fenglin.drivers.slurm import driver
 from fenglin.model.allocation import Usage
+from fenglin.model.reason import Reason
 from fenglin.testing.conformance import DriverConformance, Harness
 from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
@@ -136,10 +137,29 @@ class TestSlurm(DriverConformance):
         script = "trap 'echo polite $FENGLIN_NODE_RANK; exit 3' TERM\necho on\nsleep 300 &\nwait\n"
         key = site.start(site.order(script=script, nodes=2, slots=1))
         site.wait(lambda: site.chunk(key).data.split() == [b"on", b"on"], "both ranks")
-        site.stop(key)
+        # Long, since the signal takes its way through two daemons, and nobody waits for its end.
+        site.stop(key, 20_000)
         site.finish(key)
         # Slurm itself remarks on steps that end early.
         assert {"polite 0", "polite 1"} <= set(site.text(key).splitlines())
+
+    def test_a_deaf_rank_elsewhere_is_heard_to_its_end_and_gone_by_then(self, site):
+        """The final signal reaches every node, and no output is lost by it."""
+        beat = site.harness.folder / "beat"
+        script = (
+            "trap 'echo asked $FENGLIN_NODE_RANK' TERM\n"
+            "[ $FENGLIN_NODE_RANK = 0 ] && exec sleep 300\n"
+            f"echo on\nwhile :; do date >> {beat}; sleep 0.05; done\n"
+        )
+        key = site.start(site.order(script=script, nodes=2, slots=1))
+        site.wait(lambda: site.chunk(key).data.split() == [b"on"], "the rank elsewhere")
+        site.stop(key, 100)
+        ends, _ = site.finish(key)
+        assert [end.reason for end in ends] == [Reason.CANCELLED]
+        assert "asked 1" in site.text(key).splitlines()
+        size = beat.stat().st_size
+        site.call(site.harness.rest(0.5))
+        assert beat.stat().st_size == size
 
 
 @pytest.fixture(scope="module")

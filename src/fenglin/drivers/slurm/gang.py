@@ -4,8 +4,10 @@
 The element runs on the first node and is the runner of all ranks: the one there is its own child,
 each other one a step of the job. So a gang starts all or none (Slurm has given all nodes), ends
 as one, and writes into one folder and one output. `srun` takes SIGTERM for SIGKILL; so it stands in
-a session of its own, and what is sent to its keeper is passed on by `scancel` to the steps. What
-is still there at the final signal ends with the job.
+a session of its own, and what is sent to its keeper is passed on by `scancel` to the steps. The
+final signal is told to `srun`, which ends its step and stays until that has said all it had to: a
+rank that is over has been heard to the end, and its process is gone. The polite one takes its way
+through slurmctld and slurmd, so the final one keeps a second's distance.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 SHELL = "/bin/sh"
-# Its words: a file that the first of them to be signalled makes, the job, the command.
+SIGUSR1 = 10
+# Its words: a file that the first of them to be signalled makes, the job, the command. One that
+# has no answer of its step long after the final signal, as when the node is lost, gives it up.
 KEEPER = """job=$1; shift
 trap '(set -C; : > "$0") 2>/dev/null && scancel --quiet --signal=TERM "$job"' TERM
+trap 'sleep 1; kill -TERM "$p"; (sleep 20; kill -9 "$p") &' USR1
 setsid "$@" &
 p=$!
 while kill -0 "$p" 2>/dev/null; do wait "$p"; s=$?; done
@@ -45,7 +50,9 @@ def nodes() -> list[str]:
 
 def spread(launcher: Any, here: str) -> None:
     """Have a launcher start the ranks of other nodes there."""
-    plain = launcher.spawn
+    plain, hard = launcher.spawn, launcher.kill
+    proc = __import__("host.proc", fromlist=["*"])
+    keepers: dict[int, int] = {}
     srun = _found("srun")
     job = os.environ["SLURM_JOB_ID"]
     cpus = os.environ.get("SLURM_CPUS_PER_TASK", "1")
@@ -53,7 +60,9 @@ def spread(launcher: Any, here: str) -> None:
     def spawn(task: Any, at: int) -> int:
         node = task.nodes[task.ranks[at]]
         if node == here:
-            return int(plain(task, at))
+            pid = int(plain(task, at))
+            keepers.pop(pid, None)
+            return pid
         program, arguments = launcher.program, launcher.arguments
         scope = (*SCOPE, f"--nodelist={node}", f"--cpus-per-task={cpus}", f"--chdir={os.getcwd()}")
         command = [srun, *scope, program or arguments[0], *arguments[1:]]
@@ -62,11 +71,25 @@ def spread(launcher: Any, here: str) -> None:
         mark = f"{task.folder}.{task.index}.term"
         launcher.arguments = [SHELL, "-c", KEEPER, mark, job, *command]
         try:
-            return int(plain(task, at))
+            pid = int(plain(task, at))
         finally:
             launcher.program, launcher.arguments = program, arguments
+        keepers[pid] = task.index
+        return pid
 
-    launcher.spawn = spawn
+    def kill(task: Any) -> None:
+        kept = [pid for pid in task.processes if keepers.get(pid) == task.index]
+        if not kept:
+            hard(task)
+            return
+        for pid in task.processes:
+            if pid in kept:
+                # It alone: what it has called to pass the polite signal on must end well.
+                proc.signal_pid(pid, SIGUSR1)
+            else:
+                proc.signal_group(pid, proc.SIGKILL)
+
+    launcher.spawn, launcher.kill = spawn, kill
 
 
 def _found(name: str) -> str:
