@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from fenglin.catalog.prices import billed_ms, rate_usage
+from fenglin.engine.books.metering_energy import energy_at_settlement
 from fenglin.engine.dependencies import doomed
+from fenglin.ledger.metering.energy_note import energy_details
 from fenglin.ledger.posting import Charge, Hold, Terms, post, void
 from fenglin.lifecycle.moves import check_attempt_move, check_job_move
 from fenglin.lifecycle.verdict import Verdict, backoff_ms, job_state, judge
@@ -248,7 +250,8 @@ class Fold:
         status = self._pool.sites.get(record.site)
         provider = status.site.provider if status else record.site
         terms = Terms(record.site, record.flavor, record.price.name)
-        self.change.postings.append(post(hold, provider, charges, terms=terms))
+        energy = energy_details(energy_at_settlement(status.site if status else None, record))
+        self.change.postings.append(post(hold, provider, charges, terms=terms, details=energy))
 
     def _shrink(self, record: AllocationRecord) -> None:
         """Give back slots for which no task is left.

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from fenglin.model.energy import Energy
 from fenglin.model.plan import Receipt
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class AllocationView(Struct, frozen=True):
         reason: Why it ended early; empty otherwise.
         wall_ms: Sum over its ended tasks of their runtimes.
         ended: Which of its tasks have ended, such as `0-4`; the rest run or wait for a slot.
+        energy: What it took, graded; None before its end, in listings, and where unknown.
     """
 
     id: str
@@ -101,6 +103,7 @@ class AllocationView(Struct, frozen=True):
     reason: str = ""
     wall_ms: int = 0
     ended: str = ""
+    energy: Energy | None = None
 
 
 class JobView(Struct, frozen=True):

@@ -152,7 +152,8 @@ def _focus(row: Row, offset_min: int) -> ProviderRecord:
         ProviderRecord(
             "|".join(cell if cell.isprintable() else repr(cell) for cell in named),
             _tag(row),
-            f"{resource} {sku}".strip(),
+            # Credits and taxes lie over the use that they belong to.
+            f"{resource} {sku}".strip() if category == "Usage" else "",
             cells.moment_ms(row, "ChargePeriodStart", offset_min),
             cells.moment_ms(row, "ChargePeriodEnd", offset_min),
             wall_ms,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from fenglin.storage.migrations.v2 import accounts, identity, ledger, prices, proofs, vouchers
+from fenglin.storage.migrations.v2 import (
+    accounts,
+    identity,
+    ledger,
+    metering,
+    prices,
+    proofs,
+    vouchers,
+)
 
 V2: tuple[str, ...] = (
     *ledger.STATEMENTS,
@@ -11,4 +19,5 @@ V2: tuple[str, ...] = (
     *accounts.STATEMENTS,
     *prices.STATEMENTS,
     *vouchers.STATEMENTS,
+    *metering.STATEMENTS,
 )

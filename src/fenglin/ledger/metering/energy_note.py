@@ -1,0 +1,35 @@
+"""Energy in the ledger: a posting carries what its attempt took, so that a bill never changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fenglin.errors import DamageError
+from fenglin.model.energy import Energy
+
+if TYPE_CHECKING:
+    from fenglin.ledger.entry import Entry
+
+DETAIL = "energy"
+_DECODER = msgspec.json.Decoder(Energy)
+
+
+def energy_details(energy: Energy | None) -> tuple[tuple[str, str], ...]:
+    """Return the details of a posting that tell its energy; none where nothing is known."""
+    return () if energy is None else ((DETAIL, msgspec.json.encode(energy).decode()),)
+
+
+def energy_of(entry: Entry) -> Energy | None:
+    """Return the energy that a posting tells of; None where it tells of none.
+
+    Raises:
+        DamageError: it was not written by `energy_details`.
+    """
+    text = entry.detail(DETAIL)
+    try:
+        return _DECODER.decode(text) if text else None
+    except msgspec.DecodeError as error:
+        where = f"entry {entry.seq}"
+        raise DamageError(f"its energy is unreadable: {error}", where=where) from None
