@@ -220,6 +220,7 @@ async def _hub(
         background = [
             control.run(),
             books.sealer.run(),
+            books.accounts.run(),
             books.vouchers.run(),
             pricing.run(),
             *(watcher.run() for watcher in watchers.values()),

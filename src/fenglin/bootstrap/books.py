@@ -40,7 +40,12 @@ async def open_books(
     )
     offset_min = settings.offset_min
     accounts = AccountDesk(
-        SqliteAccounts(store), clock, lambda: pool.epoch, settings.limits, offset_min
+        SqliteAccounts(store),
+        clock,
+        lambda: pool.epoch,
+        settings.limits,
+        offset_min,
+        settings.budgets,
     )
     return BookRooms(
         proofs=desk,
@@ -63,9 +68,7 @@ def _outlets(settings: HubConfig) -> list[Outlet]:
     ]
 
 
-async def granted(
-    store: SqlStore, settings: HubConfig, epoch: int, now_ms: int
-) -> dict[str, int]:
+async def granted(store: SqlStore, settings: HubConfig, epoch: int, now_ms: int) -> dict[str, int]:
     """Grant each account its credit when it is first seen; return what may be spent."""
     known = await store.balances()
     drafts = [
@@ -76,5 +79,7 @@ async def granted(
     if drafts:
         await store.post(epoch, drafts, now_ms)
     limits = {name: one.credit_micro for name, one in settings.limits.items()}
-    await SqliteAccounts(store).set_limits(epoch, limits)
+    accounts = SqliteAccounts(store)
+    await accounts.set_limits(epoch, limits)
+    await accounts.set_budgets(epoch, settings.budgets, settings.offset_min, now_ms)
     return {**limits, **await store.balances()}

@@ -11,7 +11,7 @@ from fenglin.cli.session import HubOption, NoHeaderOption, OutputOption, command
 from fenglin.quantities.money import format_money, parse_money_micro
 
 if TYPE_CHECKING:
-    from fenglin.wire.account_views import AccountView, MoneyMove, MoneyMoved
+    from fenglin.wire.account_views import AccountView, BudgetView, MoneyMove, MoneyMoved
 
 app = group("List and show accounts; enter deposits and refunds.")
 
@@ -123,4 +123,14 @@ def _fields(view: AccountView) -> list[tuple[str, str]]:
         ("held", format_money(view.held_micro, view.currency)),
         ("credit limit", format_money(view.credit_limit_micro, view.currency)),
         ("low from", format_money(view.low_micro, view.currency)),
+        *((f"budget of the {one.span}", _budget(one, view.currency)) for one in view.budgets),
     ]
+
+
+def _budget(budget: BudgetView, currency: str) -> str:
+    """Return such as `ok: 3.00 CNY charged, 1.00 CNY held; soft 8.00 CNY, hard 10.00 CNY`."""
+    limits = (("soft", budget.soft_micro), ("hard", budget.hard_micro))
+    charged = format_money(budget.charged_micro, currency)
+    held = format_money(budget.held_micro, currency)
+    told = ", ".join(f"{name} {format_money(n, currency)}" for name, n in limits if n is not None)
+    return f"{budget.state}: {charged} charged, {held} held; {told}"

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
 from fenglin.intake.hubbooks import BooksBlock, LedgerBlock, Sealing, sealing_of, zone_of
+from fenglin.intake.hubbudgets import BudgetBlock, budgets_of
 from fenglin.intake.hubplace import (
     BANDWIDTH,
     CARBON,
@@ -23,6 +24,7 @@ from fenglin.intake.hubplace import (
     nodes_of,
 )
 from fenglin.ledger.accounts import due
+from fenglin.ledger.budgets import Budget
 from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.standing import Limits
 from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
@@ -129,6 +131,7 @@ class _AccountBlock(_Strict, frozen=True):
     credit: Amount = 0
     credit_limit: Amount = 0
     low: Amount = 0
+    budget: dict[str, BudgetBlock] = {}
 
 
 class CatalogBlock(_Strict, frozen=True):
@@ -162,6 +165,7 @@ class HubConfig(Struct, frozen=True):
         queues: Declared queues, by name.
         credits_micro: Account → what it is granted when first seen.
         limits: Account → its limits.
+        budgets: Account → what it may use per span.
         offset_min: Minutes by which the books' clock is ahead of UTC.
         sealing: How the ledger is sealed.
         catalog: What is added to what the program knows.
@@ -173,6 +177,7 @@ class HubConfig(Struct, frozen=True):
     queues: tuple[Queue, ...]
     credits_micro: dict[str, int]
     limits: dict[str, Limits]
+    budgets: dict[str, tuple[Budget, ...]]
     offset_min: int
     sealing: Sealing
     catalog: CatalogBlock = CatalogBlock()
@@ -265,6 +270,10 @@ def _config(file: _File) -> HubConfig:
                 _money(f"account.{name}.credit_limit", block.credit_limit),
                 _money(f"account.{name}.low", block.low),
             )
+            for name, block in accounts.items()
+        },
+        budgets={
+            name: budgets_of(block.budget, f"account.{name}.budget")
             for name, block in accounts.items()
         },
         offset_min=zone_of(_block(file.books, BooksBlock, "books")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from fenglin.ledger.budgets import Budget, BudgetUse
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.ledger.statement import Funds
     from fenglin.quantities.period import Period
@@ -25,6 +26,26 @@ class Accounts(Protocol):
         Raises:
             StaleEpochError: another leader took over.
         """
+        ...
+
+    async def set_budgets(
+        self, epoch: int, budgets: Mapping[str, Sequence[Budget]], offset_min: int, now_ms: int
+    ) -> None:
+        """Say what accounts may use, instead of what was said before.
+
+        Args:
+            epoch: The leader's.
+            budgets: By account; others have none.
+            offset_min: Minutes by which the books' clock, which begins spans, is ahead of UTC.
+            now_ms: Unix time, for the spans by which `ports.store.Store.balances` reckons.
+
+        Raises:
+            StaleEpochError: another leader took over.
+        """
+        ...
+
+    async def budgets(self, now_ms: int) -> dict[str, list[BudgetUse]]:
+        """Return each account's budgets, and what has been used of them."""
         ...
 
     async def enter(self, epoch: int, draft: Draft, now_ms: int, *, least_micro: int) -> Entry:

@@ -12,11 +12,13 @@ from fenglin.ledger.statement import Funds
 from fenglin.quantities.money import format_money
 from fenglin.quantities.period import period_of
 from fenglin.storage import books, ledger
+from fenglin.storage import budgets as rooms
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from fenglin.ledger.budgets import Budget, BudgetUse
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.quantities.period import Period
     from fenglin.storage.store import SqlStore
@@ -46,6 +48,18 @@ class SqliteAccounts:
             conn.executemany("INSERT INTO account_limit VALUES (?, ?)", credits_micro.items())
 
         await self._store.write(epoch, work)
+
+    async def set_budgets(
+        self, epoch: int, budgets: Mapping[str, Sequence[Budget]], offset_min: int, now_ms: int
+    ) -> None:
+        """See `ports.accounts.Accounts`."""
+        await self._store.write(
+            epoch, lambda conn: rooms.set_budgets(conn, budgets, offset_min, now_ms)
+        )
+
+    async def budgets(self, now_ms: int) -> dict[str, list[BudgetUse]]:
+        """See `ports.accounts.Accounts`."""
+        return await self._store.read(lambda conn: rooms.uses(conn, now_ms))
 
     async def enter(self, epoch: int, draft: Draft, now_ms: int, *, least_micro: int) -> Entry:
         """See `ports.accounts.Accounts`."""

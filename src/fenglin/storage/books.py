@@ -9,7 +9,7 @@ import msgspec
 from fenglin.ledger.accounts import available
 from fenglin.ledger.posting import CURRENCY, charges_of
 from fenglin.ledger.seals import Seals
-from fenglin.storage import ledger, ledger_tree
+from fenglin.storage import budgets, ledger, ledger_tree
 from fenglin.storage.ledger_parts import cores_here
 from fenglin.wire.views import LedgerCheck, Statement, StatementLine
 
@@ -35,8 +35,14 @@ def found(conn: sqlite3.Connection, now_ms: int) -> None:
 
 
 def append(conn: sqlite3.Connection, drafts: Sequence[Draft], now_ms: int) -> list[Entry]:
-    """Enter drafts; see `storage.ledger.append`."""
-    return ledger.append(conn, ledger_id(conn), max(now_ms, closed_until_ms(conn)), drafts)
+    """Enter drafts; see `storage.ledger.append`. What accounts were charged is brought along."""
+    at_ms = max(now_ms, closed_until_ms(conn))
+    if not budgets.may_charge(drafts):
+        return ledger.append(conn, ledger_id(conn), at_ms, drafts)
+    last = ledger.head(conn)
+    entered = ledger.append(conn, ledger_id(conn), at_ms, drafts)
+    budgets.charge(conn, {one.seq: one for one in entered if last and one.seq > last.seq}.values())
+    return entered
 
 
 def closed_until_ms(conn: sqlite3.Connection) -> int:
@@ -50,15 +56,19 @@ def closed_until_ms(conn: sqlite3.Connection) -> int:
     return int(dict(_DETAILS.decode(row[0]))["to_ms"]) if row else 0
 
 
-def spendable(conn: sqlite3.Connection, account: str) -> int:
-    """Return what new holds of an account may come to: what is available, and its credit."""
+def spendable(conn: sqlite3.Connection, account: str, now_ms: int) -> int:
+    """Return what new holds of an account may come to.
+
+    That is what is available and its credit, or what its budgets leave, if that is less.
+    """
     row = conn.execute("SELECT credit_micro FROM account_limit WHERE account = ?", (account,))
     credit_micro = row.fetchone() or (0,)
-    return ledger.balance(conn, available(account)) + int(credit_micro[0])
+    whole_micro = ledger.balance(conn, available(account)) + int(credit_micro[0])
+    return min(whole_micro, budgets.left_micro(conn, now_ms, account).get(account, whole_micro))
 
 
 def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
-    """Return what each tenant's account may still spend, its credit included, by short name."""
+    """Return what each tenant's account may still spend, by short name; see `spendable`."""
     rows = conn.execute(
         "SELECT account, amount_micro FROM ledger_balance WHERE commodity = ?"
         " AND account LIKE 'tenant:%:available'",
@@ -66,7 +76,9 @@ def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
     )
     found = {name.removeprefix(_PREFIX).removesuffix(_SUFFIX): amount for name, amount in rows}
     limits = dict(conn.execute("SELECT account, credit_micro FROM account_limit"))
-    return {name: amount + limits.get(name, 0) for name, amount in found.items()}
+    left = budgets.left_micro(conn)
+    whole = {name: amount + limits.get(name, 0) for name, amount in found.items()}
+    return {name: min(amount, left.get(name, amount)) for name, amount in whole.items()}
 
 
 def verify(conn: sqlite3.Connection) -> LedgerCheck:

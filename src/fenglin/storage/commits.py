@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fenglin.errors import ConflictError, StaleEpochError
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
-from fenglin.storage import books, voucher_rows
+from fenglin.ports.store import Event
+from fenglin.storage import books, budgets, voucher_rows
 from fenglin.storage.rows import (
     INSERT_ALLOCATION,
     JSON,
@@ -21,7 +22,7 @@ from fenglin.storage.rows import (
 from fenglin.storage.spent import write_spent
 
 if TYPE_CHECKING:
-    from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord, StartUnit
+    from fenglin.ports.store import AllocationRecord, Change, JobRecord, StartUnit
     from fenglin.quantities.resources import Resources
 
 MOST_RECEIPTS = 100
@@ -111,9 +112,13 @@ def _try_start(conn: sqlite3.Connection, unit: StartUnit, change: Change) -> Rea
     except ConflictError:
         return Reason.CHANGED_MEANWHILE
     if unit.hold is not None:
-        if books.spendable(conn, unit.job.spec.account) < record.held_micro:
+        account = unit.job.spec.account
+        if books.spendable(conn, account, change.now_ms) < record.held_micro:
             return Reason.BUDGET_EXHAUSTED
         books.append(conn, [unit.hold], change.now_ms)
+        told = budgets.warnings(conn, account, record.held_micro, change.now_ms)
+        events = [Event(record.job, "soft_budget", text) for text in told]
+        write_events(conn, events, change.now_ms, change.epoch)
     conn.execute(INSERT_ALLOCATION, allocation_values(record, change.epoch))
     if unit.event is not None:
         write_events(conn, [unit.event], change.now_ms, change.epoch)

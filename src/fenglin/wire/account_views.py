@@ -5,6 +5,30 @@ from __future__ import annotations
 from msgspec import Struct
 
 
+class BudgetView(Struct, frozen=True, kw_only=True):
+    """What an account may use in a span of the books' calendar.
+
+    Attributes:
+        span: `month`, `quarter` or `year`.
+        from_ms: First millisecond of the span.
+        to_ms: First millisecond after it.
+        hard_micro: No start passes it; null for none.
+        soft_micro: People are told when a start passes it; null for none.
+        charged_micro: What was charged since the span began.
+        held_micro: What is held now; it counts too.
+        state: `ok`, `soft` (the soft limit is passed) or `hard` (nothing that costs starts).
+    """
+
+    span: str
+    from_ms: int
+    to_ms: int
+    hard_micro: int | None
+    soft_micro: int | None
+    charged_micro: int
+    held_micro: int
+    state: str
+
+
 class AccountView(Struct, frozen=True, kw_only=True):
     """An account.
 
@@ -16,6 +40,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
         credit_limit_micro: How far new holds may take it below zero; 0 for prepaid.
         low_micro: From here down it counts as low.
         standing: `ok`, `low`, `overdue` or `frozen`.
+        budgets: What it may use per span.
     """
 
     name: str
@@ -25,6 +50,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
     credit_limit_micro: int
     low_micro: int
     standing: str
+    budgets: list[BudgetView] = []
 
 
 class AccountList(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import pytest
 
 from fenglin.engine.books.accounts import AccountDesk
 from fenglin.errors import DeniedError, InputError, NotFoundError
+from fenglin.ledger.budgets import Budget, BudgetUse, Span
 from fenglin.ledger.entry import Entry, Head, seal
 from fenglin.ledger.standing import Limits
 from fenglin.ledger.statement import Funds
@@ -15,6 +16,7 @@ from fenglin.wire.account_views import MoneyMove
 ADMIN = Principal("ada", frozenset({"admin"}))
 ANN = Principal("ann", frozenset({"read", "write"}), "lab")
 DECEMBER_MS = 1_796_054_400_000  # 2026-12-01T00:00+08:00
+BUDGET = Budget(Span.MONTH, 9, 8)
 MOVE = MoneyMove(amount_micro=5, key="bank-1")
 
 
@@ -24,6 +26,12 @@ class Store:
 
     async def funds(self):
         return {"lab": Funds(-3, 2), "team": Funds(9, 0)}
+
+    async def budgets(self, now_ms):
+        return {"lab": [BudgetUse(BUDGET, 1, now_ms + 1, 4, 5)]}
+
+    async def set_budgets(self, epoch, budgets, offset_min, now_ms):
+        self.entered.append((epoch, budgets, offset_min, now_ms))
 
     async def enter(self, epoch, draft, now_ms, *, least_micro) -> Entry:
         self.entered.append((epoch, draft.key, least_micro))
@@ -50,7 +58,7 @@ def store():
 @pytest.fixture
 def desk(store):
     limits = {"lab": Limits(10, 1), "new": Limits()}
-    return AccountDesk(store, Clock(), lambda: 3, limits, 480)
+    return AccountDesk(store, Clock(), lambda: 3, limits, 480, {"lab": (BUDGET,)})
 
 
 def test_a_tenant_sees_its_own_account_and_no_other(desk):
@@ -102,3 +110,15 @@ def test_a_month_is_closed_when_it_is_over_in_the_books_zone(desk):
         asyncio.run(desk.close("2026-13", ADMIN))
     with pytest.raises(DeniedError):
         asyncio.run(desk.close("2026-11", ANN))
+
+
+def test_an_account_tells_its_budgets_and_renews_them(desk, store):
+    view = asyncio.run(desk.show("lab", ANN))
+    (budget,) = view.budgets
+    assert (budget.span, budget.hard_micro, budget.soft_micro) == ("month", 9, 8)
+    assert (budget.charged_micro, budget.held_micro, budget.state) == (4, 5, "hard")
+    heard = []
+    desk.connect(lambda: heard.append("moved"))
+    asyncio.run(desk.renew())
+    assert store.entered == [(3, {"lab": (BUDGET,)}, 480, DECEMBER_MS)]
+    assert heard == ["moved"]

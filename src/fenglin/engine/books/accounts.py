@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from fenglin.errors import DeniedError, InputError, NotFoundError
+import structlog
+
+from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
 from fenglin.ledger.moves import deposit, refund
 from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.standing import Limits, standing
 from fenglin.ledger.statement import Funds
-from fenglin.quantities.period import offset_text, parse_period
-from fenglin.wire.account_views import AccountList, AccountView, MoneyMoved, PeriodClosed
+from fenglin.quantities.period import offset_text, parse_period, period_of
+from fenglin.wire.account_views import (
+    AccountList,
+    AccountView,
+    BudgetView,
+    MoneyMoved,
+    PeriodClosed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from fenglin.ledger.budgets import Budget, BudgetUse
     from fenglin.ports.accounts import Accounts
     from fenglin.ports.clock import Clock
     from fenglin.ports.hub import Principal
+    from fenglin.quantities.period import Period
     from fenglin.wire.account_views import MoneyMove
 
 MOST_KEY_CHARS = 128
+RENEW_EVERY_S = 30.0
+_log = structlog.get_logger("fenglin.accounts")
 
 
 class AccountDesk:
@@ -33,8 +46,10 @@ class AccountDesk:
         epoch: Callable[[], int],
         limits: Mapping[str, Limits],
         offset_min: int,
+        budgets: Mapping[str, Sequence[Budget]] | None = None,
     ) -> None:
         """Take the store's accounts, the clock, the leader's epoch, and what is configured."""
+        self._budgets = budgets or {}
         self._accounts = accounts
         self._clock = clock
         self._epoch = epoch
@@ -46,12 +61,36 @@ class AccountDesk:
         """Take who must hear that an account has other money than before."""
         self.moved = moved
 
+    async def run(self) -> None:
+        """Renew budgets when a month turns, for ever; what goes wrong is told and tried again."""
+        month: Period | None = None
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            now = period_of(self._clock.now_ms(), self._offset_min)
+            if now == month:
+                continue
+            try:
+                await self.renew()
+                month = now
+            except FenglinError as error:
+                _log.warning("budgets_not_renewed", what=str(error))
+
+    async def renew(self) -> None:
+        """Reckon with the spans of today."""
+        await self._accounts.set_budgets(
+            self._epoch(), self._budgets, self._offset_min, self._clock.now_ms()
+        )
+        self.moved()
+
     async def list(self, principal: Principal) -> AccountList:
         """See `ports.books.AccountDesk`."""
         funds = await self._accounts.funds()
+        uses = await self._accounts.budgets(self._clock.now_ms())
         names = sorted(self._limits.keys() | funds.keys())
         mine = [name for name in names if principal.account in {"", name}]
-        return AccountList(items=[self._view(name, funds.get(name, Funds())) for name in mine])
+        return AccountList(
+            items=[self._view(name, funds.get(name, Funds()), uses.get(name, ())) for name in mine]
+        )
 
     async def show(self, account: str, principal: Principal) -> AccountView:
         """See `ports.books.AccountDesk`."""
@@ -60,7 +99,7 @@ class AccountDesk:
             account in self._limits or account in funds
         ):
             raise _missing(account)
-        return self._view(account, funds.get(account, Funds()))
+        return await self._now(account)
 
     async def deposit(self, account: str, move: MoneyMove, principal: Principal) -> MoneyMoved:
         """See `ports.books.AccountDesk`."""
@@ -112,15 +151,14 @@ class AccountDesk:
 
     async def _told(self, account: str, seq: int, key: str, time_ms: int) -> MoneyMoved:
         self.moved()
-        funds = await self._accounts.funds()
-        return MoneyMoved(
-            entry=seq,
-            key=key,
-            time_ms=time_ms,
-            account=self._view(account, funds.get(account, Funds())),
-        )
+        return MoneyMoved(entry=seq, key=key, time_ms=time_ms, account=await self._now(account))
 
-    def _view(self, name: str, funds: Funds) -> AccountView:
+    async def _now(self, account: str) -> AccountView:
+        funds = await self._accounts.funds()
+        uses = await self._accounts.budgets(self._clock.now_ms())
+        return self._view(account, funds.get(account, Funds()), uses.get(account, ()))
+
+    def _view(self, name: str, funds: Funds, uses: Sequence[BudgetUse]) -> AccountView:
         limits = self._limits.get(name, Limits())
         return AccountView(
             name=name,
@@ -130,7 +168,21 @@ class AccountDesk:
             credit_limit_micro=limits.credit_micro,
             low_micro=limits.low_micro,
             standing=standing(funds.available_micro, limits),
+            budgets=[_budget(one) for one in uses],
         )
+
+
+def _budget(use: BudgetUse) -> BudgetView:
+    return BudgetView(
+        span=use.budget.span,
+        from_ms=use.from_ms,
+        to_ms=use.to_ms,
+        hard_micro=use.budget.hard_micro,
+        soft_micro=use.budget.soft_micro,
+        charged_micro=use.charged_micro,
+        held_micro=use.held_micro,
+        state=use.state,
+    )
 
 
 def _missing(account: str) -> NotFoundError:

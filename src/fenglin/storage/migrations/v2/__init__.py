@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fenglin.storage.migrations.v2 import (
     accounts,
+    budgets,
     identity,
     ledger,
     metering,
@@ -17,6 +18,7 @@ V2: tuple[str, ...] = (
     *proofs.STATEMENTS,
     *identity.STATEMENTS,
     *accounts.STATEMENTS,
+    *budgets.STATEMENTS,
     *prices.STATEMENTS,
     *vouchers.STATEMENTS,
     *metering.STATEMENTS,
