@@ -26,7 +26,7 @@ from fenglin.testing.conformance.usage import UsageCases
 from fenglin.testing.servers.slurm import AccountedCluster, SlurmCluster, find_slurm
 from fenglin.testing.servers.slurm_accounts import find_accounts
 from fenglin.testing.servers.slurm_newer import find_newer
-from fenglin.testing.servers.slurm_rest import RestCluster, find_rest
+from fenglin.testing.servers.slurm_rest import RestCluster, SocketCluster, find_rest
 from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
 
@@ -333,3 +333,55 @@ class TestSlurmRest(
     @pytest.fixture
     def harness(self, rested, tmp_path):
         return RestHarness(rested, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def socketed():
+    why = find_slurm() or find_rest()
+    if why:
+        pytest.skip(why)
+    folder = Path(tempfile.mkdtemp(prefix="fl-slurm-"))
+    folder.chmod(0o755)
+    try:
+        with SocketCluster(folder / "sock", "sock") as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class TestSlurmRestBySocket(InventoryCases, ArrayCases):
+    """What differs by the way to slurmrestd: a socket in the file system."""
+
+    site = DriverConformance.site
+
+    @pytest.fixture
+    def harness(self, socketed, tmp_path):
+        return RestHarness(socketed, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def newer_rested():
+    folder = Path(tempfile.mkdtemp(prefix="fl-slurm-"))
+    folder.chmod(0o755)
+    try:
+        release = find_newer(folder / "bin")
+        why = find_slurm() or find_rest() or (release if isinstance(release, str) else "")
+        if why:
+            pytest.skip(why)
+        with RestCluster(folder / "new", "newrest", release=release) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class TestNewerSlurmRest(InventoryCases, StartingCases, ArrayCases):
+    """What differs by the release, through slurmrestd of 24.11: numbers and states are objects.
+
+    Gangs are not run: a job of slurmrestd finds the `srun` of this machine, which is the older.
+    """
+
+    site = DriverConformance.site
+
+    @pytest.fixture
+    def harness(self, newer_rested, tmp_path):
+        return RestHarness(newer_rested, tmp_path / "site")

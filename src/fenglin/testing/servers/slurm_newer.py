@@ -19,7 +19,7 @@ from typing import NamedTuple
 SUITE = "trixie"
 PACKAGES = "slurm-wlm"
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun", "sacct")
-DAEMONS = ("slurmctld", "slurmd", "slurmstepd")
+DAEMONS = ("slurmctld", "slurmd", "slurmstepd", "slurmrestd")
 INSTALL_WITHIN_S = 900.0
 
 

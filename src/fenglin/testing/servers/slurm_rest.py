@@ -1,7 +1,8 @@
 """A private cluster with slurmrestd before it, and tokens for it.
 
 Needs Debian's packages `slurmrestd` and `slurm-wlm-jwt-plugin`. slurmrestd refuses to run as root:
-it is another user's process then, and the token says in whose name it asks.
+it is another user's process then, and the token says in whose name it asks. It listens on a port
+or, when asked to, on a socket in the file system.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pathlib import Path
 from fenglin.testing.servers.slurm import SlurmCluster, program
 
 OTHER = "nobody"
-VERSIONS = "openapi/v0.0.37,openapi/v0.0.38"
+VERSIONS = ("-s", "openapi/v0.0.37,openapi/v0.0.38")
+# Since 23.11 what is spoken and how it is written are plugins of two kinds.
+NEWER_VERSIONS = ("-s", "openapi/slurmctld")
+SOCKET = "rest.sock"
 READY_WITHIN_S = 20.0
 POLL_S = 0.05
 TOKEN_S = 3_600
@@ -29,8 +33,8 @@ def find_rest() -> str:
     """Return why no slurmrestd can be started here; empty when one can."""
     if program("slurmrestd") is None or not list(Path("/usr/lib").glob("*/slurm*/auth_jwt.so")):
         return "no slurmrestd: apt install slurmrestd slurm-wlm-jwt-plugin"
-    if os.geteuid() == 0 and shutil.which("runuser") is None:
-        return "slurmrestd refuses root, and there is no runuser"
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "slurmrestd refuses root, and there is no setpriv"
     return ""
 
 
@@ -41,9 +45,11 @@ class RestCluster(SlurmCluster):
         user: Who asks.
         url: Where slurmrestd listens; set by `start`.
         token_file: File with a token of that user.
+        socket: Whether it listens on a socket in the file system.
     """
 
     url = ""
+    socket = False
 
     @property
     def token_file(self) -> Path:
@@ -70,13 +76,12 @@ class RestCluster(SlurmCluster):
             TimeoutError: it does not answer.
         """
         if not self.url:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        port = int(self.url.rpartition(":")[2])
-        words = ["slurmrestd", "-s", VERSIONS, "-a", "rest_auth/jwt", f"127.0.0.1:{port}"]
-        words[0] = self.program("slurmrestd") or words[0]
+            self.url = self._place()
+        spoken = VERSIONS if self._release is None else NEWER_VERSIONS
+        place = self.url.removeprefix("http://").replace("unix://", "unix:")
+        words = [self.program("slurmrestd") or "", *spoken, "-a", "rest_auth/jwt", place]
         if os.geteuid() == 0:
-            words = [shutil.which("runuser") or "runuser", "-u", OTHER, "--", *words]
+            words = [*_as_other(), *words]
         with (self.folder / "slurmrestd.out").open("ab") as log:
             self._daemons["slurmrestd"] = subprocess.Popen(
                 words,
@@ -87,15 +92,10 @@ class RestCluster(SlurmCluster):
                 start_new_session=True,
             )
         end_s = time.monotonic() + READY_WITHIN_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                if time.monotonic() > end_s:
-                    raise TimeoutError("no slurmrestd") from None
-                time.sleep(POLL_S)
-            else:
-                return
+        while not self._answers():
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"no slurmrestd: {self._logs()}")
+            time.sleep(POLL_S)
 
     def kill_rest(self) -> None:
         """Kill slurmrestd; the cluster goes on."""
@@ -109,6 +109,31 @@ class RestCluster(SlurmCluster):
         if "slurmrestd" not in self._daemons:
             self.start_rest()
 
+    def _place(self) -> str:
+        """Return where slurmrestd is to listen."""
+        if self.socket:
+            folder = self.folder / "door"
+            folder.mkdir(exist_ok=True)
+            if os.geteuid() == 0:
+                shutil.chown(folder, OTHER)
+            return f"unix://{folder}/{SOCKET}"
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+    def _answers(self) -> bool:
+        """Return whether somebody takes calls."""
+        family = socket.AF_UNIX if self.socket else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.settimeout(1)
+            try:
+                if self.socket:
+                    probe.connect(self.url.removeprefix("unix://"))
+                else:
+                    probe.connect(("127.0.0.1", int(self.url.rpartition(":")[2])))
+            except OSError:
+                return False
+            return True
+
     def _write(self) -> None:
         super()._write()
         key = self.folder / "jwt.key"
@@ -116,3 +141,22 @@ class RestCluster(SlurmCluster):
         key.chmod(0o600)
         with self.conf.open("a") as conf:
             conf.write(f"AuthAltTypes=auth/jwt\nAuthAltParameters=jwt_key={key}\n")
+
+
+class SocketCluster(RestCluster):
+    """A cluster whose slurmrestd listens on a socket in the file system."""
+
+    socket = True
+
+
+def _as_other() -> list[str]:
+    """Return what runs a program as another user, who may read what only root may.
+
+    A release in root's cache could not be started otherwise.
+    """
+    user = pwd.getpwnam(OTHER)
+    powers = "+dac_read_search"
+    return [
+        shutil.which("setpriv") or "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}",
+        "--clear-groups", f"--inh-caps={powers}", f"--ambient-caps={powers}", "--",
+    ]  # fmt: skip
