@@ -9,7 +9,19 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 
 from fenglin import __version__
-from fenglin.api import accounts, bills, jobs, ledger, plans, pool, prices, proofs, tokens, vouchers
+from fenglin.api import (
+    accounts,
+    bills,
+    jobs,
+    ledger,
+    plans,
+    pool,
+    prices,
+    proofs,
+    settling,
+    tokens,
+    vouchers,
+)
 from fenglin.api.caller import DESK, OPEN, Asked, admit, needs
 from fenglin.api.desk import MAX_WAITERS, Desk, unix_ms
 from fenglin.api.door import Door
@@ -56,6 +68,7 @@ def create_app(
             *bills.ROUTES,
             *prices.ROUTES,
             *accounts.ROUTES,
+            *settling.ROUTES,
             *tokens.ROUTES,
             *vouchers.ROUTES,
             openapi_json,

@@ -14,9 +14,11 @@ from fenglin.api.caller import OPEN
 from fenglin.api.pool import DrainRequest
 from fenglin.ledger.bill import Bill
 from fenglin.ledger.proof import ProofFile
+from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
+from fenglin.wire.settling_views import MonthReport, SettleAsk
 from fenglin.wire.token_views import RotateAsk, TokenAsk
 from fenglin.wire.views import Addresses, ErrorView
 from fenglin.wire.voucher_views import ApplyAsk, PoolAsk, TakeBackAsk, UseAsk
@@ -79,6 +81,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="RotateAsk")}}},
     ),
+    "settle": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="SettleAsk")}}},
+    ),
     "proveEntries": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="ProofAsk")}}},
@@ -113,6 +119,10 @@ _ANSWERS: dict[str, Json] = {
     },
     "bill": {"application/json": {"schema": {"$ref": REFERENCE.format(name="Bill")}}},
     "proveEntries": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ProofFile")}}},
+    "checkSettlements": {
+        "application/json": {"schema": {"$ref": REFERENCE.format(name="ThreeWay")}}
+    },
+    "monthReport": {"application/json": {"schema": {"$ref": REFERENCE.format(name="MonthReport")}}},
     "metrics": {"text/plain": {"schema": _TEXT}},
     "ready": {"application/json": {"schema": _HEALTHY}},
 }
@@ -173,6 +183,9 @@ def document(app: Litestar) -> bytes:
             TakeBackAsk,
             UseAsk,
             Bill,
+            MonthReport,
+            SettleAsk,
+            ThreeWay,
         ],
         ref_template=REFERENCE,
     )

@@ -305,6 +305,8 @@ VOUCHERS: Params = (
     *_CUT,
 )
 AUDIT: Params = (Param("voucher", "Only this voucher, with each of its uses."),)
+PERIOD: Params = (Param("period", "Month in the books' zone, such as 2026-11."),)
+SETTLEMENTS: Params = (*PERIOD, Param("provider", "Only this provider's."))
 EXPORT: Params = (
     Param(
         "format",

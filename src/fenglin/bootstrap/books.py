@@ -10,6 +10,7 @@ from fenglin.engine.books.bills import BillDesk
 from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
+from fenglin.engine.books.settling import SettleDesk
 from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.ledger.posting import grant
 from fenglin.storage.accounts import SqliteAccounts
@@ -18,6 +19,7 @@ from fenglin.storage.books import ledger_id
 from fenglin.storage.ledger_key import ledger_key
 from fenglin.storage.prices import SqlitePrices
 from fenglin.storage.proofs import SqliteProofs
+from fenglin.storage.settlements import SqliteSettlings
 from fenglin.storage.vouchers import SqliteVouchers
 from fenglin.witness.outlets import FolderOutlet, WitnessOutlet
 
@@ -53,6 +55,7 @@ async def open_books(
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
         accounts=accounts,
+        settling=SettleDesk(SqliteSettlings(store), clock, pool, settings.deals, offset_min),
         vouchers=VoucherDesk(
             SqliteVouchers(store), accounts, clock, lambda: pool.epoch, offset_min
         ),

@@ -33,6 +33,8 @@ COMMANDS = {
     "token": Entry("fenglin.cli.token", "Make, list, replace and revoke tokens; show your own."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "statement": Entry("fenglin.cli.statement", "Show a tenant's bill of a month, with its proof."),
+    "settle": Entry("fenglin.cli.settle", "Settle a month with providers, and reconcile it."),
+    "report": Entry("fenglin.cli.report", "Make the operation report of a month."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
     "price": Entry("fenglin.cli.price", "Keep the price book: list, import, set, supersede."),
     "voucher": Entry(

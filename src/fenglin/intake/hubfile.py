@@ -14,6 +14,7 @@ from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
 from fenglin.intake.hubbooks import BooksBlock, LedgerBlock, Sealing, sealing_of, zone_of
 from fenglin.intake.hubbudgets import BudgetBlock, budgets_of
+from fenglin.intake.hubdeals import deal_line, deals_of
 from fenglin.intake.hubplace import (
     BANDWIDTH,
     CARBON,
@@ -26,6 +27,7 @@ from fenglin.intake.hubplace import (
 from fenglin.ledger.accounts import due
 from fenglin.ledger.budgets import Budget
 from fenglin.ledger.posting import CURRENCY
+from fenglin.ledger.settlement_deal import Deal
 from fenglin.ledger.standing import Limits
 from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
@@ -153,6 +155,7 @@ class _File(_Strict, frozen=True):
     ledger: dict[str, Any] = {}
     books: dict[str, Any] = {}
     catalog: dict[str, Any] = {}
+    deal: dict[str, Any] = {}
 
 
 class HubConfig(Struct, frozen=True):
@@ -169,6 +172,7 @@ class HubConfig(Struct, frozen=True):
         offset_min: Minutes by which the books' clock is ahead of UTC.
         sealing: How the ledger is sealed.
         catalog: What is added to what the program knows.
+        deals: By provider, what it gets of what its work is charged.
     """
 
     hub: HubBlock
@@ -181,6 +185,7 @@ class HubConfig(Struct, frozen=True):
     offset_min: int
     sealing: Sealing
     catalog: CatalogBlock = CatalogBlock()
+    deals: dict[str, tuple[Deal, ...]] = {}
 
 
 def read_hub_file(text: str, source: str) -> HubConfig:
@@ -199,7 +204,14 @@ def read_hub_file(text: str, source: str) -> HubConfig:
         raise InputError(f"not TOML: {error}", where=source) from error
     except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
         raise InputError(f"not readable as TOML: {error}", where=source) from error
-    return check_hub_document(raw, source)
+    try:
+        return check_hub_document(raw, source)
+    except InputError as error:
+        line = deal_line(text, error.where.removeprefix(f"{source}: "))
+        if not line:
+            raise
+        where = error.where.replace(source, f"{source}:{line}", 1)
+        raise InputError(error.what, where=where, hint=error.hint) from error
 
 
 def check_hub_document(raw: object, source: str) -> HubConfig:
@@ -279,6 +291,7 @@ def _config(file: _File) -> HubConfig:
         offset_min=zone_of(_block(file.books, BooksBlock, "books")),
         sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
         catalog=_block(file.catalog, CatalogBlock, "catalog"),
+        deals=deals_of(file.deal),
     )
 
 

@@ -78,6 +78,18 @@ class Footing(Struct, frozen=True, kw_only=True):
     settled: int
 
 
+class TenantCharge(Struct, frozen=True):
+    """What one tenant was charged for one provider's work, corrections included.
+
+    No tenant is named for what a correction moved between providers.
+    """
+
+    provider: str
+    commodity: str
+    tenant: str
+    charged_micro: int
+
+
 class ThreeWay(Struct, frozen=True, kw_only=True):
     """A month's reconciliation.
 
@@ -87,6 +99,7 @@ class ThreeWay(Struct, frozen=True, kw_only=True):
         grade: What the figures are; from the ledger's entries, so `live`.
         ok: Whether all rows foot and nothing is at fault.
         rows: By provider and commodity.
+        charges: What the rows' `charged_micro` are the sums of, by provider, commodity and tenant.
         faults: By entry, at most `MOST_FAULTS`.
     """
 
@@ -95,6 +108,7 @@ class ThreeWay(Struct, frozen=True, kw_only=True):
     grade: str = "live"
     ok: bool
     rows: tuple[Footing, ...]
+    charges: tuple[TenantCharge, ...]
     faults: tuple[Fault, ...]
 
 
@@ -216,6 +230,11 @@ class ThreeWayCheck:
             period=str(self._period),
             ok=not faults and not any(row.difference_micro for row in rows),
             rows=tuple(rows),
+            charges=tuple(
+                TenantCharge(*place, tenant, amount_micro)
+                for place, charges in sorted(self._charges.items())
+                for tenant, amount_micro in sorted(charges.items())
+            ),
             faults=faults,
         )
 
@@ -273,15 +292,19 @@ class ThreeWayCheck:
                 one.entries += 1
                 one.dues += amount_micro
                 if place != home:
-                    one.charged += amount_micro
+                    self._charge(place, "", amount_micro)
+                    self._charge(home, "", -amount_micro)
             one = self._at(home)
             one.entries += not mine
-            moved = sum(amount for place, amount in mine.items() if place != home)
-            one.charged += sum(paid.values()) - moved
             one.others += others
-            charges = self._charges.setdefault(home, {})
             for tenant, amount_micro in paid.items():
-                charges[tenant] = charges.get(tenant, 0) + amount_micro
+                self._charge(home, tenant, amount_micro)
+
+    def _charge(self, place: Place, tenant: str, amount_micro: int) -> None:
+        """Add to what a tenant was charged; no tenant for what moved between providers."""
+        self._at(place).charged += amount_micro
+        charges = self._charges.setdefault(place, {})
+        charges[tenant] = charges.get(tenant, 0) + amount_micro
 
     def _voucher(self, entry: Entry) -> None:
         """Add what a voucher entry gave to a tenant, or took back."""

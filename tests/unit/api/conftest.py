@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +53,11 @@ from fenglin.wire.voucher_views import (
     VouchersUsed,
     VoucherView,
 )
+
+PLACE = Path(__file__).with_name("fakesettling.py")
+SPEC = importlib.util.spec_from_file_location("fakesettling", PLACE)
+fakesettling = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(fakesettling)
 
 SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
@@ -307,6 +314,7 @@ class FakeHub:
             bills=FakeBills(self._asked),
             vouchers=FakeVouchers(self._asked),
             prices=FakePrices(self._asked),
+            settling=fakesettling.FakeSettling(self._asked),
             problems=(),
         )
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fenglin.engine.books.bills import BillDesk
     from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
+    from fenglin.engine.books.settling import SettleDesk
     from fenglin.engine.books.vouchers import VoucherDesk
 
 
@@ -22,6 +23,7 @@ class BookRooms:
     bills: BillDesk
     prices: PriceDesk
     accounts: AccountDesk
+    settling: SettleDesk
     vouchers: VoucherDesk
 
     @property

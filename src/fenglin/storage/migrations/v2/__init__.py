@@ -10,6 +10,7 @@ from fenglin.storage.migrations.v2 import (
     metering,
     prices,
     proofs,
+    settlements,
     vouchers,
 )
 
@@ -20,6 +21,7 @@ V2: tuple[str, ...] = (
     *accounts.STATEMENTS,
     *budgets.STATEMENTS,
     *prices.STATEMENTS,
+    *settlements.STATEMENTS,
     *vouchers.STATEMENTS,
     *metering.STATEMENTS,
 )

@@ -1,0 +1,80 @@
+"""Routes of settlements, their reconciliation, and the report of a month."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Response, get, post
+
+from fenglin.api import query
+from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
+from fenglin.errors import InputError
+from fenglin.wire.settling_views import SettleAsk, SettledMonth
+
+_TAGS = ["settlement"]
+_ASKS = msgspec.json.Decoder(SettleAsk)
+_JSON = "application/json"
+
+
+@get(
+    "/v1/settlements",
+    opt=needs("admin", query.SETTLEMENTS),
+    tags=_TAGS,
+    operation_id="listSettlements",
+    summary="Show what of a month's charges is whose",
+)
+async def settlements(request: Asked) -> SettledMonth:
+    """Return each provider's settlement of a month: as posted, or as it would be."""
+    asked = query_of(request)
+    return await desk_of(request).hub.books.settling.month(
+        asked.text("period"), asked.text("provider"), request.user
+    )
+
+
+@post(
+    "/v1/settlements",
+    opt=needs("admin"),
+    status_code=200,
+    tags=_TAGS,
+    operation_id="settle",
+    summary="Post a closed month's settlements",
+)
+async def settle(request: Asked) -> SettledMonth:
+    """Enter a closed month's settlements in the ledger; a second time enters nothing."""
+    try:
+        asked = _ASKS.decode(await inlet_of(request).read())
+    except msgspec.DecodeError as error:
+        raise InputError(f"the request cannot be understood: {error}", where="body") from error
+    return await desk_of(request).hub.books.settling.post(
+        asked.period, asked.provider, request.user
+    )
+
+
+@get(
+    "/v1/settlements:check",
+    opt=needs("admin", query.PERIOD),
+    tags=_TAGS,
+    operation_id="checkSettlements",
+    summary="Reconcile a month in three ways",
+)
+async def check(request: Asked) -> Response[bytes]:
+    """Return whether tenants' charges are what providers, hub, taxes and vouchers make."""
+    asked = query_of(request)
+    found = await desk_of(request).hub.books.settling.check(asked.text("period"), request.user)
+    return Response(msgspec.json.encode(found), media_type=_JSON)
+
+
+@get(
+    "/v1/reports/month",
+    opt=needs("admin", query.PERIOD),
+    tags=_TAGS,
+    operation_id="monthReport",
+    summary="Get the operation report of a month",
+)
+async def month_report(request: Asked) -> Response[bytes]:
+    """Return inventory, usage, load, promises kept, settlements and their reconciliation."""
+    asked = query_of(request)
+    made = await desk_of(request).hub.books.settling.report(asked.text("period"), request.user)
+    return Response(msgspec.json.encode(made), media_type=_JSON)
+
+
+ROUTES = (settlements, settle, check, month_report)

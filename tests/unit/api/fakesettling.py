@@ -1,0 +1,44 @@
+"""Settlements of the hub that only remembers what it was asked."""
+
+from fenglin.ledger.settlement_check import ThreeWay
+from fenglin.wire.settling_views import MonthReport, SettledMonth
+from fenglin.wire.views import PromiseView
+
+THREE_WAY = ThreeWay(period="2026-11", ok=True, rows=(), charges=(), faults=())
+
+
+class FakeSettling:
+    """Answers for settlements."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    async def month(self, period, provider, principal):
+        self._asked("settlements", period, provider, principal.name)
+        return SettledMonth(period=period, zone="+08:00", closed=0, items=[])
+
+    async def post(self, period, provider, principal):
+        self._asked("settle", period, provider, principal.name)
+        return SettledMonth(period=period, zone="+08:00", closed=7, items=[])
+
+    async def check(self, period, principal):
+        self._asked("check_settlements", period, principal.name)
+        return THREE_WAY
+
+    async def report(self, period, principal):
+        self._asked("report", period, principal.name)
+        return MonthReport(
+            period=period,
+            zone="+08:00",
+            from_ms=1,
+            to_ms=2,
+            made_ms=3,
+            hub="h",
+            closed=0,
+            inventory=(),
+            usage=(),
+            load=(),
+            promises=PromiseView(),
+            settlements=[],
+            three_way=THREE_WAY,
+        )
