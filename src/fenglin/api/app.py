@@ -12,6 +12,7 @@ from fenglin import __version__
 from fenglin.api import (
     accounts,
     bills,
+    inventory,
     jobs,
     ledger,
     plans,
@@ -68,6 +69,7 @@ def create_app(
             *bills.ROUTES,
             *prices.ROUTES,
             *accounts.ROUTES,
+            *inventory.ROUTES,
             *settling.ROUTES,
             *tokens.ROUTES,
             *vouchers.ROUTES,

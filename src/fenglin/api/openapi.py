@@ -16,6 +16,7 @@ from fenglin.ledger.bill import Bill
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.account_views import CloseAsk, MoneyMove
+from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.settling_views import MonthReport, SettleAsk
@@ -106,6 +107,15 @@ _BODIES: dict[str, tuple[bool, Json]] = {
             ("useVouchers", "UseAsk"),
         )
     },
+    "inventoryDeclare": (True, {"application/toml": {"schema": _TEXT}}),
+    "inventoryStep": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="InventoryAsk")}}},
+    ),
+    "inventoryMeasure": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="MeasureAsk")}}},
+    ),
     "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
@@ -173,6 +183,8 @@ def document(app: Litestar) -> bytes:
             Addresses,
             CloseAsk,
             MoneyMove,
+            InventoryAsk,
+            MeasureAsk,
             PriceAsk,
             ProofAsk,
             ProofFile,

@@ -220,6 +220,7 @@ async def _hub(
         background = [
             control.run(),
             books.sealer.run(),
+            books.inventory.run(),
             books.accounts.run(),
             books.vouchers.run(),
             pricing.run(),

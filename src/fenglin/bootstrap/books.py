@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fenglin.engine.books.accounts import AccountDesk
 from fenglin.engine.books.bills import BillDesk
+from fenglin.engine.books.inventory import InventoryDesk
 from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
@@ -16,6 +17,7 @@ from fenglin.ledger.posting import grant
 from fenglin.storage.accounts import SqliteAccounts
 from fenglin.storage.bills import SqliteBills
 from fenglin.storage.books import ledger_id
+from fenglin.storage.inventory import SqliteInventory
 from fenglin.storage.ledger_key import ledger_key
 from fenglin.storage.prices import SqlitePrices
 from fenglin.storage.proofs import SqliteProofs
@@ -51,6 +53,9 @@ async def open_books(
     )
     return BookRooms(
         proofs=desk,
+        inventory=InventoryDesk(
+            SqliteInventory(store), pool, clock, settings.patience_ms, offset_min
+        ),
         sealer=Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000),
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),

@@ -40,7 +40,9 @@ COMMANDS = {
     "voucher": Entry(
         "fenglin.cli.voucher", "Show the rules of a voucher scheme, and try what they decide."
     ),
-    "inventory": Entry("fenglin.cli.inventory", "Check and add up what facilities declare."),
+    "inventory": Entry(
+        "fenglin.cli.inventory", "Keep the baseline inventory: declare, verify, publish, measure."
+    ),
     "offer": Entry("fenglin.cli.offer", "Find the cheapest machines in price lists of clouds."),
     "top": Entry("fenglin.cli.top", "Watch the pool live."),
     "policy": Entry("fenglin.cli.policy", "List and show policies and the terms they weigh."),

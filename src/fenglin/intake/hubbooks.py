@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LEAST_SEAL_MS = 1_000
 MOST_SEAL_MS = 7 * 24 * 3_600_000
+MOST_PATIENCE_MS = 7 * 24 * 3_600_000
 
 
 class WitnessBlock(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,9 +51,11 @@ class BooksBlock(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         zone: Offset from UTC of the clock by which months begin and end.
+        patience: How long a site must differ from what was declared before it is an anomaly.
     """
 
     zone: str = "+08:00"
+    patience: str | float | int = "10m"
 
 
 def zone_of(block: BooksBlock) -> int:
@@ -65,6 +68,21 @@ def zone_of(block: BooksBlock) -> int:
         return parse_offset_min(block.zone)
     except InputError as error:
         raise InputError(error.what, where="books.zone", hint=error.hint) from error
+
+
+def patience_of(block: BooksBlock) -> int:
+    """Return how long the inventory may differ before an anomaly is opened, in milliseconds.
+
+    Raises:
+        InputError: it is no duration, or out of range.
+    """
+    try:
+        patience_ms = parse_duration_ms(block.patience)
+    except InputError as error:
+        raise InputError(error.what, where="books.patience", hint=error.hint) from error
+    if not 0 <= patience_ms <= MOST_PATIENCE_MS:
+        raise InputError("out of range", where="books.patience", hint="0s to 7d")
+    return patience_ms
 
 
 class Sealing(Struct, frozen=True):

@@ -12,7 +12,14 @@ from msgspec import Struct, field
 
 from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
-from fenglin.intake.hubbooks import BooksBlock, LedgerBlock, Sealing, sealing_of, zone_of
+from fenglin.intake.hubbooks import (
+    BooksBlock,
+    LedgerBlock,
+    Sealing,
+    patience_of,
+    sealing_of,
+    zone_of,
+)
 from fenglin.intake.hubbudgets import BudgetBlock, budgets_of
 from fenglin.intake.hubdeals import deal_line, deals_of
 from fenglin.intake.hubplace import (
@@ -170,6 +177,7 @@ class HubConfig(Struct, frozen=True):
         limits: Account → its limits.
         budgets: Account → what it may use per span.
         offset_min: Minutes by which the books' clock is ahead of UTC.
+        patience_ms: How long the inventory may differ before an anomaly is opened.
         sealing: How the ledger is sealed.
         catalog: What is added to what the program knows.
         deals: By provider, what it gets of what its work is charged.
@@ -183,6 +191,7 @@ class HubConfig(Struct, frozen=True):
     limits: dict[str, Limits]
     budgets: dict[str, tuple[Budget, ...]]
     offset_min: int
+    patience_ms: int
     sealing: Sealing
     catalog: CatalogBlock = CatalogBlock()
     deals: dict[str, tuple[Deal, ...]] = {}
@@ -289,6 +298,7 @@ def _config(file: _File) -> HubConfig:
             for name, block in accounts.items()
         },
         offset_min=zone_of(_block(file.books, BooksBlock, "books")),
+        patience_ms=patience_of(_block(file.books, BooksBlock, "books")),
         sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
         catalog=_block(file.catalog, CatalogBlock, "catalog"),
         deals=deals_of(file.deal),

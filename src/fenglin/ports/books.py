@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fenglin.ledger.bill import Bill
     from fenglin.ledger.proof import ProofFile
     from fenglin.ports.hub import Listing, Principal
+    from fenglin.ports.inventory import InventoryDesk
     from fenglin.ports.settling import SettleDesk
     from fenglin.ports.vouchers import VoucherDesk
     from fenglin.wire.account_views import (
@@ -191,6 +192,11 @@ class Books(Protocol):
     @property
     def settling(self) -> SettleDesk:
         """Return who settles with providers."""
+        ...
+
+    @property
+    def inventory(self) -> InventoryDesk:
+        """Return who keeps the baseline inventory."""
         ...
 
     @property

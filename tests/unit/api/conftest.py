@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import runpy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -59,6 +60,8 @@ SPEC = importlib.util.spec_from_file_location("fakesettling", PLACE)
 fakesettling = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fakesettling)
 
+# Tests cannot import one another's modules.
+FakeInventory = runpy.run_path(str(Path(__file__).with_name("fakeinventory.py")))["FakeInventory"]
 SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 NOW_MS = 1_700_000_000_000
@@ -314,6 +317,7 @@ class FakeHub:
             bills=FakeBills(self._asked),
             vouchers=FakeVouchers(self._asked),
             prices=FakePrices(self._asked),
+            inventory=FakeInventory(self._asked),
             settling=fakesettling.FakeSettling(self._asked),
             problems=(),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fenglin.catalog.device import PEAKS, Measure
+from fenglin.catalog.device import PEAKS, SPARSE_ABLE, Measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 TOLERANCE_PERCENT = 1
 # What a server draws beside its devices, against the devices: more than this is not credible.
 MOST_DRAW = 3
+SPARSE = "peak_is_dense"
+UNKNOWN_DEVICE = "device_known"
+# What is no matter of evidence but a mistake in the file: a hub refuses such a declaration.
+REFUSED = frozenset({SPARSE, UNKNOWN_DEVICE})
 
 
 class Finding(NamedTuple):
@@ -39,6 +43,9 @@ _BOUNDS = (
     ("racks_within_built", "racks_in_use", "racks_built"),
     ("power_within_approved", "power_actual", "power_approved"),
     ("busy_within_allocated", "busy_card_hours", "allocated_card_hours"),
+    ("storage_tiers_within_storage", "storage_hot", "storage"),
+    ("storage_tiers_within_storage", "storage_warm", "storage"),
+    ("storage_tiers_within_storage", "storage_cold", "storage"),
 )
 
 
@@ -119,7 +126,7 @@ def _group(group: Group, known: Registry) -> Iterator[Finding]:
         )
     part = known.part(group.device)
     if part is None:
-        yield Finding("device_known", place, f"the registry knows no {group.device!r}")
+        yield Finding(UNKNOWN_DEVICE, f"{place}.device", f"the registry knows no {group.device!r}")
         return
     for measure in PEAKS:
         peak = part.value(measure)
@@ -128,9 +135,10 @@ def _group(group: Group, known: Registry) -> Iterator[Finding]:
             continue
         reckoned_milli = peak * group.count.milli // 1_000
         if stated is not None and _differ(stated.milli, reckoned_milli):
-            twice = " (twice: a sparse peak?)" if stated.milli == 2 * reckoned_milli else ""
+            sparse = stated.milli == 2 * reckoned_milli and measure in SPARSE_ABLE
+            twice = " (twice: a sparse peak?)" if sparse else ""
             yield Finding(
-                "peak_is_count_times_nominal",
+                SPARSE if sparse else "peak_is_count_times_nominal",
                 f"{place}.{measure}",
                 f"{measure} is stated as {_n(stated)}, {_n(group.count)} x {peak / 1_000:g} is "
                 f"{reckoned_milli / 1_000:,g}{twice}",

@@ -22,14 +22,21 @@ UNITS = {
     "grid_factor": "kg CO2/kWh",
     "servers": "servers",
     "storage": "PB",
+    "storage_hot": "PB",
+    "storage_warm": "PB",
+    "storage_cold": "PB",
     "flash_share": "%",
     "exit_bandwidth": "Gbit/s",
     "allocated_card_hours": "card-hours",
     "busy_card_hours": "card-hours",
+    "protection_level": "level",
 }
 """Figures of a facility, and their units."""
 
-TEXTS = ("owner", "credit_code", "hub", "cluster", "protection_level", "filing_number")
+LINK_UNITS = {"latency": "ms", "loss": "%", "bandwidth": "Gbit/s"}
+"""Figures of the network from a facility to a place, and their units."""
+
+TEXTS = ("owner", "credit_code", "hub", "cluster", "coordinates", "filing_number")
 """What is said of a facility in words."""
 
 
@@ -66,6 +73,7 @@ class Group(Struct, frozen=True, kw_only=True):
         compute_class: To which total it belongs.
         device: Name in the device registry.
         count: Devices.
+        nodes: Machines that hold them.
         sellable: Of them, for sale.
         reserved: Of them, kept back.
         stated: Precision → stated peak of all of them, in TFLOPS or TOPS.
@@ -76,10 +84,23 @@ class Group(Struct, frozen=True, kw_only=True):
     compute_class: ComputeClass
     device: str
     count: Fact
+    nodes: Fact | None = None
     sellable: Fact | None = None
     reserved: Fact | None = None
     stated: dict[str, Fact] = {}
     measured: dict[str, Fact] = {}
+
+    def figures(self) -> dict[str, Fact]:
+        """Return all figures by their keys in a declaration."""
+        found = {
+            "count": self.count,
+            "nodes": self.nodes,
+            "sellable": self.sellable,
+            "reserved": self.reserved,
+        }
+        known = {key: fact for key, fact in found.items() if fact is not None}
+        measured = {f"measured_{key}": fact for key, fact in self.measured.items()}
+        return {**known, **self.stated, **measured}
 
 
 class Facility(Struct, frozen=True, kw_only=True):
@@ -94,6 +115,7 @@ class Facility(Struct, frozen=True, kw_only=True):
         period_h: Hours of that month.
         facts: Figures by the keys of `UNITS`.
         groups: Its devices, by name.
+        links: Place → figures by the keys of `LINK_UNITS`.
     """
 
     name: str
@@ -104,3 +126,25 @@ class Facility(Struct, frozen=True, kw_only=True):
     period_h: int = 0
     facts: dict[str, Fact] = {}
     groups: tuple[Group, ...] = ()
+    links: dict[str, dict[str, Fact]] = {}
+
+    def rows(self) -> dict[str, str]:
+        """Return all that is said, in words by key, to compare two declarations."""
+        found = {"status": str(self.status), "sites": " ".join(self.sites), "period": self.period}
+        found |= self.texts
+        found |= {key: _words(fact, UNITS[key]) for key, fact in self.facts.items()}
+        for group in self.groups:
+            head = f"compute.{group.name}"
+            found[f"{head}.device"] = group.device
+            found[f"{head}.class"] = str(group.compute_class)
+            for key, fact in group.figures().items():
+                found[f"{head}.{key}"] = _words(fact, "")
+        for place, facts in self.links.items():
+            for key, fact in facts.items():
+                found[f"link.{place}.{key}"] = _words(fact, LINK_UNITS[key])
+        return found
+
+
+def _words(fact: Fact, unit: str) -> str:
+    value = f"{fact.milli / 1_000:,.10g}"
+    return f"{value} {unit} ({fact.grade})" if unit else f"{value} ({fact.grade})"

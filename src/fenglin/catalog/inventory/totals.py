@@ -13,11 +13,15 @@ from fenglin.errors import InputError
 from fenglin.model.states import ComputeClass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fenglin.catalog.device import Figure
     from fenglin.catalog.devices import Registry
     from fenglin.catalog.inventory.facts import Facility
+    from fenglin.catalog.inventory.observed import SeenSite
+
+# Grade of what drivers see; nobody can declare it.
+LIVE = "live"
 
 
 class InventoryRow(Struct, frozen=True, kw_only=True):
@@ -25,7 +29,7 @@ class InventoryRow(Struct, frozen=True, kw_only=True):
 
     Attributes:
         place: `FACILITY/GROUP`.
-        basis: Grade of the count.
+        basis: Grade of the count; `live` for what drivers see, which is never added to the rest.
         compute_class: Class.
         precision: Precision.
         device: Registry name, or what was declared.
@@ -64,6 +68,8 @@ class InventoryTotal(Struct, frozen=True, kw_only=True):
         measured_milli: Declared devices of a group that was tested.
         measured_gflops: What tests reached on them.
         measured_of_gflops: Nominal peaks of just those, to compare with.
+        seen_milli: Devices that drivers see, of which the peak is known.
+        seen_gflops: Their dense peaks.
     """
 
     compute_class: ComputeClass
@@ -74,6 +80,8 @@ class InventoryTotal(Struct, frozen=True, kw_only=True):
     measured_milli: int
     measured_gflops: int
     measured_of_gflops: int
+    seen_milli: int = 0
+    seen_gflops: int = 0
 
 
 def parse_total(text: str) -> tuple[ComputeClass, str]:
@@ -139,6 +147,30 @@ def rows(facilities: Sequence[Facility], known: Registry, precision: str) -> Ite
             )
 
 
+def live_rows(seen: Iterable[SeenSite], known: Registry, precision: str) -> Iterator[InventoryRow]:
+    """Yield a row for each flavor with cards that drivers see, in one precision."""
+    measure = Measure(precision)
+    for site in seen:
+        for flavor in site.flavors:
+            if not flavor.cards_milli:
+                continue
+            part = known.part(flavor.device)
+            figure = ruling(part.figures, measure) if part is not None else None
+            count = flavor.cards_milli
+            yield InventoryRow(
+                place=f"{site.name}/{flavor.name}",
+                basis=LIVE,
+                compute_class=flavor.compute_class,
+                precision=precision,
+                device=part.key if part is not None else flavor.device,
+                count_milli=count,
+                each_gflops=figure.value if figure else None,
+                total_gflops=figure.value * count // 1_000 if figure else None,
+                evidence="what the site's driver reports now",
+                figure=_words(figure),
+            )
+
+
 def total(
     compute_class: ComputeClass, precision: str, found: Sequence[InventoryRow]
 ) -> InventoryTotal:
@@ -149,7 +181,9 @@ def total(
     """
     if any(row.precision != precision for row in found):
         one_precision("sum")
-    mine = [row for row in found if row.compute_class is compute_class]
+    every = [row for row in found if row.compute_class is compute_class]
+    seen = [row for row in every if row.basis == LIVE and row.total_gflops is not None]
+    mine = [row for row in every if row.basis != LIVE]
     known = [row for row in mine if row.total_gflops is not None]
     tested = [row for row in known if row.measured_gflops is not None]
     return InventoryTotal(
@@ -161,6 +195,8 @@ def total(
         measured_milli=sum(row.count_milli for row in tested),
         measured_gflops=sum(row.measured_gflops or 0 for row in tested),
         measured_of_gflops=sum(row.total_gflops or 0 for row in tested),
+        seen_milli=sum(row.count_milli for row in seen),
+        seen_gflops=sum(row.total_gflops or 0 for row in seen),
     )
 
 

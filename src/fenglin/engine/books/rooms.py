@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fenglin.engine.books.accounts import AccountDesk
     from fenglin.engine.books.bills import BillDesk
+    from fenglin.engine.books.inventory import InventoryDesk
     from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
     from fenglin.engine.books.settling import SettleDesk
@@ -23,6 +24,7 @@ class BookRooms:
     bills: BillDesk
     prices: PriceDesk
     accounts: AccountDesk
+    inventory: InventoryDesk
     settling: SettleDesk
     vouchers: VoucherDesk
 

@@ -6,6 +6,7 @@ from fenglin.storage.migrations.v2 import (
     accounts,
     budgets,
     identity,
+    inventory,
     ledger,
     metering,
     prices,
@@ -23,5 +24,6 @@ V2: tuple[str, ...] = (
     *prices.STATEMENTS,
     *settlements.STATEMENTS,
     *vouchers.STATEMENTS,
+    *inventory.STATEMENTS,
     *metering.STATEMENTS,
 )
