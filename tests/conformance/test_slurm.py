@@ -21,7 +21,7 @@ from fenglin.testing.conformance.inventory import InventoryCases
 from fenglin.testing.conformance.logs import LogCases
 from fenglin.testing.conformance.observing import ObservingCases
 from fenglin.testing.conformance.starting import StartingCases
-from fenglin.testing.conformance.stopping import StoppingCases
+from fenglin.testing.conformance.stopping import FOR_EVER, StoppingCases
 from fenglin.testing.conformance.usage import UsageCases
 from fenglin.testing.servers.slurm import AccountedCluster, SlurmCluster, find_slurm
 from fenglin.testing.servers.slurm_accounts import find_accounts
@@ -142,6 +142,18 @@ class TestSlurm(DriverConformance):
         site.finish(key)
         # Slurm itself remarks on steps that end early.
         assert {"polite 0", "polite 1"} <= set(site.text(key).splitlines())
+
+    def test_licences_are_those_of_the_cluster_and_held_by_its_jobs(self, site):
+        """The planner is told how many there are, and Slurm how many a task holds."""
+        assert site.call(site.driver.inventory()).licences == (("matlab", 3),)
+        # Of the second the cluster knows nothing: the hub counts it by itself.
+        held = (("matlab", 2), ("ours", 1))
+        key = site.start(site.order(script=FOR_EVER, licences=held))
+        site.running(key)
+        told = site.call(site.harness.command("squeue", "--noheader", f"--name={key}", "-o", "%W"))
+        assert told.split() == ["matlab:2"]
+        site.stop(key, 0)
+        site.finish(key)
 
     def test_a_deaf_rank_elsewhere_is_heard_to_its_end_and_gone_by_then(self, site):
         """The final signal reaches every node, and no output is lost by it."""
@@ -354,6 +366,10 @@ class TestSlurmRestBySocket(InventoryCases, ArrayCases):
 
     site = DriverConformance.site
 
+    def test_licences_are_those_of_the_cluster(self, site):
+        """slurmrestd tells of them too."""
+        assert site.call(site.driver.inventory()).licences == (("matlab", 3),)
+
     @pytest.fixture
     def harness(self, socketed, tmp_path):
         return RestHarness(socketed, tmp_path / "site")
@@ -381,6 +397,10 @@ class TestNewerSlurmRest(InventoryCases, StartingCases, ArrayCases):
     """
 
     site = DriverConformance.site
+
+    def test_licences_are_those_of_the_cluster(self, site):
+        """Where numbers are objects too."""
+        assert site.call(site.driver.inventory()).licences == (("matlab", 3),)
 
     @pytest.fixture
     def harness(self, newer_rested, tmp_path):

@@ -169,6 +169,7 @@ class Effects:
             timeout_ms=spec.timeout_ms,
             image=spec.image,
             setup=spec.setup,
+            licences=spec.licences,
         )
 
     def _inputs(self, job: JobRecord) -> tuple[StagedInput, ...]:

@@ -76,6 +76,7 @@ class StartOrder(Struct, frozen=True):
         image: Container image in which the tasks run; empty for the node as it is.
         setup: Script that prepares the environment before the first task, once per site and
             content; empty for none.
+        licences: (name, count) that each task holds while it runs, sorted.
         inputs: What is brought first.
         artifacts: Globs kept after success.
         artifacts_dir: Folder on the hub's machine that receives `<task index>/…`.
@@ -110,6 +111,7 @@ class StartOrder(Struct, frozen=True):
     log_cap_bytes: int = LOG_CAP_BYTES
     image: str = ""
     setup: str = ""
+    licences: tuple[tuple[str, int], ...] = ()
 
     @property
     def slots(self) -> int:

@@ -48,6 +48,8 @@ NO_JOB = {"errors": [{"error_number": 2017, "description": "Invalid job id speci
 def asked(version, work, *answers, token=""):
     """Do something with a server of one version; return the outcome and what it was asked."""
     paths = {f"/slurm/{version}/jobs/": {}, "/slurm/v9.9.9/jobs/": {}, "/openapi": {}}
+    if version != "v0.0.36":
+        paths[f"/slurm/{version}/licenses/"] = {}
     left, seen = list(answers), []
 
     def answer(request):
@@ -184,3 +186,14 @@ def test_options_that_cannot_be_said_are_refused():
         read_settings({**good, "options": ["--exclusive"]}, "site.hpc")
     with pytest.raises(InputError):
         read_settings({**good, "ssh": {"address": "h"}}, "site.hpc")
+
+
+@pytest.mark.parametrize("total", [10, {"set": True, "number": 10}])
+def test_licences_less_what_reservations_hold(total):
+    data = {"licenses": [{"LicenseName": "matlab", "Total": total, "Reserved": 3}]}
+    told, _ = asked("v0.0.41", lambda slurm: slurm.licences(), data)
+    assert told == {"matlab": 7}
+
+
+def test_a_version_that_tells_of_no_licences_is_not_asked():
+    assert asked("v0.0.36", lambda slurm: slurm.licences()) == ({}, [])

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from fenglin.drivers.slurm.commands import Slurm
+from fenglin.drivers.slurm.inventory import _licences
 from fenglin.drivers.slurm.layout import Layout, lay_out
 from fenglin.drivers.slurm.options import batch_options, comment
 from fenglin.drivers.slurm.parse import (
@@ -14,6 +15,7 @@ from fenglin.drivers.slurm.parse import (
     is_usable,
     read_accounts,
     read_cards,
+    read_licences,
     read_nodes,
     read_queue,
     read_states,
@@ -262,3 +264,25 @@ def test_a_cluster_without_accounts_is_asked_for_them_once():
     slurm = Slurm(desk, "site hpc")
     assert asyncio.run(slurm.states(17)) == asyncio.run(slurm.states(18)) == ({}, None)
     assert desk.asked == ["scontrol", "sacct", "scontrol"]
+
+
+def test_licences_less_what_reservations_hold():
+    text = (
+        "LicenseName=matlab Total=10 Used=2 Free=8 Reserved=3 Remote=no\n"
+        "LicenseName=ansys@flex Total=4 Used=0 Free=4 Remote=yes\n"
+    )
+    assert read_licences(text) == {"matlab": 7, "ansys@flex": 4}
+    assert read_licences("No licenses configured in Slurm.\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ((), (("matlab", 7),)),
+        ((("matlab", 5),), (("matlab", 5),)),
+        ((("matlab", 9),), (("matlab", 7),)),
+        ((("own", 2),), (("matlab", 7), ("own", 2))),
+    ],
+)
+def test_what_is_declared_bounds_what_there_is(declared, told):
+    assert _licences(declared, {"matlab": 7}) == told

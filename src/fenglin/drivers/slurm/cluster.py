@@ -34,6 +34,10 @@ class Cluster(Protocol):
         """Return the nodes of all partitions."""
         ...
 
+    async def licences(self) -> dict[str, int]:
+        """Return the licences that jobs may hold: name → how many there are."""
+        ...
+
     async def limits(self) -> Limits:
         """Return what the cluster allows."""
         ...

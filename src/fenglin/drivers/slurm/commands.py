@@ -15,6 +15,7 @@ from fenglin.drivers.slurm.parse import (
     PartNode,
     read_accounts,
     read_config,
+    read_licences,
     read_nodes,
     read_queue,
     read_states,
@@ -154,6 +155,15 @@ class Slurm:
             return read_nodes(answer.out)
         except ValueError as error:
             raise self._strange("sinfo", error) from error
+
+    async def licences(self) -> dict[str, int]:
+        """Return the licences that jobs may hold: name → how many there are.
+
+        Raises:
+            DriverError: they could not be listed.
+        """
+        answer = await self._look(["scontrol", "--oneliner", "show", "licenses"])
+        return read_licences(answer.out)
 
     async def limits(self) -> Limits:
         """Return what the cluster allows.

@@ -40,6 +40,7 @@ class Inventory:
         self._limits: Limits | None = None
         self._limits_s = 0.0
         self._nodes: tuple[PartNode, ...] = ()
+        self._licences: dict[str, int] | None = None
         self._down: dict[str, str] = {}
 
     async def report(self, generation: str) -> SiteReport:
@@ -51,12 +52,14 @@ class Inventory:
         self._nodes = await self._slurm.nodes()
         self._tell()
         settings = self._settings
+        self._licences = await self._slurm.licences()
+        licences = _licences(settings.licences, self._licences)
         usable = {flavor.name: self._usable(flavor.name) for flavor in settings.flavors}
         nodes = []
         for node in settings.nodes:
             usable[node.flavor] -= 1
             nodes.append(_shown(node, up=usable[node.flavor] >= 0))
-        return SiteReport(settings.flavors, tuple(nodes), settings.licences, generation)
+        return SiteReport(settings.flavors, tuple(nodes), licences, generation)
 
     def _tell(self) -> None:
         """Log what has changed of the nodes that take no jobs, with the reasons."""
@@ -79,6 +82,17 @@ class Inventory:
             self._limits = await self._slurm.limits()
             self._limits_s = now_s
         return self._limits
+
+    async def licences(self, order: StartOrder) -> str:
+        """Return the licences of a task as `sbatch` is told, of those that the cluster counts.
+
+        Raises:
+            DriverError: they could not be listed.
+        """
+        if order.licences and self._licences is None:
+            self._licences = await self._slurm.licences()
+        known = self._licences or {}
+        return ",".join(f"{name}:{count}" for name, count in order.licences if name in known)
 
     async def card(self, order: StartOrder) -> str:
         """Return how the cluster spells the cards of an order's flavor.
@@ -120,6 +134,17 @@ class Inventory:
             )
         wanted = set(partition.constraint.split("&")) if _is_plain(partition.constraint) else set()
         return sum(node.up and wanted <= set(node.features) for node in listed)
+
+
+def _licences(
+    declared: tuple[tuple[str, int], ...], there: dict[str, int]
+) -> tuple[tuple[str, int], ...]:
+    """Return what jobs of ours may hold: what there is, or as much of it as was declared.
+
+    What only the configuration knows, the hub counts by itself.
+    """
+    own = {name: min(count, there.get(name, count)) for name, count in declared}
+    return tuple(sorted({**there, **own}.items()))
 
 
 def _is_plain(constraint: str) -> bool:

@@ -21,7 +21,12 @@ _UNPLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def batch_options(
-    order: StartOrder, layout: Layout, settings: SlurmSettings, output: str, card: str
+    order: StartOrder,
+    layout: Layout,
+    settings: SlurmSettings,
+    output: str,
+    card: str,
+    licences: str = "",
 ) -> list[str]:
     """Return the options of `sbatch` for an order.
 
@@ -31,6 +36,7 @@ def batch_options(
         settings: Of the site.
         output: File for what the batch scripts themselves say.
         card: Type of the cards as the cluster spells it; empty where it does not.
+        licences: What each element holds of the cluster's licences, `name:count,…`.
 
     Raises:
         DriverError: the site has no flavor of that name.
@@ -51,6 +57,7 @@ def batch_options(
         "cpus-per-task": str(max(1, -(-need.cpu_milli // 1_000))),
         "mem": f"{-(-need.memory_bytes // MIB) + RUNNER_MEMORY_MIB}M" if need.memory_bytes else "",
         "gres": _cards(need.accelerator_milli, card),
+        "licenses": licences,
         "time": _time(order, layout, settings),
         "output": output,
         "chdir": output.rpartition("/")[0],

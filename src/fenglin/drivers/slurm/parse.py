@@ -72,6 +72,22 @@ class Ended(Struct, frozen=True):
         return self.state in LIVE_STATES
 
 
+def read_licences(text: str) -> dict[str, int]:
+    """Return name → number of licences, less those that reservations hold.
+
+    One line each: `LicenseName=matlab Total=10 Used=2 Free=8 Reserved=0 Remote=no`; anything
+    else, such as that none are configured, holds none.
+    """
+    found = {}
+    for line in text.splitlines():
+        facts = dict(_FIELD.findall(line))
+        if "LicenseName" in facts and facts.get("Total", "").isdecimal():
+            reserved = facts.get("Reserved", "0")
+            held = int(reserved) if reserved.isdecimal() else 0
+            found[facts["LicenseName"]] = max(0, int(facts["Total"]) - held)
+    return found
+
+
 def elements(text: str) -> frozenset[int]:
     """Return the array indices in `4-9,12%2`; a job that is no array has element 0.
 

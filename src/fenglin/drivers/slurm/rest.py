@@ -65,6 +65,7 @@ class RestSlurm:
         self._rest = rest
         self._where = where
         self._version = ""
+        self._tells_licences = False
         self._environment = {"PATH": PATHS, **({"SLURM_CONF": conf} if conf else {})}
         way = rest.url.removeprefix(UNIX) if rest.url.startswith(UNIX) else None
         self._client = httpx.AsyncClient(
@@ -154,6 +155,23 @@ class RestSlurm:
             ]
         return tuple(found)
 
+    async def licences(self) -> dict[str, int]:
+        """Return the licences that jobs may hold: name → how many there are.
+
+        None where the version that is spoken does not tell.
+
+        Raises:
+            DriverError: they could not be listed.
+        """
+        await self._spoken()
+        if not self._tells_licences:
+            return {}
+        data = await self._call("GET", "licenses", LOOK_DEADLINE_S)
+        return {
+            str(one["LicenseName"]): max(0, _number(one["Total"]) - _number(one.get("Reserved")))
+            for one in data.get("licenses") or ()
+        }
+
     async def limits(self) -> Limits:
         """Return what the cluster allows, which slurmrestd does not tell: as configured."""
         return Limits("", self._rest.array_size)
@@ -209,6 +227,8 @@ class RestSlurm:
             if not known:
                 raise self._error(f"slurmrestd offers none of {', '.join(VERSIONS)}")
             self._version = known[0]
+            told = {path.rstrip("/") for path in data["paths"]}
+            self._tells_licences = f"/slurm/{self._version}/licenses" in told
         return self._version
 
     async def _call(

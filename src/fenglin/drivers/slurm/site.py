@@ -125,6 +125,7 @@ class SlurmDriver:
         limits = await self._inventory.limits()
         layout = lay_out(order.tasks, limits.array_size, self._settings.pack)
         card = await self._inventory.card(order) if order.resources.accelerator_milli else ""
+        licences = await self._inventory.licences(order)
         path = self._shared.attempts.active / order.key
         inputs = await self._reaching(self._ground.inputs(order))
         outputs = self._ground.outputs(order.key)
@@ -134,7 +135,8 @@ class SlurmDriver:
         await self._reaching(self._ground.bring(order))
         code, attempts = await self._reaching(self._ground.code())
         there = f"{attempts}/{order.key}"
-        options = batch_options(order, layout, self._settings, f"{there}/{OUTPUT}", card)
+        output = f"{there}/{OUTPUT}"
+        options = batch_options(order, layout, self._settings, output, card, licences)
         script = batch_script(self._settings.python, code, there)
         await self._submitter.submit(order.key, path, options, script, fresh=fresh)
 

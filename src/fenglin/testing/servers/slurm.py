@@ -60,6 +60,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=0
 MpiDefault=none
 GresTypes=gpu
+Licenses=matlab:3
 SlurmdParameters=config_overrides
 ReturnToService=2
 MaxArraySize={array_size}
