@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -23,7 +22,9 @@ from msgspec import structs
 from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.bootstrap.books import granted, open_books
+from fenglin.bootstrap.clock import SystemClock
 from fenglin.bootstrap.tokens import first_token
+from fenglin.bootstrap.turns import open_store, open_turn, run_beside, run_in_turn
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
 from fenglin.engine.books.pricing import Pricing
@@ -54,13 +55,14 @@ from fenglin.staging import FolderStaging
 from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.prices import SqlitePrices
-from fenglin.storage.store import SqliteStore
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
+    from fenglin.api import Door
     from fenglin.planner.policy import Policy
+    from fenglin.storage.postgres.lease import Term
 
 DATABASE = "fenglin.db"
 ADDRESS_FILE = "hub.address"
@@ -68,18 +70,6 @@ LOCK_FILE = "hub.lock"
 MOST_PORT = 65_535
 
 _log = structlog.get_logger("fenglin.hub")
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def now_ms(self) -> int:
-        """Return Unix time in milliseconds."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic_ms(self) -> int:
-        """Return milliseconds that never run backwards."""
-        return time.monotonic_ns() // 1_000_000
 
 
 def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
@@ -100,6 +90,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     _extend_devices(settings.catalog.devices, base)
     # Drivers hand its paths to processes that stand in other folders.
     folder = (data if data is not None else base / settings.hub.data).absolute()
+    shared = (base / settings.hub.shared).absolute() if settings.hub.shared else folder
     host, port = _address(listen or settings.hub.listen)
     if not settings.hub.auth and not _is_loopback(host):
         raise _open_door(host)
@@ -108,7 +99,8 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
         if not settings.hub.auth and not _is_loopback(sock.getsockname()[0]):
             raise _open_door(host)
         try:
-            uvloop.run(_run(settings, policy, folder, sock))
+            shared.mkdir(parents=True, exist_ok=True, mode=0o700)
+            uvloop.run(_run(settings, policy, folder, shared, sock))
         except OSError as error:
             raise UnavailableError(
                 f"cannot use the data folder: {error}",
@@ -126,45 +118,42 @@ def _open_door(host: str) -> DeniedError:
     )
 
 
-async def _run(settings: HubConfig, policy: Policy, folder: Path, sock: socket.socket) -> None:
+async def _run(
+    settings: HubConfig, policy: Policy, folder: Path, shared: Path, sock: socket.socket
+) -> None:
     """Build the rooms, run loop, watchers and door side by side, and end in good order."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(SiteThreads())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with _hub(settings, policy, folder) as (service, background):
+    host, port = sock.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def started() -> None:
+        (folder / ADDRESS_FILE).write_text(url + "\n")
+        _log.info("hub_started", url=url, data=str(folder), version=__version__)
+
+    def serving(app: Door) -> Coroutine[None, None, None]:
+        return serve(app, sockets=[sock], stop=stop, started=started)
+
+    if settings.hub.database:
+        async with open_turn(settings.hub, url, SystemClock()) as turn:
+            lead = partial(_hub, settings, policy, shared)
+            await run_in_turn(turn, serving, lead, stop)
+        return
+    async with _hub(settings, policy, shared) as (service, background):
         app = create_app(service, require_auth=settings.hub.auth)
-        host, port = sock.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-        def started() -> None:
-            (folder / ADDRESS_FILE).write_text(url + "\n")
-            _log.info("hub_started", url=url, data=str(folder), version=__version__)
-
-        tasks = [asyncio.create_task(work) for work in background]
-        door = asyncio.create_task(serve(app, sockets=[sock], stop=stop, started=started))
-        try:
-            done, _ = await asyncio.wait([*tasks, door], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                # A control task never ends by itself: its error ends the hub, loudly.
-                task.result()
-        finally:
-            stop.set()
-            await asyncio.gather(door, return_exceptions=True)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            _log.info("hub_stopped")
+        await run_beside(asyncio.create_task(serving(app)), background, stop)
 
 
 @contextlib.asynccontextmanager
 async def _hub(
-    settings: HubConfig, policy: Policy, folder: Path
+    settings: HubConfig, policy: Policy, folder: Path, term: Term | None = None
 ) -> AsyncIterator[tuple[HubService, list[Coroutine[None, None, None]]]]:
     """Open store and drivers, take over, and yield the service with its background work."""
     clock = SystemClock()
-    store = SqliteStore(folder / DATABASE)
+    store = open_store(settings.hub.database, folder / DATABASE, term)
     async with contextlib.AsyncExitStack() as ending:
         ending.push_async_callback(store.close)
         loaded = await store.load(settings.sites, clock.now_ms())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
+from fenglin.intake.hubblock import HubBlock, check_database
 from fenglin.intake.hubbooks import (
     BooksBlock,
     LedgerBlock,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_NODES = 100_000
-MOST_CYCLES = 1_000_000
 MOST_LICENCES = 10**9
 MOST_VERSION = 10**9
 Amount = str | float | int
@@ -59,26 +59,6 @@ _LABEL = re.compile(r"\w[\w.@+-]{0,127}")
 
 class _Strict(Struct, forbid_unknown_fields=True, frozen=True):
     """Base: a misspelt key is an error, never silently ignored."""
-
-
-class HubBlock(_Strict, frozen=True):
-    """`[hub]`: how this hub runs.
-
-    Attributes:
-        listen: HOST:PORT.
-        data: Folder of its state, relative to the configuration file.
-        policy: Name of a built-in policy, or a policy file relative to this one.
-        auth: False lets anyone on this machine in; refused on any other address.
-        log: Least level that is logged.
-        keep_cycles: How many planning cycles are kept to be planned again; 0 for none.
-    """
-
-    listen: str = "127.0.0.1:8642"
-    data: str = "fenglin-data"
-    policy: str = "balanced"
-    auth: bool = True
-    log: str = "info"
-    keep_cycles: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 1_000
 
 
 class _PriceBlock(_Strict, frozen=True):
@@ -271,6 +251,7 @@ def _check_name(name: str, what: str) -> None:
 
 def _config(file: _File) -> HubConfig:
     hub = _block(file.hub, HubBlock, "hub")
+    check_database(hub)
     sites = _named(file.site, _SiteBlock, "site")
     queues = _named(file.queue, _QueueBlock, "queue")
     accounts = _named(file.account, _AccountBlock, "account") or {"default": _AccountBlock()}

@@ -1,0 +1,63 @@
+"""The block `[hub]` of a configuration: how the hub itself runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Struct
+
+from fenglin.errors import InputError
+from fenglin.quantities.durations import parse_duration_ms
+
+MOST_CYCLES = 1_000_000
+LEAST_LEASE_MS = 1_000
+
+
+class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
+    """`[hub]`: how this hub runs.
+
+    Attributes:
+        listen: HOST:PORT.
+        data: Folder of its state, relative to the configuration file.
+        policy: Name of a built-in policy, or a policy file relative to this one.
+        auth: False lets anyone on this machine in; refused on any other address.
+        log: Least level that is logged.
+        keep_cycles: How many planning cycles are kept to be planned again; 0 for none.
+        database: `postgresql://…` for a database that several hubs share; empty for a file.
+        shared: Folder that all of them see, relative to this file; empty for `data`.
+        lease: How long the leading hub may be silent until another takes its place.
+        advertise: URL by which the other hubs reach this one; empty for where it listens.
+    """
+
+    listen: str = "127.0.0.1:8642"
+    data: str = "fenglin-data"
+    policy: str = "balanced"
+    auth: bool = True
+    log: str = "info"
+    keep_cycles: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 1_000
+    database: str = ""
+    shared: str = ""
+    lease: str | float | int = "5s"
+    advertise: str = ""
+
+    @property
+    def lease_ms(self) -> int:
+        """Return the length of a lease."""
+        return parse_duration_ms(self.lease)
+
+
+def check_database(hub: HubBlock) -> None:
+    """Refuse another database than we know, and a lease that a busy machine cannot keep."""
+    if hub.database and not hub.database.startswith(("postgresql://", "postgres://")):
+        raise InputError(
+            "this is no address of a PostgreSQL database",
+            where="hub.database",
+            hint="write for example postgresql://fenglin@db.example/fenglin",
+        )
+    try:
+        lease_ms = hub.lease_ms
+    except InputError as error:
+        raise InputError(error.what, where="hub.lease", hint=error.hint) from error
+    if lease_ms < LEAST_LEASE_MS:
+        raise InputError("a lease is at least 1s", where="hub.lease", hint="5s is good")
