@@ -24,14 +24,14 @@ class SqliteInventory:
 
     async def steps(self, after: int) -> list[Step]:
         """See `ports.inventory.InventoryStore`."""
-        body = "CASE kind WHEN 'publish' THEN x'' ELSE body END"
+        body = "CASE kind WHEN 'publish' THEN NULL ELSE body END"
         query = f"SELECT {_PLAIN}, {body} FROM inventory_step WHERE seq > ? ORDER BY seq"  # noqa: S608
         return await self._store.read(lambda conn: _steps(conn, query, (after,)))
 
     async def page(self, facility: str, after: int, limit: int) -> list[Step]:
         """See `ports.inventory.InventoryStore`."""
         query = (
-            f"SELECT {_PLAIN}, x'' FROM inventory_step"  # noqa: S608 - names of columns
+            f"SELECT {_PLAIN}, NULL FROM inventory_step"  # noqa: S608 - names of columns
             " WHERE seq > ? AND (? = '' OR facility IN ('', ?)) ORDER BY seq LIMIT ?"
         )
         values = (after, facility, facility, limit)
@@ -81,7 +81,7 @@ def _steps(conn: sqlite3.Connection, query: str, values: tuple[int | str, ...]) 
             subject=subject,
             note=note,
             document=document,
-            body=bytes(body),
+            body=bytes(body or b""),
         )
         for seq, time_ms, actor, kind, facility, subject, note, document, body in conn.execute(
             query, values
