@@ -36,6 +36,9 @@ JOB_PREFIX = JOBS + "/"
 BLOB_PREFIX = "/v1/blobs/"
 PRICE_FILE = "/v1/prices:import"
 MAX_PRICE_FILE_BYTES = 256 * 2**20
+# Goes to the disk piece by piece; a million lines of a cloud's bill are half of it.
+METERING_FILE = "/v1/metering:import"
+MAX_METERING_FILE_BYTES = 2**30
 
 # Requests with two of these mean one thing to a proxy and another to us.
 _SINGLE = frozenset(
@@ -114,6 +117,8 @@ class Door:
         """Return how large the body of a request may be."""
         if path.startswith(BLOB_PREFIX):
             return self._max_blob_bytes
+        if path == METERING_FILE:
+            return MAX_METERING_FILE_BYTES
         return MAX_PRICE_FILE_BYTES if path == PRICE_FILE else self._max_body_bytes
 
     def _handler(self, method: str, path: str) -> Handler | None:

@@ -17,6 +17,7 @@ from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
+from fenglin.wire.metering_views import DiscrepancyStep, LateUses
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.settling_views import MonthReport, SettleAsk
@@ -117,6 +118,15 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="MeasureAsk")}}},
     ),
     "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
+    "importMetering": (True, {"text/plain": {"schema": _TEXT}}),
+    "recordUse": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="LateUses")}}},
+    ),
+    "resolveDiscrepancy": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="DiscrepancyStep")}}},
+    ),
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
 _ANSWERS: dict[str, Json] = {
@@ -183,6 +193,8 @@ def document(app: Litestar) -> bytes:
             Addresses,
             CloseAsk,
             MoneyMove,
+            DiscrepancyStep,
+            LateUses,
             InventoryAsk,
             MeasureAsk,
             PriceAsk,

@@ -79,7 +79,8 @@ async def list_jobs(desk: Desk, who: Principal, query: Query) -> Page[JobView]:
 
 async def show_job(desk: Desk, who: Principal, job: str) -> JobView:
     """Return one job."""
-    return await desk.hub.job(parse_job_id(job), who)
+    view = await desk.hub.job(parse_job_id(job), who)
+    return await desk.hub.books.metering.with_energy(view)
 
 
 def jobs_query(raw: bytes) -> Query:

@@ -178,7 +178,7 @@ async def _hub(
         ending.push_async_callback(effects.close)
         identity = SqliteIdentity(store)
         tokens = Tokens(identity, clock, lambda: pool.epoch)
-        books = await open_books(settings, folder, store, pool, clock)
+        books = await open_books(settings, folder, store, pool, drivers, clock)
         books.accounts.connect(control.money_moved)
         pricing = Pricing(pool, SqlitePrices(store), clock, settings.offset_min)
         await pricing.once()
@@ -209,6 +209,7 @@ async def _hub(
         background = [
             control.run(),
             books.sealer.run(),
+            books.metering.run(),
             books.inventory.run(),
             books.accounts.run(),
             books.vouchers.run(),

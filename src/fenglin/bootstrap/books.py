@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fenglin.engine.books.accounts import AccountDesk
 from fenglin.engine.books.bills import BillDesk
 from fenglin.engine.books.inventory import InventoryDesk
+from fenglin.engine.books.metering import MeteringDesk
 from fenglin.engine.books.prices import PriceDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.rooms import BookRooms
@@ -19,6 +20,7 @@ from fenglin.storage.bills import SqliteBills
 from fenglin.storage.books import ledger_id
 from fenglin.storage.inventory import SqliteInventory
 from fenglin.storage.ledger_key import ledger_key
+from fenglin.storage.metering import SqliteMetering
 from fenglin.storage.prices import SqlitePrices
 from fenglin.storage.proofs import SqliteProofs
 from fenglin.storage.settlements import SqliteSettlings
@@ -26,15 +28,23 @@ from fenglin.storage.vouchers import SqliteVouchers
 from fenglin.witness.outlets import FolderOutlet, WitnessOutlet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fenglin.engine.pool import Pool
     from fenglin.intake.hubfile import HubConfig
     from fenglin.ports.clock import Clock
+    from fenglin.ports.driver import Driver
     from fenglin.ports.proofs import Outlet
     from fenglin.storage.store import SqlStore
 
 
 async def open_books(
-    settings: HubConfig, folder: Path, store: SqlStore, pool: Pool, clock: Clock
+    settings: HubConfig,
+    folder: Path,
+    store: SqlStore,
+    pool: Pool,
+    drivers: Mapping[str, Driver],
+    clock: Clock,
 ) -> BookRooms:
     """Open the rooms of the books."""
     desk = ProofDesk(
@@ -60,6 +70,9 @@ async def open_books(
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
         accounts=accounts,
+        metering=MeteringDesk(
+            SqliteMetering(store, offset_min), pool, drivers, clock, settings.tolerances, offset_min
+        ),
         settling=SettleDesk(SqliteSettlings(store), clock, pool, settings.deals, offset_min),
         vouchers=VoucherDesk(
             SqliteVouchers(store), accounts, clock, lambda: pool.epoch, offset_min

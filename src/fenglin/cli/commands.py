@@ -37,6 +37,9 @@ COMMANDS = {
     "report": Entry("fenglin.cli.report", "Make the operation report of a month."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),
     "price": Entry("fenglin.cli.price", "Keep the price book: list, import, set, supersede."),
+    "metering": Entry(
+        "fenglin.cli.metering", "Reconcile use with providers' accounting; late records; energy."
+    ),
     "voucher": Entry(
         "fenglin.cli.voucher", "Show the rules of a voucher scheme, and try what they decide."
     ),

@@ -23,6 +23,7 @@ from fenglin.intake.hubbooks import (
 )
 from fenglin.intake.hubbudgets import BudgetBlock, budgets_of
 from fenglin.intake.hubdeals import deal_line, deals_of
+from fenglin.intake.hubmetering import MeteringBlock, tolerances_of
 from fenglin.intake.hubplace import (
     BANDWIDTH,
     CARBON,
@@ -34,6 +35,7 @@ from fenglin.intake.hubplace import (
 )
 from fenglin.ledger.accounts import due
 from fenglin.ledger.budgets import Budget
+from fenglin.ledger.metering.reconcile import Tolerance
 from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.settlement_deal import Deal
 from fenglin.ledger.standing import Limits
@@ -142,6 +144,7 @@ class _File(_Strict, frozen=True):
     ledger: dict[str, Any] = {}
     books: dict[str, Any] = {}
     catalog: dict[str, Any] = {}
+    metering: dict[str, dict[str, Any]] = {}
     deal: dict[str, Any] = {}
 
 
@@ -160,6 +163,7 @@ class HubConfig(Struct, frozen=True):
         patience_ms: How long the inventory may differ before an anomaly is opened.
         sealing: How the ledger is sealed.
         catalog: What is added to what the program knows.
+        tolerances: Kind of driver → how far its site's records may differ from ours.
         deals: By provider, what it gets of what its work is charged.
     """
 
@@ -174,6 +178,7 @@ class HubConfig(Struct, frozen=True):
     patience_ms: int
     sealing: Sealing
     catalog: CatalogBlock = CatalogBlock()
+    tolerances: dict[str, Tolerance] = {}
     deals: dict[str, tuple[Deal, ...]] = {}
 
 
@@ -282,6 +287,7 @@ def _config(file: _File) -> HubConfig:
         patience_ms=patience_of(_block(file.books, BooksBlock, "books")),
         sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
         catalog=_block(file.catalog, CatalogBlock, "catalog"),
+        tolerances=tolerances_of(_named(file.metering, MeteringBlock, "metering")),
         deals=deals_of(file.deal),
     )
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fenglin.ledger.bill import Bill
     from fenglin.ledger.proof import ProofFile
     from fenglin.ports.hub import Listing, Principal
+    from fenglin.ports.metering import MeteringDesk
     from fenglin.ports.inventory import InventoryDesk
     from fenglin.ports.settling import SettleDesk
     from fenglin.ports.vouchers import VoucherDesk
@@ -197,6 +198,11 @@ class Books(Protocol):
     @property
     def inventory(self) -> InventoryDesk:
         """Return who keeps the baseline inventory."""
+        ...
+
+    @property
+    def metering(self) -> MeteringDesk:
+        """Return who keeps the meters."""
         ...
 
     @property

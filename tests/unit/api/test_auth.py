@@ -12,6 +12,7 @@ TOKEN = b'{"digest": "ab", "name": "ann"}'
 MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
 TAKE = b'{"why": "forged", "key": "k"}'
 USE = b'{"account": "lab", "period": "2027-03", "key": "k"}'
+STEP = b'{"state": "accepted", "why": "their clock"}'
 ROUTES = [
     ("POST", "/v1/jobs", DOCUMENT, WRITE),
     ("POST", "/v1/jobs:batch", b"[" + DOCUMENT + b"]", WRITE),
@@ -82,6 +83,15 @@ ROUTES = [
     ("POST", "/v1/inventory:declare", b"[facility.a]", ADMIN),
     ("POST", "/v1/inventory/steps", b'{"step": "publish"}', ADMIN),
     ("POST", "/v1/inventory/measurements", b'{"job": "j7"}', ADMIN),
+    ("POST", "/v1/metering:import?site=west&format=sacct", b"JobID|\n", ADMIN),
+    ("POST", "/v1/metering:collect?site=west&period=2026-11", b"", ADMIN),
+    ("POST", "/v1/metering:check?period=2026-11", b"", ADMIN),
+    ("POST", "/v1/metering/records", b'{"records": []}', ADMIN),
+    ("GET", "/v1/metering/discrepancies", b"", READ),
+    ("GET", "/v1/metering/discrepancies/d7", b"", READ),
+    ("POST", "/v1/metering/discrepancies/d7/resolve", STEP, ADMIN),
+    ("GET", "/v1/metering/jobs/j7", b"", READ),
+    ("GET", "/v1/metering/energy?period=2026-11", b"", READ),
     ("GET", "/v1/prices", b"", READ),
     ("GET", "/v1/prices/p7", b"", READ),
     ("POST", "/v1/prices", PRICE, ADMIN),
@@ -120,6 +130,7 @@ def test_the_table_names_every_route(call):
     }
     fill = {
         "j7": "{job}",
+        "d7": "{item}",
         "west": "{site}",
         SHA: "{sha256}",
         "0/a.png": "{path}",

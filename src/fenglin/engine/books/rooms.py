@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fenglin.engine.books.accounts import AccountDesk
     from fenglin.engine.books.bills import BillDesk
     from fenglin.engine.books.inventory import InventoryDesk
+    from fenglin.engine.books.metering import MeteringDesk
     from fenglin.engine.books.prices import PriceDesk
     from fenglin.engine.books.proofs import ProofDesk, Sealer
     from fenglin.engine.books.settling import SettleDesk
@@ -24,6 +25,7 @@ class BookRooms:
     bills: BillDesk
     prices: PriceDesk
     accounts: AccountDesk
+    metering: MeteringDesk
     inventory: InventoryDesk
     settling: SettleDesk
     vouchers: VoucherDesk
