@@ -92,7 +92,7 @@ class _Marks:
     def __init__(self, first: int, sizes: Sequence[int]) -> None:
         """Take how many entries lie before, and the sizes that are wanted."""
         self.fault: SealFault | None = None
-        self._left = sorted(size for size in set(sizes) if size > first)[::-1]
+        self._left = sorted({size for size in sizes if size > first}, reverse=True)
         self._size = first
         self._growth = Growth()
         self.blocks: list[bytes] = []
