@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response, get, post
 
 from fenglin.api import query
-from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
+from fenglin.api.caller import ANY, Asked, desk_of, inlet_of, needs, query_of
 from fenglin.errors import InputError
 from fenglin.wire.settling_views import SettleAsk, SettledMonth
 
@@ -17,13 +17,13 @@ _JSON = "application/json"
 
 @get(
     "/v1/settlements",
-    opt=needs("admin", query.SETTLEMENTS),
+    opt=needs(ANY, query.SETTLEMENTS),
     tags=_TAGS,
     operation_id="listSettlements",
     summary="Show what of a month's charges is whose",
 )
 async def settlements(request: Asked) -> SettledMonth:
-    """Return each provider's settlement of a month: as posted, or as it would be."""
+    """Return settlements of a month, as posted or as they would be; a provider sees its own."""
     asked = query_of(request)
     return await desk_of(request).hub.books.settling.month(
         asked.text("period"), asked.text("provider"), request.user
@@ -51,7 +51,7 @@ async def settle(request: Asked) -> SettledMonth:
 
 @get(
     "/v1/settlements:check",
-    opt=needs("admin", query.PERIOD),
+    opt=needs("audit", query.PERIOD),
     tags=_TAGS,
     operation_id="checkSettlements",
     summary="Reconcile a month in three ways",
@@ -65,7 +65,7 @@ async def check(request: Asked) -> Response[bytes]:
 
 @get(
     "/v1/reports/month",
-    opt=needs("admin", query.PERIOD),
+    opt=needs("audit", query.PERIOD),
     tags=_TAGS,
     operation_id="monthReport",
     summary="Get the operation report of a month",

@@ -61,11 +61,10 @@ async def open_books(
         offset_min,
         settings.budgets,
     )
+    inventory = InventoryDesk(SqliteInventory(store), pool, clock, settings.patience_ms, offset_min)
     return BookRooms(
         proofs=desk,
-        inventory=InventoryDesk(
-            SqliteInventory(store), pool, clock, settings.patience_ms, offset_min
-        ),
+        inventory=inventory,
         sealer=Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000),
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
@@ -73,7 +72,9 @@ async def open_books(
         metering=MeteringDesk(
             SqliteMetering(store, offset_min), pool, drivers, clock, settings.tolerances, offset_min
         ),
-        settling=SettleDesk(SqliteSettlings(store), clock, pool, settings.deals, offset_min),
+        settling=SettleDesk(
+            SqliteSettlings(store), clock, pool, settings.deals, inventory.summary, offset_min
+        ),
         vouchers=VoucherDesk(
             SqliteVouchers(store), accounts, clock, lambda: pool.epoch, offset_min
         ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fenglin.ledger.report import LoadRow, StockRow, UsageRow
+    from fenglin.wire.inventory_views import InventoryReport
     from fenglin.wire.settling_views import MonthReport
 
 _HOUR_MS = 3_600_000
@@ -36,7 +37,15 @@ def report_xlsx(made: MonthReport) -> bytes:
     load = _load(made.load)
     settlement, items = settlement_tables(made.settlements)
     three_way = three_way_tables(made.three_way)
-    tables = (inventory, usage, load, settlement, items, *three_way)
+    tables = (
+        inventory,
+        *_declared(made.declared),
+        usage,
+        load,
+        settlement,
+        items,
+        *three_way,
+    )
     rows = [
         *_facts(made),
         [],
@@ -70,6 +79,36 @@ def _inventory(rows: Sequence[StockRow]) -> Table:
             one.grade,
         )
     return table
+
+
+def _declared(found: InventoryReport) -> list[Table]:
+    """Return published peaks, each precision alone, and what is not settled."""
+    peaks = Table(
+        "Peaks",
+        ("class", "precision", "devices", "peak TFLOPS or TOPS", "devices of unknown peak",
+         "devices tested", "tested TFLOPS or TOPS", "of a peak of", "reached", "grade",
+         "grade tested"),
+    )  # fmt: skip
+    for one in found.totals:
+        tested, peak = exact(one.measured_gflops, 1_000), exact(one.measured_of_gflops, 1_000)
+        at = {head: peaks.place(head) for head in peaks.heads}
+        peaks.add(
+            one.compute_class.value,
+            one.precision,
+            exact(one.devices_milli, 1_000),
+            exact(one.nominal_gflops, 1_000),
+            exact(one.unknown_milli, 1_000),
+            exact(one.measured_milli, 1_000),
+            tested,
+            peak,
+            _share(at["tested TFLOPS or TOPS"], at["of a peak of"], tested, peak),
+            "declared",
+            "measured",
+        )
+    orders = Table("Anomalies", ("order", "facility", "check", "what does not fit", "state"))
+    for order in found.unsettled:
+        orders.add(order.id, order.facility, order.rule, order.what, order.state.value)
+    return [peaks, orders] if orders.rows else [peaks]
 
 
 def _usage(rows: Sequence[UsageRow]) -> Table:
@@ -137,9 +176,18 @@ def _facts(made: MonthReport) -> list[list[Cell]]:
         ["period", f"{made.period} (UTC{made.zone})"],
         ["state", state],
         ["three-way reconciliation", foots],
+        ["published inventory", _published(made.declared)],
         ["hub", made.hub],
         ["made", moment.astimezone(zone).isoformat(timespec="seconds")],
     ]
+
+
+def _published(found: InventoryReport) -> str:
+    """Return which publication counts, and how much of it is in doubt."""
+    if found.snapshot is None:
+        return "none yet"
+    open_orders = f", {len(found.unsettled)} anomalies not settled" if found.unsettled else ""
+    return f"{found.snapshot.id} of {len(found.facilities)} facilities{open_orders}"
 
 
 def _figures(inventory: Table, usage: Table, load: Table) -> list[list[Cell]]:

@@ -4,10 +4,11 @@
 
 Each side is read from legs of its own: `charged` from the tenants' legs, `dues` from the
 providers', fee and taxes from those of the settlement's entry, and each posting's legs are held
-against the charges it lists. Nothing here knows a deal. Vouchers, which pay part of a tenant's
-charges, are divided over the providers that charged the tenant, by largest remainder; what was
-given to tenants who were not charged stands in a row without a provider. `others` is what a
-correction took from somebody else, such as the hub's own bank account; mostly nothing.
+against the charges it lists. Nothing here knows a deal. A voucher counts with the provider whose
+posting it pays. One that names no posting is divided over the providers that charged the tenant,
+by largest remainder; what was given to a tenant who was not charged stands in a row without a
+provider. `others` is what a correction took from somebody else, such as the hub's own bank account;
+mostly nothing.
 """
 
 from __future__ import annotations
@@ -142,14 +143,19 @@ class ThreeWayCheck:
         """Take in that a row cannot be read as an entry."""
         self._fault(seq, why)
 
-    def add(self, entry: Entry) -> None:
-        """Take a posting, correction or voucher of the month; others are passed over."""
+    def add(self, entry: Entry, paid: Entry | None = None) -> None:
+        """Take a posting, correction or voucher of the month; others are passed over.
+
+        Args:
+            entry: Of any kind.
+            paid: The posting that a voucher pays; None where it names none.
+        """
         inside = self._period.from_ms <= entry.time_ms < self._period.to_ms
         if entry.kind not in KINDS or not inside:
             return
         self._judge(entry)
         if entry.kind is Kind.VOUCHER:
-            self._voucher(entry)
+            self._voucher(entry, paid)
         else:
             self._move(entry)
 
@@ -306,12 +312,18 @@ class ThreeWayCheck:
         charges = self._charges.setdefault(place, {})
         charges[tenant] = charges.get(tenant, 0) + amount_micro
 
-    def _voucher(self, entry: Entry) -> None:
+    def _voucher(self, entry: Entry, paid: Entry | None) -> None:
         """Add what a voucher entry gave to a tenant, or took back."""
+        homes = list(dues(paid)) if paid is not None else []
         for leg in entry.legs:
-            if _is_tenant(leg.account):
-                place = (leg.account.split(":")[1], leg.commodity)
-                self._vouchers[place] = self._vouchers.get(place, 0) + leg.amount_micro
+            if not _is_tenant(leg.account):
+                continue
+            home = next((place for place in homes if place[1] == leg.commodity), None)
+            if home is not None:
+                self._at(home).vouchers += leg.amount_micro
+                continue
+            place = (leg.account.split(":")[1], leg.commodity)
+            self._vouchers[place] = self._vouchers.get(place, 0) + leg.amount_micro
 
     def _share_vouchers(self) -> None:
         """Divide each tenant's vouchers over the providers that charged it."""

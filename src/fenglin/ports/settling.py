@@ -69,13 +69,13 @@ class Settlings(Protocol):
 
 
 class SettleDesk(Protocol):
-    """Settlements of providers, and the reports of a month. For administrators."""
+    """Settlements of providers, and the reports of a month; only the operator may post."""
 
     async def month(self, period: str, provider: str, principal: Principal) -> SettledMonth:
-        """Return a month's settlements, of all providers or of one.
+        """Return a month's settlements, of all providers or of one; a provider sees its own.
 
         Raises:
-            DeniedError: the caller is no administrator.
+            DeniedError: the caller is neither operator, auditor nor provider.
             InputError: the period is no month.
             NotFoundError: the month has not begun, or the provider has no part in it.
         """

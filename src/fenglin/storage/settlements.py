@@ -11,6 +11,7 @@ from fenglin.ledger.entry import Entry, Kind
 from fenglin.ledger.report import UsageSum
 from fenglin.ledger.settlement import Settlement, settle_entry, settle_month
 from fenglin.ledger.settlement_check import KINDS, Posted, ThreeWay, ThreeWayCheck
+from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.ports.settling import Settled
 from fenglin.quantities.resources import Resources
 from fenglin.storage import books, ledger
@@ -96,7 +97,7 @@ def three_way(conn: sqlite3.Connection, period: Period) -> ThreeWay:
     try:
         for seq, item in _items(conn, period, KINDS):
             if isinstance(item, Entry):
-                check.add(item)
+                check.add(item, _paid(conn, item))
             else:
                 check.unreadable(seq, item.why)
         for seq, item in _rows(conn, _SETTLES, ()):
@@ -114,6 +115,15 @@ def three_way(conn: sqlite3.Connection, period: Period) -> ThreeWay:
     finally:
         conn.execute("ROLLBACK")
     return check.finish()
+
+
+def _paid(conn: sqlite3.Connection, entry: Entry) -> Entry | None:
+    """Return the posting that a voucher's entry pays, if it names one that can be read."""
+    key = entry.detail(PAYS)
+    if entry.kind is not Kind.VOUCHER or not key:
+        return None
+    found = [item for _, item in _rows(conn, "key = ?", (key,))]
+    return found[0] if found and isinstance(found[0], Entry) else None
 
 
 def _post(conn: sqlite3.Connection, made: Settlement, who: str, now_ms: int) -> Settled:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from fenglin.ledger.report import LoadRow, StockRow, UsageRow
 from fenglin.ledger.settlement import Settlement
 from fenglin.ledger.settlement_check import ThreeWay
+from fenglin.wire.inventory_views import InventoryReport
 from fenglin.wire.views import PromiseView
 
 
@@ -64,6 +65,7 @@ class MonthReport(Struct, frozen=True, kw_only=True):
         hub: The hub's id.
         closed: Number of the entry that closed the month; 0 while it is open.
         inventory: What there is, as the configuration declares it today.
+        declared: The baseline inventory: what was published, and what does not fit.
         usage: What was used, by account, site and flavor.
         load: How full the sites were.
         promises: How well promised starts were kept in this run of the hub; `live`.
@@ -79,6 +81,7 @@ class MonthReport(Struct, frozen=True, kw_only=True):
     hub: str
     closed: int
     inventory: tuple[StockRow, ...]
+    declared: InventoryReport
     usage: tuple[UsageRow, ...]
     load: tuple[LoadRow, ...]
     promises: PromiseView

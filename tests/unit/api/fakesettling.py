@@ -1,9 +1,14 @@
 """Settlements of the hub that only remembers what it was asked."""
 
 from fenglin.ledger.settlement_check import ThreeWay
+from fenglin.wire.inventory_views import InventoryReport
 from fenglin.wire.settling_views import MonthReport, SettledMonth
 from fenglin.wire.views import PromiseView
 
+DECLARED = InventoryReport(
+    period="2026-11", snapshot=None, facilities=(), totals=[], changes=[], opened=[], settled=[],
+    unsettled=[], steps={},
+)  # fmt: skip
 THREE_WAY = ThreeWay(period="2026-11", ok=True, rows=(), charges=(), faults=())
 
 
@@ -36,6 +41,7 @@ class FakeSettling:
             hub="h",
             closed=0,
             inventory=(),
+            declared=DECLARED,
             usage=(),
             load=(),
             promises=PromiseView(),

@@ -6,7 +6,7 @@ SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 PRICE = b'{"unit": "core_hour", "currency": "CNY", "price": "0.12"}'
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
-TENANT, ANY = "tenant", "any"
+TENANT, AUDIT, ANY = "tenant", "audit", "any"
 
 TOKEN = b'{"digest": "ab", "name": "ann"}'
 MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
@@ -51,10 +51,10 @@ ROUTES = [
     ("GET", "/v1/accounts/lab", b"", READ),
     ("POST", "/v1/accounts/lab/deposit", MOVE, ADMIN),
     ("POST", "/v1/accounts/lab/refund", MOVE, ADMIN),
-    ("GET", "/v1/settlements?period=2026-11", b"", ADMIN),
+    ("GET", "/v1/settlements?period=2026-11", b"", ANY),
     ("POST", "/v1/settlements", b'{"period": "2026-11"}', ADMIN),
-    ("GET", "/v1/settlements:check?period=2026-11", b"", ADMIN),
-    ("GET", "/v1/reports/month?period=2026-11", b"", ADMIN),
+    ("GET", "/v1/settlements:check?period=2026-11", b"", AUDIT),
+    ("GET", "/v1/reports/month?period=2026-11", b"", AUDIT),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
     ("GET", "/v1/tokens", b"", TENANT),
     ("GET", "/v1/tokens/own", b"", ANY),
@@ -105,7 +105,7 @@ REACH = {
     "read": {OPEN, ANY, READ},
     "write": {OPEN, ANY, READ, WRITE},
     "tenant": {OPEN, ANY, READ, WRITE, TENANT},
-    "full": {OPEN, ANY, READ, WRITE, TENANT, ADMIN},
+    "full": {OPEN, ANY, READ, WRITE, TENANT, AUDIT, ADMIN},
 }
 names = [f"{method} {target.partition('?')[0]}" for method, target, _, _ in ROUTES]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fenglin.catalog.inventory.steps import AnomalyState
+from fenglin.catalog.inventory.totals import InventoryTotal
 from fenglin.cli.report_book import report_xlsx
 from fenglin.ledger.accounts import available, voucher_reserved
 from fenglin.ledger.entry import genesis, seal
@@ -19,7 +21,9 @@ from fenglin.ledger.report import LoadRow, StockRow, UsageRow
 from fenglin.ledger.settlement import settle_entry, settle_month
 from fenglin.ledger.settlement_check import Fault, ThreeWayCheck
 from fenglin.ledger.settlement_deal import Deal, DealKind, Rate
+from fenglin.model.states import ComputeClass
 from fenglin.quantities.period import Period
+from fenglin.wire.inventory_views import AnomalyView, InventoryReport, SnapshotHead
 from fenglin.wire.settling_views import MonthReport, SettledMonth, SettlementView
 from fenglin.wire.views import PromiseView
 
@@ -34,6 +38,26 @@ DEALS = {
     "*": [Deal(provider="*", share=Rate(1, 3), taxes=(("vat", Rate(6, 106)),))],
     "gz": [Deal(provider="gz", kind=DealKind.UNIT, units=(("core_hour", 10**6),))],
 }
+
+
+DECLARED = InventoryReport(
+    period="2026-11", snapshot=SnapshotHead(id="s3", published_ms=1, published_by="ada",
+                                            sha256="", note=""),
+    facilities=(), changes=[], opened=[], settled=[], steps={},
+    totals=[
+        InventoryTotal(compute_class=ComputeClass.AI, precision="fp16", devices_milli=16_000,
+                       nominal_gflops=4_992_000, unknown_milli=0, measured_milli=8_000,
+                       measured_gflops=2_012_000, measured_of_gflops=2_496_000),
+        InventoryTotal(compute_class=ComputeClass.AI, precision="int8", devices_milli=0,
+                       nominal_gflops=0, unknown_milli=16_000, measured_milli=0,
+                       measured_gflops=0, measured_of_gflops=0),
+    ],
+    unsettled=[
+        AnomalyView(id="a12", facility="east", rule="pue", about="", what="pue below 1",
+                    state=AnomalyState.OPEN, agrees=False, opened_ms=1, changed_ms=1, rectified="",
+                    rectified_by="", settled="", settled_by="", settled_ms=0),
+    ],
+)  # fmt: skip
 
 
 def entries():
@@ -87,7 +111,7 @@ def report():
         period="2026-11", zone="+08:00", from_ms=NOVEMBER.from_ms, to_ms=NOVEMBER.to_ms,
         made_ms=NOVEMBER.to_ms, hub="h1", closed=12, inventory=tuple(stock), usage=tuple(usage),
         load=tuple(load), promises=PromiseView(4, 1_500, 2_750), settlements=views,
-        three_way=msgspec.structs.replace(found, ok=True, faults=()),
+        three_way=found, declared=DECLARED,
     )  # fmt: skip
 
 
@@ -95,13 +119,21 @@ def test_every_formula_of_the_report_comes_to_the_value_beside_it(report):
     book = formulas.Book(report_xlsx(report))
     assert book.check() > 40
     assert list(book.cells) == [
-        "Summary", "Inventory", "Usage", "Load", "Settlement", "Items", "ThreeWay", "Charges",
+        "Summary", "Inventory", "Peaks", "Anomalies", "Usage", "Load", "Settlement", "Items",
+        "ThreeWay", "Charges",
     ]  # fmt: skip
     assert all(row["difference"] == 0 for row in book.rows("Settlement") + book.rows("ThreeWay"))
     charged = {row["provider"]: row["charged"] for row in book.rows("ThreeWay")}
     assert charged.keys() == {"", "*", '=1"', "GZ", "gz"}
     assert charged["*"] == Decimal("0.864199")
+    fp16, int8 = book.rows("Peaks")
+    assert (fp16["peak TFLOPS or TOPS"], fp16["reached"]) == (4_992, Decimal("0.80609"))
+    assert int8["reached"] == ""
+    assert book.rows("Anomalies")[0]["order"] == "a12"
+    assert book.cells["Summary"]["B5"][0] == "s3 of 0 facilities, 1 anomalies not settled"
     for sheet in list(book.cells)[1:]:
+        if sheet == "Anomalies":
+            continue
         grades = {row["grade"] for row in book.rows(sheet)}
         assert grades <= {"live", "declared", "simulated"}, sheet
 
@@ -147,10 +179,13 @@ def test_the_same_report_is_the_same_file_and_a_changed_figure_shows(report):
 
 def test_an_empty_month_has_a_report(report):
     way = ThreeWayCheck(NOVEMBER).finish()
+    none = msgspec.structs.replace(DECLARED, snapshot=None, totals=[], unsettled=[])
     empty = msgspec.structs.replace(
-        report, inventory=(), usage=(), load=(), settlements=[], three_way=way
+        report, inventory=(), usage=(), load=(), settlements=[], three_way=way, declared=none
     )
-    assert formulas.Book(report_xlsx(empty)).check() == 0
+    book = formulas.Book(report_xlsx(empty))
+    assert book.check() == 0
+    assert book.cells["Summary"]["B5"][0] == "none yet"
 
 
 @pytest.fixture

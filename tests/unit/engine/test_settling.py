@@ -18,9 +18,13 @@ from fenglin.ports.hub import Principal
 from fenglin.ports.settling import Settled
 from fenglin.quantities.period import Period
 from fenglin.quantities.resources import Resources
+from fenglin.wire.inventory_views import InventoryReport
 
-ADMIN = Principal("ada", frozenset({"read", "admin"}))
+ADMIN = Principal("ada", frozenset({"admin"}))
+AUDITOR = Principal("aud", frozenset({"read", "audit"}))
+PROVIDER = Principal("pat", frozenset({"provider"}), party="gz")
 TENANT = Principal("rhea", frozenset({"read"}), account="lab")
+EVERYBODY = Principal("ann", frozenset({"read", "write"}))
 NOVEMBER = Period(2026, 11)
 HOUR = 3_600_000
 NOW_MS = NOVEMBER.from_ms + 10 * HOUR
@@ -92,9 +96,16 @@ POOL = SimpleNamespace(
 )  # fmt: skip
 
 
+async def inventory(period):
+    return InventoryReport(
+        period=period, snapshot=None, facilities=(), totals=[], changes=[], opened=[], settled=[],
+        unsettled=[], steps={},
+    )  # fmt: skip
+
+
 def ask(method, *words, settlings=None, principal=ADMIN):
     clock = SimpleNamespace(now_ms=lambda: NOW_MS)
-    desk = SettleDesk(settlings or Settlings(), clock, POOL, {"gz": ()}, 480)
+    desk = SettleDesk(settlings or Settlings(), clock, POOL, {"gz": ()}, inventory, 480)
     return asyncio.run(getattr(desk, method)(*words, principal))
 
 
@@ -109,11 +120,31 @@ def test_a_preview_of_all_or_of_one():
     [("month", ("2026-11", "")), ("post", ("2026-11", "")), ("check", ("2026-11",)),
      ("report", ("2026-11",))],
 )  # fmt: skip
-def test_a_tenant_sees_and_settles_nothing(method, words):
+def test_who_may_not_sees_and_settles_nothing(method, words):
     settlings = Settlings(closed=7)
-    with pytest.raises(DeniedError):
-        ask(method, *words, settlings=settlings, principal=TENANT)
+    denied = [TENANT, EVERYBODY]
+    if method != "month":
+        denied.append(PROVIDER)
+    if method == "post":
+        denied.append(AUDITOR)
+    for principal in denied:
+        with pytest.raises(DeniedError):
+            ask(method, *words, settlings=settlings, principal=principal)
     assert settlings.posted == []
+
+
+def test_a_provider_sees_its_own_and_an_auditor_all():
+    for provider in ("", "gz"):
+        seen = ask("month", "2026-11", provider, principal=PROVIDER).items
+        assert [one.settlement.provider for one in seen] == ["gz"]
+    with pytest.raises(NotFoundError) as caught:
+        ask("month", "2026-11", "cloud", principal=PROVIDER)
+    with pytest.raises(NotFoundError) as none:
+        ask("month", "2026-11", "nobody", principal=PROVIDER)
+    # What is another's answers as what is not there.
+    assert str(caught.value).replace("cloud", "nobody") == str(none.value)
+    assert len(ask("month", "2026-11", "", principal=AUDITOR).items) == 2
+    assert ask("check", "2026-11", principal=AUDITOR).ok
 
 
 @pytest.mark.parametrize(
@@ -159,5 +190,6 @@ def test_a_report_tells_how_much_each_figure_is_worth():
     east, toy = made.load
     assert (east.core_ms, east.core_most_ms) == (4_000 * HOUR, 60_000 * HOUR)
     assert (east.card_most_ms, east.grade, toy.core_ms) == (30_000 * HOUR, "live", 500)
+    assert made.declared.period == "2026-11"
     assert (made.promises.jobs, made.hub, made.three_way.ok) == (3, "h1", True)
     assert [one.settlement.provider for one in made.settlements] == ["cloud", "gz"]

@@ -306,6 +306,29 @@ def test_vouchers_are_divided_over_what_a_tenant_was_charged():
     assert rows["gz"].settled
 
 
+def test_a_voucher_counts_with_the_provider_whose_posting_it_pays():
+    drafts = [
+        *use("a1", "gz", ("core_hour", HOUR, HOUR, 1_000_000)),
+        *use("a2", "cloud", ("core_hour", HOUR, HOUR, 1_000_000)),
+    ]
+    entries = chain(drafts)
+    source = voucher_reserved("spring")
+    paid = seal(
+        entries[-1].head,
+        move_voucher(source, available("lab"), 700_000, "v1", details=(("pays", entries[2].key),)),
+        entries[-1].time_ms,
+    )
+    other = seal(paid.head, move_voucher(source, available("lab"), 101, "v2"), paid.time_ms)
+    check = ThreeWayCheck(NOVEMBER)
+    for entry in entries:
+        check.add(entry)
+    check.add(paid, entries[2])
+    check.add(other)
+    found = check.finish()
+    assert found.ok
+    assert {row.provider: row.vouchers_micro for row in found.rows} == {"gz": 700_050, "cloud": 51}
+
+
 def replaced(entry, **parts):
     return msgspec.structs.replace(entry, **parts)
 

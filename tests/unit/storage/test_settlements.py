@@ -13,6 +13,7 @@ from fenglin.ledger.accounts import FEE, available, due, voucher_budget, voucher
 from fenglin.ledger.moves import move_voucher
 from fenglin.ledger.posting import Hold, Terms, charge, grant, hold, post
 from fenglin.ledger.settlement_deal import Deal, Rate
+from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.quantities.period import Period
 from fenglin.storage import books, ledger
 from fenglin.storage.accounts import SqliteAccounts
@@ -47,7 +48,13 @@ async def play(path, scene):
         *use("a2", "cloud", 7),
         *use("a3", "gz", 1, tenant="ann"),
         move_voucher(voucher_budget("spring"), voucher_reserved("spring"), 5, "v0"),
-        move_voucher(voucher_reserved("spring"), available("lab"), 300_000, "v1"),
+        move_voucher(
+            voucher_reserved("spring"),
+            available("lab"),
+            300_000,
+            "v1",
+            details=((PAYS, "post:a2"),),
+        ),
     ]
     try:
         await store.write(
@@ -150,7 +157,8 @@ def posted(tmp_path_factory):
         await settlings.post(epoch, made_of(settled), "ada", NOW_MS)
         found = await settlings.check(NOVEMBER)
         assert found.ok, found.faults
-        assert sum(row.vouchers_micro for row in found.rows) == 300_000
+        vouchers = {row.provider: row.vouchers_micro for row in found.rows}
+        assert vouchers == {"cloud": 300_000, "gz": 0}
         assert {row.provider: row.settled for row in found.rows} == {"cloud": 12, "gz": 13}
 
     asyncio.run(play(path, settle))

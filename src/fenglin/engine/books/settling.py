@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from fenglin.errors import ConflictError, DeniedError, NotFoundError
 from fenglin.ledger.report import SiteStock, load_rows, stock_rows, usage_rows
+from fenglin.model.role import Scope
 from fenglin.quantities.period import offset_text, parse_period
 from fenglin.wire.settling_views import MonthReport, SettledMonth, SettlementView
 from fenglin.wire.views import PromiseView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from fenglin.engine.pool import Pool
     from fenglin.ledger.settlement_check import ThreeWay
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fenglin.ports.hub import Principal
     from fenglin.ports.settling import Settled, Settlings
     from fenglin.quantities.period import Period
+    from fenglin.wire.inventory_views import InventoryReport
 
 # The driver that scripts faults; nothing real runs there.
 SIMULATED_DRIVER = "mock"
@@ -34,24 +36,37 @@ class SettleDesk:
         clock: Clock,
         pool: Pool,
         deals: Mapping[str, Sequence[Deal]],
+        inventory: Callable[[str], Awaitable[InventoryReport]],
         offset_min: int,
     ) -> None:
-        """Take the store's settlements, the clock, the pool, and what is configured."""
+        """Take the store's settlements, the clock, the pool, what is configured.
+
+        `inventory` is asked for a month's baseline inventory.
+        """
         self._settlings = settlings
         self._clock = clock
         self._pool = pool
         self._deals = deals
+        self._inventory = inventory
         self._offset_min = offset_min
 
     async def month(self, period: str, provider: str, principal: Principal) -> SettledMonth:
         """See `ports.settling.SettleDesk`."""
-        month = self._month(period, principal)
+        if not principal.may(Scope.AUDIT) and principal.may(Scope.PROVIDER):
+            if provider not in {"", principal.party}:
+                raise _nothing(provider, period)
+            provider = principal.party
+            month = self._parsed(period)
+        else:
+            month = self._month(period, principal)
         settled, closed = await self._settlings.month(month, self._deals)
         return _view(month, _of(settled, provider, month), closed)
 
     async def post(self, period: str, provider: str, principal: Principal) -> SettledMonth:
         """See `ports.settling.SettleDesk`."""
-        month = self._month(period, principal)
+        if not principal.may(Scope.ADMIN):
+            raise DeniedError("only the operator may settle")
+        month = self._parsed(period)
         settled, closed = await self._settlings.month(month, self._deals)
         if not closed:
             raise ConflictError(
@@ -89,6 +104,7 @@ class SettleDesk:
             hub=self._pool.hub,
             closed=closed,
             inventory=stock_rows(stock),
+            declared=await self._inventory(str(month)),
             usage=usage_rows(used, stock),
             load=load_rows(used, stock, min(now_ms, month.to_ms) - month.from_ms),
             promises=PromiseView(*self._pool.foresight.kept()),
@@ -97,9 +113,13 @@ class SettleDesk:
         )
 
     def _month(self, period: str, principal: Principal) -> Period:
-        """Return the month that was asked for."""
-        if principal.account:
-            raise DeniedError("only an admin may see settlements")
+        """Return the month that was asked for, if the caller may see all of it."""
+        if not principal.may(Scope.AUDIT):
+            raise DeniedError("only the operator, auditors and providers may see settlements")
+        return self._parsed(period)
+
+    def _parsed(self, period: str) -> Period:
+        """Return the month of `YYYY-MM`, which has begun."""
         month = parse_period(period, self._offset_min)
         if month.from_ms > self._clock.now_ms():
             raise NotFoundError(f"the period {month} has not begun", where="period")
@@ -134,10 +154,14 @@ def _of(settled: Sequence[Settled], provider: str, month: Period) -> Sequence[Se
     """Return one provider's part, or all for no name."""
     mine = [one for one in settled if provider in {"", one.settlement.provider}]
     if provider and not mine:
-        raise NotFoundError(
-            f"nothing was charged for the work of {provider!r} in {month}", where="provider"
-        )
+        raise _nothing(provider, str(month))
     return mine
+
+
+def _nothing(provider: str, period: str) -> NotFoundError:
+    return NotFoundError(
+        f"nothing was charged for the work of {provider!r} in {period}", where="provider"
+    )
 
 
 def _view(month: Period, settled: Sequence[Settled], closed: int) -> SettledMonth:
