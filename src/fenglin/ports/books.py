@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from fenglin.ledger.bill import Bill
     from fenglin.ledger.proof import ProofFile
     from fenglin.ports.hub import Listing, Principal
-    from fenglin.ports.metering import MeteringDesk
     from fenglin.ports.inventory import InventoryDesk
+    from fenglin.ports.metering import MeteringDesk
     from fenglin.ports.settling import SettleDesk
     from fenglin.ports.vouchers import VoucherDesk
     from fenglin.wire.account_views import (
