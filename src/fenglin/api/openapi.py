@@ -18,6 +18,7 @@ from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
 from fenglin.wire.metering_views import DiscrepancyStep, LateUses
+from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.settling_views import MonthReport, SettleAsk

@@ -63,6 +63,8 @@ SPEC.loader.exec_module(fakesettling)
 # Tests cannot import one another's modules.
 FakeInventory = runpy.run_path(str(Path(__file__).with_name("fakeinventory.py")))["FakeInventory"]
 FakeMetering = runpy.run_path(str(Path(__file__).with_name("fakemetering.py")))["FakeMetering"]
+# Tests cannot import one another's modules.
+FakeInventory = runpy.run_path(str(Path(__file__).with_name("fakeinventory.py")))["FakeInventory"]
 SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 NOW_MS = 1_700_000_000_000
@@ -318,6 +320,7 @@ class FakeHub:
             bills=FakeBills(self._asked),
             vouchers=FakeVouchers(self._asked),
             prices=FakePrices(self._asked),
+            inventory=FakeInventory(self._asked),
             metering=FakeMetering(self._asked),
             inventory=FakeInventory(self._asked),
             settling=fakesettling.FakeSettling(self._asked),

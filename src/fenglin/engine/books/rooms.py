@@ -25,6 +25,7 @@ class BookRooms:
     bills: BillDesk
     prices: PriceDesk
     accounts: AccountDesk
+    inventory: InventoryDesk
     metering: MeteringDesk
     inventory: InventoryDesk
     settling: SettleDesk
