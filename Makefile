@@ -32,7 +32,7 @@ help: ## List the targets
 # --- setting up -------------------------------------------------------------------------
 # A stamp says which lock a venv was filled from; a second run finds it and does nothing.
 
-.PHONY: setup setup-render setup-simulate setup-ssh setup-ec2 setup-openstack setup-kubernetes setup-postgres setup-dev
+.PHONY: setup setup-render setup-simulate setup-ssh setup-ec2 setup-openstack setup-kubernetes setup-oidc setup-postgres setup-dev
 setup: $(VENV)/.stamp-base ## Make .venv with .venv/bin/fenglin
 setup-render: $(VENV)/.stamp-render ## setup, with the renderer that the demo uses
 setup-simulate: $(VENV)/.stamp-simulate ## setup, with what `fenglin simulate` reads traces with
@@ -40,6 +40,7 @@ setup-ssh: $(VENV)/.stamp-ssh ## setup, with what a hub needs to reach sites by 
 setup-ec2: $(VENV)/.stamp-ec2 ## setup, with what a hub needs to buy nodes of EC2
 setup-openstack: $(VENV)/.stamp-openstack ## setup, with what a hub needs to buy nodes of OpenStack
 setup-kubernetes: $(VENV)/.stamp-kubernetes ## setup, with what a hub needs to reach Kubernetes
+setup-oidc: $(VENV)/.stamp-oidc ## setup, with what logging in by an OpenID provider needs
 setup-postgres: $(VENV)/.stamp-postgres ## setup, with what a hub needs to keep its state in PostgreSQL
 setup-dev: $(VENV)/.stamp-dev ## setup-render, with the simulator and the tools of check and test
 
@@ -85,6 +86,11 @@ $(VENV)/.stamp-openstack: requirements/openstack.txt $(VENV)/.stamp-base
 
 $(VENV)/.stamp-kubernetes: requirements/kubernetes.txt $(VENV)/.stamp-base
 	@echo "installing the Kubernetes client into $(VENV)"
+	$(call install_locked,$(VENV),$<)
+	@touch $@
+
+$(VENV)/.stamp-oidc: requirements/oidc.txt $(VENV)/.stamp-base
+	@echo "installing the OpenID client into $(VENV)"
 	$(call install_locked,$(VENV),$<)
 	@touch $@
 

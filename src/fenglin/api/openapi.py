@@ -17,8 +17,8 @@ from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
+from fenglin.wire.login_views import LoginAsk
 from fenglin.wire.metering_views import DiscrepancyStep, LateUses
-from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.settling_views import MonthReport, SettleAsk
@@ -76,6 +76,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="CloseAsk")}}},
     ),
+    "login": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="LoginAsk")}}},
+    ),
     "makeToken": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="TokenAsk")}}},
@@ -96,6 +100,15 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="PriceAsk")}}},
     ),
+    "inventoryDeclare": (True, {"application/toml": {"schema": _TEXT}}),
+    "inventoryStep": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="InventoryAsk")}}},
+    ),
+    "inventoryMeasure": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="MeasureAsk")}}},
+    ),
     **{
         operation: (
             True,
@@ -109,15 +122,6 @@ _BODIES: dict[str, tuple[bool, Json]] = {
             ("useVouchers", "UseAsk"),
         )
     },
-    "inventoryDeclare": (True, {"application/toml": {"schema": _TEXT}}),
-    "inventoryStep": (
-        True,
-        {"application/json": {"schema": {"$ref": REFERENCE.format(name="InventoryAsk")}}},
-    ),
-    "inventoryMeasure": (
-        True,
-        {"application/json": {"schema": {"$ref": REFERENCE.format(name="MeasureAsk")}}},
-    ),
     "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
     "importMetering": (True, {"text/plain": {"schema": _TEXT}}),
     "recordUse": (
@@ -201,12 +205,13 @@ def document(app: Litestar) -> bytes:
             PriceAsk,
             ProofAsk,
             ProofFile,
-            RotateAsk,
-            TokenAsk,
             PoolAsk,
             ApplyAsk,
             TakeBackAsk,
             UseAsk,
+            LoginAsk,
+            RotateAsk,
+            TokenAsk,
             Bill,
             MonthReport,
             SettleAsk,
@@ -253,7 +258,9 @@ def _complete(operation: Json, handler: HTTPRouteHandler) -> None:
     if name == "readLog":
         responses[good]["headers"] = _LOG_HEADERS
     for status in _ERRORS:
-        if (status in _WITH_AUTH and opened) or (status in _WITH_BODY and name not in _BODIES):
+        if (status in _WITH_AUTH and opened and name != "login") or (
+            status in _WITH_BODY and name not in _BODIES
+        ):
             continue
         responses[status] = {"$ref": f"#/components/responses/{status}"}
     operation["security"] = [] if opened else [{"token": []}]

@@ -23,7 +23,7 @@ from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.bootstrap.books import granted, open_books
 from fenglin.bootstrap.clock import SystemClock
-from fenglin.bootstrap.tokens import first_token
+from fenglin.bootstrap.tokens import first_token, open_login
 from fenglin.bootstrap.turns import open_store, open_turn, run_beside, run_in_turn
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
@@ -196,6 +196,7 @@ async def _hub(
                 version=__version__,
                 books=books,
                 identity=TokenDesk(identity, clock, lambda: pool.epoch, frozenset(settings.limits)),
+                login=open_login(settings, identity, clock, lambda: pool.epoch),
                 cycles=cycles,
             )
         )

@@ -1,4 +1,4 @@
-"""The first operator's token of a new hub."""
+"""The first operator's token of a new hub, and the tokens that people get by logging in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,34 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fenglin.engine.login import LoginDesk
 from fenglin.engine.tokens import Tokens, new_token
 from fenglin.wire.token_text import well_formed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from fenglin.intake.hubfile import HubConfig
+    from fenglin.ports.clock import Clock
     from fenglin.ports.identity import Identity
 
 TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
 
 _log = structlog.get_logger("fenglin.hub")
+
+
+def open_login(
+    settings: HubConfig, identity: Identity, clock: Clock, epoch: Callable[[], int]
+) -> LoginDesk:
+    """Open the room of logging in, closed to all where nobody's word is to be believed."""
+    issuer = None
+    if settings.login is not None:
+        from fenglin.oidc import OidcIssuer  # noqa: PLC0415 - an extra, needed by few
+
+        issuer = OidcIssuer(settings.login.issuer, settings.login.client_id, clock)
+    accounts = frozenset(settings.limits)
+    return LoginDesk(settings.login, issuer, identity, clock, epoch, accounts)
 
 
 async def first_token(identity: Identity, tokens: Tokens, folder: Path) -> None:

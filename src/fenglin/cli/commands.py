@@ -30,6 +30,7 @@ COMMANDS = {
     "driver": Entry("fenglin.cli.driver", "List, check and begin drivers, the ways to sites."),
     "queue": Entry("fenglin.cli.queue", "List queues."),
     "account": Entry("fenglin.cli.account", "List and show accounts; enter deposits and refunds."),
+    "login": Entry("fenglin.cli.login", "Log in by the OpenID provider of a hub."),
     "token": Entry("fenglin.cli.token", "Make, list, replace and revoke tokens; show your own."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "statement": Entry("fenglin.cli.statement", "Show a tenant's bill of a month, with its proof."),

@@ -141,20 +141,25 @@ class TokenDesk:
         return self._view(made)
 
     def _view(self, row: TokenRecord) -> TokenView:
-        return TokenView(
-            id=f"t{row.number}",
-            name=row.name,
-            role=row.role,
-            scopes=row.scopes.split(),
-            account=row.account,
-            party=row.party,
-            maker=row.maker,
-            created_ms=row.created_ms,
-            expires_ms=row.expires_ms,
-            revoked_ms=row.revoked_ms,
-            used_ms=row.used_ms,
-            live=row.live(self._clock.now_ms()),
-        )
+        return view_of(row, self._clock.now_ms())
+
+
+def view_of(row: TokenRecord, now_ms: int) -> TokenView:
+    """Return a token as the door tells it."""
+    return TokenView(
+        id=f"t{row.number}",
+        name=row.name,
+        role=row.role,
+        scopes=row.scopes.split(),
+        account=row.account,
+        party=row.party,
+        maker=row.maker,
+        created_ms=row.created_ms,
+        expires_ms=row.expires_ms,
+        revoked_ms=row.revoked_ms,
+        used_ms=row.used_ms,
+        live=row.live(now_ms),
+    )
 
 
 def _check_tenant(principal: Principal) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
     from fenglin.engine.identity import TokenDesk
+    from fenglin.engine.login import LoginDesk
     from fenglin.ports.books import Books
     from fenglin.ports.clock import Clock
     from fenglin.ports.cycles import Cycles
@@ -86,6 +87,7 @@ class Rooms:
     version: str
     books: Books
     identity: TokenDesk
+    login: LoginDesk
     cycles: Cycles | None = None
 
 
@@ -108,6 +110,7 @@ class HubService:
         self._cycles = rooms.cycles
         self.books = rooms.books
         self.identity = rooms.identity
+        self.login = rooms.login
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)

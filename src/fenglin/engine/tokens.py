@@ -88,18 +88,27 @@ class Tokens:
         )
 
 
+def check_digest(digest: str) -> None:
+    """Check that a text can be the hash of a token.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if _DIGEST.fullmatch(digest) is None:
+        raise InputError(
+            "the digest is no SHA-256 in 64 hexadecimal digits",
+            where="digest",
+            hint="it is the hash of the token's text, which stays with its holder",
+        )
+
+
 def new_record(ask: TokenAsk, maker: str, now_ms: int) -> NewToken:
     """Return what is stored of a token that is made now.
 
     Raises:
         InputError: the role or hash is none, or the names do not fit the role.
     """
-    if _DIGEST.fullmatch(ask.digest) is None:
-        raise InputError(
-            "the digest is no SHA-256 in 64 hexadecimal digits",
-            where="digest",
-            hint="it is the hash of the token's text, which stays with its holder",
-        )
+    check_digest(ask.digest)
     role = parse_role(ask.role)
     check_holder(role, ask.name, ask.account, ask.party)
     return NewToken(

@@ -23,6 +23,7 @@ from fenglin.intake.hubbooks import (
 )
 from fenglin.intake.hubbudgets import BudgetBlock, budgets_of
 from fenglin.intake.hubdeals import deal_line, deals_of
+from fenglin.intake.hublogin import LoginBlock, login_of
 from fenglin.intake.hubmetering import MeteringBlock, tolerances_of
 from fenglin.intake.hubplace import (
     BANDWIDTH,
@@ -41,6 +42,7 @@ from fenglin.ledger.settlement_deal import Deal
 from fenglin.ledger.standing import Limits
 from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
+from fenglin.ports.login import LoginSettings
 from fenglin.quantities.durations import parse_duration_ms
 from fenglin.quantities.money import parse_money_micro
 from fenglin.quantities.resources import DIMENSIONS, Resources
@@ -146,6 +148,7 @@ class _File(_Strict, frozen=True):
     catalog: dict[str, Any] = {}
     metering: dict[str, dict[str, Any]] = {}
     deal: dict[str, Any] = {}
+    login: dict[str, Any] = {}
 
 
 class HubConfig(Struct, frozen=True):
@@ -163,8 +166,9 @@ class HubConfig(Struct, frozen=True):
         patience_ms: How long the inventory may differ before an anomaly is opened.
         sealing: How the ledger is sealed.
         catalog: What is added to what the program knows.
-        tolerances: Kind of driver → how far its site's records may differ from ours.
         deals: By provider, what it gets of what its work is charged.
+        tolerances: Kind of driver → how far its site's records may differ from ours.
+        login: Whose word makes tokens; None for nobody's.
     """
 
     hub: HubBlock
@@ -178,8 +182,9 @@ class HubConfig(Struct, frozen=True):
     patience_ms: int
     sealing: Sealing
     catalog: CatalogBlock = CatalogBlock()
-    tolerances: dict[str, Tolerance] = {}
     deals: dict[str, tuple[Deal, ...]] = {}
+    tolerances: dict[str, Tolerance] = {}
+    login: LoginSettings | None = None
 
 
 def read_hub_file(text: str, source: str) -> HubConfig:
@@ -287,8 +292,9 @@ def _config(file: _File) -> HubConfig:
         patience_ms=patience_of(_block(file.books, BooksBlock, "books")),
         sealing=sealing_of(_block(file.ledger, LedgerBlock, "ledger")),
         catalog=_block(file.catalog, CatalogBlock, "catalog"),
-        tolerances=tolerances_of(_named(file.metering, MeteringBlock, "metering")),
         deals=deals_of(file.deal),
+        tolerances=tolerances_of(_named(file.metering, MeteringBlock, "metering")),
+        login=login_of(_block(file.login, LoginBlock, "login")) if file.login else None,
     )
 
 

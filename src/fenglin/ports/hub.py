@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fenglin.ports.books import Books
     from fenglin.ports.driver import LogChunk
     from fenglin.ports.identity import TokenDesk
+    from fenglin.ports.login import LoginDesk
     from fenglin.wire.views import (
         ArtifactView,
         BlobView,
@@ -237,6 +238,11 @@ class Hub(Protocol):
     @property
     def identity(self) -> TokenDesk:
         """Return the room of tokens."""
+        ...
+
+    @property
+    def login(self) -> LoginDesk:
+        """Return the room of logging in."""
         ...
 
     def health(self) -> Health:

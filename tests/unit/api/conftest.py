@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.unit.api.fakevouchers import FakeVouchers
 
 from fenglin.api import create_app
 from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
@@ -18,12 +19,12 @@ from fenglin.errors import DeniedError, NotFoundError
 from fenglin.ledger.bill import make_bill
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.statement import Funds
-from fenglin.ledger.vouchers.scheme import Scheme
 from fenglin.model.plan import Receipt
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Principal
 from fenglin.quantities.period import parse_period
 from fenglin.wire.account_views import AccountList, AccountView, MoneyMoved, PeriodClosed
+from fenglin.wire.login_views import LoginView
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
 from fenglin.wire.token_views import TokenList, TokenView
@@ -46,25 +47,15 @@ from fenglin.wire.views import (
     Submitted,
     TaskCounts,
 )
-from fenglin.wire.voucher_views import (
-    AuditView,
-    PoolList,
-    PoolView,
-    VoucherList,
-    VouchersUsed,
-    VoucherView,
-)
 
+# Tests cannot import one another's modules.
+FakeInventory = runpy.run_path(str(Path(__file__).with_name("fakeinventory.py")))["FakeInventory"]
+FakeMetering = runpy.run_path(str(Path(__file__).with_name("fakemetering.py")))["FakeMetering"]
 PLACE = Path(__file__).with_name("fakesettling.py")
 SPEC = importlib.util.spec_from_file_location("fakesettling", PLACE)
 fakesettling = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fakesettling)
 
-# Tests cannot import one another's modules.
-FakeInventory = runpy.run_path(str(Path(__file__).with_name("fakeinventory.py")))["FakeInventory"]
-FakeMetering = runpy.run_path(str(Path(__file__).with_name("fakemetering.py")))["FakeMetering"]
-# Tests cannot import one another's modules.
-FakeInventory = runpy.run_path(str(Path(__file__).with_name("fakeinventory.py")))["FakeInventory"]
 SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 NOW_MS = 1_700_000_000_000
@@ -194,66 +185,6 @@ class FakePrices:
         return ADDED
 
 
-POOL_VIEW = PoolView(
-    name="gz-2027", scheme=Scheme(name="gz", title="G"), commodity="CNY", budget_micro=9,
-    free_micro=4, reserved_micro=3, paid_micro=2, waiting=0, opened_by="ada", opened_ms=NOW_MS,
-)  # fmt: skip
-VOUCHER = VoucherView(
-    pool="gz-2027", id="a1", account="lab", state="reserved", verdict="accepted", reasons=(),
-    steps=(), commodity="CNY", contract_micro=9, granted_micro=3, left_micro=3, used_micro=0,
-    clawed_micro=0, valid_to_ms=0, filed_by="ann", filed_ms=NOW_MS,
-)  # fmt: skip
-
-
-class FakeVouchers:
-    """Answers for voucher pools."""
-
-    def __init__(self, asked):
-        self._asked = asked
-
-    async def pools(self):
-        self._asked("voucher_pools")
-        return PoolList(items=[POOL_VIEW])
-
-    async def pool(self, name):
-        self._asked("voucher_pool", name)
-        return POOL_VIEW
-
-    async def open(self, ask, principal):
-        self._asked("open_pool", ask.year, ask.scheme.name, principal.name)
-        return POOL_VIEW
-
-    async def file(self, pool, asked, principal):
-        self._asked("apply", pool, [one.id for one in asked], principal.name)
-        return VoucherList(items=[VOUCHER])
-
-    async def round(self, pool, principal):
-        self._asked("round", pool, principal.name)
-        return VoucherList(items=[VOUCHER])
-
-    async def vouchers(self, listing, principal):
-        self._asked("vouchers", listing, principal.name)
-        return Page([VOUCHER])
-
-    async def approve(self, pool, voucher, principal):
-        self._asked("approve", pool, voucher, principal.name)
-        return VOUCHER
-
-    async def take_back(self, pool, voucher, ask, principal, *, used):
-        self._asked("take_back", pool, voucher, ask.why, ask.amount_micro, used, principal.name)
-        return VOUCHER
-
-    async def use(self, ask, principal):
-        self._asked("use", ask.account, ask.period, ask.amount_micro, ask.key, principal.name)
-        return VouchersUsed(
-            account=ask.account, period=ask.period, commodity="CNY", used_micro=0, parts=[]
-        )
-
-    async def audit(self, pool, voucher, principal):
-        self._asked("audit", pool, voucher, principal.name)
-        return AuditView(pool=POOL_VIEW, vouchers=[VOUCHER], rows=[], ok=True, problems=())
-
-
 class FakeBills:
     """Answers for bills."""
 
@@ -292,6 +223,21 @@ class FakeIdentity:
         return token_view()
 
 
+@dataclass
+class FakeLogin:
+    """The room of logging in."""
+
+    _asked: object
+
+    def settings(self):
+        self._asked("login_settings")
+        return LoginView(issuer="https://id.example", client_id="fenglin")
+
+    async def enter(self, ask):
+        self._asked("enter", ask)
+        return token_view()
+
+
 def token_view():
     return TokenView(
         id="t7", name="ann", role="member", scopes=["read"], account="lab", party="", maker="ada",
@@ -320,16 +266,19 @@ class FakeHub:
             bills=FakeBills(self._asked),
             vouchers=FakeVouchers(self._asked),
             prices=FakePrices(self._asked),
-            inventory=FakeInventory(self._asked),
+            settling=fakesettling.FakeSettling(self._asked),
             metering=FakeMetering(self._asked),
             inventory=FakeInventory(self._asked),
-            settling=fakesettling.FakeSettling(self._asked),
             problems=(),
         )
 
     @property
     def identity(self):
         return FakeIdentity(self._asked)
+
+    @property
+    def login(self):
+        return FakeLogin(self._asked)
 
     def _asked(self, *call):
         self.calls.append(call)

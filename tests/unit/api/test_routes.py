@@ -6,6 +6,7 @@ import pytest
 
 from fenglin.errors import UnavailableError
 from fenglin.ports.hub import Health, Listing
+from fenglin.wire.login_views import LoginAsk
 from fenglin.wire.token_views import RotateAsk, TokenAsk
 
 SHA = hashlib.sha256(b"karst").hexdigest()
@@ -96,6 +97,9 @@ GOOD = [
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', 200, ("close", "2027-03", "ada"),
      {"period": "2027-03"}),
     ("GET", "/v1/tokens?after=3&limit=2", b"", 200, ("tokens", 3, 2, "ada"), {"next_after": 0}),
+    ("GET", "/v1/login", b"", 200, ("login_settings",), {"client_id": "fenglin"}),
+    ("POST", "/v1/login", b'{"id_token": "a.b.c", "digest": "ab"}', 201,
+     ("enter", LoginAsk(id_token="a.b.c", digest="ab")), {"id": "t7"}),
     ("GET", "/v1/tokens/own", b"", 200, ("own_token", "ada"), {"id": "t7"}),
     ("POST", "/v1/tokens", b'{"digest": "ab", "name": "bo", "account": "lab"}', 201,
      ("make_token", TokenAsk(digest="ab", name="bo", account="lab"), "ada"), {"id": "t7"}),
@@ -137,23 +141,6 @@ GOOD = [
     ("GET", "/v1/metering/jobs/j7", b"", 200, ("job_metering", 7, "ada"), {"job": "j7"}),
     ("GET", "/v1/metering/energy?period=2026-11", b"", 200, ("energy", "2026-11", "ada"),
      {"period": "2026-11"}),
-    ("GET", "/v1/inventory?every=true", b"", 200, ("inventory", True, "ada"), {"anomalies": []}),
-    ("GET", "/v1/inventory/steps?facility=gz1&after=3&limit=2", b"", 200,
-     ("inventory_history", "gz1", 3, 2, "ada"), {"next": 0}),
-    ("GET", "/v1/inventory/totals?class=ai&precision=fp16", b"", 200,
-     ("inventory_totals", "ai", "fp16", "ada"), {"totals": []}),
-    ("GET", "/v1/inventory/rows?total=ai:fp16", b"", 200,
-     ("inventory_rows", "ai:fp16", "ada"), {"rows": []}),
-    ("GET", "/v1/inventory/snapshots/s1", b"", 200, ("inventory_snapshot", "s1", "ada"),
-     {"facilities": []}),
-    ("GET", "/v1/inventory/diff?from=s1&to=2026-11", b"", 200,
-     ("inventory_diff", "s1", "2026-11", "ada"), {"changes": []}),
-    ("GET", "/v1/inventory/report?period=2026-11", b"", 200,
-     ("inventory_report", "2026-11", "ada"), {"period": "2026-11"}),
-    ("POST", "/v1/inventory:declare?source=gz.toml&document=letter", b"x", 201,
-     ("inventory_declare", b"x", "gz.toml", "letter", "ada"), {"facilities": ["gz1"]}),
-    ("POST", "/v1/inventory/steps", b'{"step": "waive", "anomaly": "a3"}', 200,
-     ("inventory_step", "waive", "", "a3", "ada"), {"anomalies": []}),
     ("GET", "/v1/prices?provider=gz&every=true", b"", 200,
      ("prices", Listing(filters=(("provider", "gz"),)), True), {"next": ""}),
     ("GET", "/v1/prices/p7", b"", 200, ("price", "p7"), {"id": "p7", "price_micro": 120_000}),
