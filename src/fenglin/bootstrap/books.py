@@ -64,9 +64,6 @@ async def open_books(
     inventory = InventoryDesk(SqliteInventory(store), pool, clock, settings.patience_ms, offset_min)
     return BookRooms(
         proofs=desk,
-        inventory=InventoryDesk(
-            SqliteInventory(store), pool, clock, settings.patience_ms, offset_min
-        ),
         inventory=inventory,
         sealer=Sealer(desk, _outlets(settings), settings.sealing.every_ms / 1_000),
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
