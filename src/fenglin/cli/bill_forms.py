@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from fenglin.cli.sheet import Cell, Formula, Head, Sheet, column, workbook
 from fenglin.ledger.bill import Bill, BillRow, rows, units
 from fenglin.ledger.export import decimal_amount, text_cell
+from fenglin.ledger.metering.energy_note import COLUMNS as ENERGY_COLUMNS
+from fenglin.ledger.metering.energy_note import energy_cells
 from fenglin.quantities.period import offset_text
 
 if TYPE_CHECKING:
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 _MICRO = Decimal(1_000_000)
 COLUMNS = (
     "time", "category", "kind", "job", "site", "flavor", "item", "quantity", "price", "amount",
-    "commodity", "entry",
+    "commodity", "entry", *ENERGY_COLUMNS,
 )  # fmt: skip
-_NUMBERS = ("quantity", "price", "amount", "entry")
+_NUMBERS = ("quantity", "price", "amount", "entry", "energy_kwh", "co2_g")
 _QUANTITY, _AMOUNT, _ITEM, _SITE, _CATEGORY = (
     column(COLUMNS.index(name)) for name in ("quantity", "amount", "item", "site", "category")
 )
@@ -58,6 +60,7 @@ def row_texts(bill: Bill, row: BillRow) -> tuple[str, ...]:
         decimal_amount(row.amount_micro),
         bill.commodity,
         str(row.seq),
+        *energy_cells(row.energy),
     )
 
 
@@ -98,7 +101,8 @@ def _edge(bill: Bill, name: str, time_ms: int, amount_micro: int) -> str:
     """Return the first or the last row of the CSV."""
     blank = ("",) * (COLUMNS.index("amount") - 3)
     amount = decimal_amount(amount_micro)
-    return ",".join((bill_time(bill, time_ms), name, name, *blank, amount, bill.commodity, ""))
+    rest = ("",) * (len(COLUMNS) - COLUMNS.index("commodity") - 1)
+    return ",".join((bill_time(bill, time_ms), name, name, *blank, amount, bill.commodity, *rest))
 
 
 def bill_xlsx(bill: Bill) -> bytes:
@@ -143,7 +147,7 @@ def bill_xlsx(bill: Bill) -> bytes:
     ]
     body: list[list[Cell]] = [[Head(name) for name in COLUMNS]]
     body += [_cells(bill, row) for row in lines]
-    widths = (26, 12, 10, 8, 16, 16, 24, 16, 14, 18, 12, 10)
+    widths = (26, 12, 10, 8, 16, 16, 24, 16, 14, 18, 12, 10, 14, 14, 14, 12)
     return workbook([Sheet("Bill", first, (32, 44, 18)), Sheet("Lines", body, widths)])
 
 

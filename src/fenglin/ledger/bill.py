@@ -10,13 +10,16 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fenglin.errors import DamageError
 from fenglin.ledger.entry import Entry, Kind
+from fenglin.ledger.metering.energy_note import energy_of
 from fenglin.ledger.posting import CURRENCY, Charge, charges_of
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.statement import Funds, ItemTotal, Line, SiteTotal, StatementBuilder
 from fenglin.ledger.vouchers.entries import PAYS
+from fenglin.model.energy import Energy
 from fenglin.quantities.period import Period
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class BillEntry(Struct, frozen=True, kw_only=True):
         voucher: Which one, `<pool>/<id>`; empty for other entries.
         pays: Key of the entry that a voucher paid; empty for others.
         charges: What was used, with the prices in force.
+        energy: What it took, as it was known when it was posted; None where it was not.
         available_micro: Change of what is available.
         held_micro: Change of what is held.
         after: What the account has afterwards.
@@ -71,6 +75,7 @@ class BillEntry(Struct, frozen=True, kw_only=True):
     voucher: str
     pays: str
     charges: tuple[Charge, ...]
+    energy: Energy | None
     available_micro: int
     held_micro: int
     after: Funds
@@ -149,6 +154,7 @@ class BillRow(Struct, frozen=True):
         price_micro: Of one unit; None where nothing was used.
         amount_micro: Positive in the tenant's favour.
         seq: Of the entry.
+        energy: Of the entry, on the first of its rows alone, so that rows can be added up.
     """
 
     time_ms: int
@@ -162,6 +168,7 @@ class BillRow(Struct, frozen=True):
     price_micro: int | None
     amount_micro: int
     seq: int
+    energy: Energy | None = None
 
 
 def make_bill(
@@ -238,6 +245,7 @@ def _shown(entry: Entry, line: Line) -> BillEntry:
         voucher="/".join(filter(None, (entry.detail("pool"), entry.detail("voucher")))),
         pays=entry.detail(PAYS),
         charges=charges_of(entry) if entry.kind is Kind.POST else (),
+        energy=energy_of(entry) if entry.kind is Kind.POST else None,
         available_micro=line.available_micro,
         held_micro=line.held_micro,
         after=line.after,
@@ -253,10 +261,18 @@ def rows(bill: Bill) -> Iterator[BillRow]:
     """Yield what changed the account's worth; holds and their release do not."""
     for entry in bill.entries:
         left = entry.available_micro + entry.held_micro
+        energy = entry.energy
         for charge in entry.charges:
             left += charge.amount_micro
-            quantity = units(charge.quantity, charge.per)
-            yield _row(entry, charge.item, quantity, charge.price_micro, -charge.amount_micro)
+            row = _row(
+                entry,
+                charge.item,
+                units(charge.quantity, charge.per),
+                charge.price_micro,
+                -charge.amount_micro,
+            )
+            yield replace(row, energy=energy)
+            energy = None
         if left:
             yield _row(entry, entry.memo or entry.key, "", None, left)
 
