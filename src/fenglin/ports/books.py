@@ -206,11 +206,6 @@ class Books(Protocol):
         ...
 
     @property
-    def inventory(self) -> InventoryDesk:
-        """Return who keeps the baseline inventory."""
-        ...
-
-    @property
     def problems(self) -> tuple[str, ...]:
         """Return what a person must look at; empty when all is well."""
         ...

@@ -27,7 +27,6 @@ class BookRooms:
     accounts: AccountDesk
     inventory: InventoryDesk
     metering: MeteringDesk
-    inventory: InventoryDesk
     settling: SettleDesk
     vouchers: VoucherDesk
 
