@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OURS = "onto a Ray cluster, through the hub"
+AGAIN = "the same array again, its runtime known"
 PEER = "one Ray job of as many Ray tasks, by Ray's own API"
 PROGRAM = Path(__file__).with_name("peers") / "ray_job.py"
 MOST_TASKS = 1_000
 # At most 1.1 times Ray's own time.
 GOAL = 1 / 1.1
-BUDGET_S = 90.0
+BUDGET_S = 240.0
 POLL_S = 0.05
 END_WITHIN_S = 300.0
 SITE = """
@@ -45,10 +46,18 @@ price = {{ core_hour = "0.10" }}
 """
 
 
-def through(config: str, tasks: int) -> float:
-    """Return the seconds from the submit to the answer that the job has succeeded."""
+def through(config: str, tasks: int, *, again: bool = False) -> float:
+    """Return the seconds from the submit to the answer that the job has succeeded.
+
+    Args:
+        config: Of the hub.
+        tasks: Of the array.
+        again: Whether the array has run once before, so that the hub knows its runtime.
+    """
     with running(config) as hub:
         door = hub.door
+        if again:
+            door.wait(door.ask("POST", "/v1/jobs", no_op(tasks))["id"])
         begun = time.perf_counter()
         view = door.wait(door.ask("POST", "/v1/jobs", no_op(tasks))["id"])
         seconds = time.perf_counter() - begun
@@ -83,18 +92,21 @@ def run(effort: Effort) -> Row:
         with RayCluster(folder) as cluster:
             config = HEAD + SITE.format(address=cluster.address)
             contenders: dict[str, Callable[[], float]] = {OURS: lambda: through(config, tasks)}
+            contenders[AGAIN] = lambda: through(config, tasks, again=True)
             if effort.peers:
                 contenders[PEER] = lambda: by_itself(cluster, tasks)
             values = in_turns(row, contenders, effort.rounds, BUDGET_S * effort.scale)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for name, measured in values.items():
-        row.figures.append(Figure(name, "s", measured, ours=name == OURS, digits=2))
+        row.figures.append(Figure(name, "s", measured, ours=name in (OURS, AGAIN), digits=2))
     row.compare(OURS, PEER, goal=GOAL)
+    row.compare(AGAIN, PEER, goal=GOAL)
     row.notes.append(
         "A real cluster of two nodes on this machine. Both run four processes `true` at a time;"
         " ours from sending the submit to the answer of `wait`, Ray's from its submit to the status"
-        " of the job, asked for every 50 ms. Ours keeps every task's output, exit status, times and"
-        " bill; Ray's keeps one exit status."
+        " of the job, asked for every 50 ms. Where nothing is known of the tasks, some go first"
+        " as a Ray job of their own, and the rest as a second. Ours keeps every task's output, exit"
+        " status, times and bill; Ray's keeps one exit status."
     )
     return row
