@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fenglin.cli.failure import show_warning
 from fenglin.cli.humane import moment
 from fenglin.cli.listing import Cut, Layout, show_page
 from fenglin.cli.output import Column, Output, write_data, write_fields
@@ -281,6 +282,11 @@ def _show_added(done: PricesAdded, output: Output) -> None:
             ("unchanged", str(done.unchanged)),
         ]
     )
+    for currency in done.no_exchange:
+        show_warning(
+            f"the hub does not charge by prices in {currency}: the book has no exchange for it; see"
+            f" `fenglin price set --unit exchange --model {currency} --price …`"
+        )
 
 
 def _cells(view: PriceView) -> Sequence[str]:

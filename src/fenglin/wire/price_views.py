@@ -162,9 +162,12 @@ class PricesAdded(Struct, frozen=True, kw_only=True):
         added: New versions.
         superseded: How many of them ended an older one.
         unchanged: Items that the book had already.
+        no_exchange: Currencies of the items of which the book has no rate into the hub's own
+            today: the hub does not charge by such items.
     """
 
     first: str
     added: int
     superseded: int
     unchanged: int
+    no_exchange: list[str] = []

@@ -43,7 +43,9 @@ class FakePrices:
         ]
 
     async def page(self, wanted):
-        return [one for one in self.book if one.number > wanted.after][: wanted.limit]
+        units = [value for name, value in wanted.fields if name == "unit"]
+        found = [one for one in self.book if not units or one.key.unit in units]
+        return [one for one in found if one.number > wanted.after][: wanted.limit]
 
     async def append(self, epoch, last, added, batch):
         assert (epoch, last) == (7, len(self.book))
@@ -203,3 +205,22 @@ def test_prices_are_listed_page_by_page_and_shown(desk):
         asyncio.run(desk.price("p4"))
     with pytest.raises(InputError):
         asyncio.run(desk.price("4"))
+
+
+def test_currencies_that_cannot_be_charged_are_told(desk):
+    dollars = replace(CORES, currency="USD")
+    assert asyncio.run(desk.add(dollars, ADMIN)).no_exchange == ["USD"]
+    rate = PriceAsk(unit="exchange", model="USD", currency="CNY", price="7.12")
+    assert asyncio.run(desk.add(rate, ADMIN)).no_exchange == []
+    assert asyncio.run(desk.add(dollars, ADMIN)).no_exchange == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"model": ""}, {"model": "H100"}, {"site": "east"}, {"currency": "USD"}, {"price": "0"},
+     {"tiers": "5:1"}, {"band": "08:00-22:00"}],
+)  # fmt: skip
+def test_what_is_no_rate_of_exchange_is_refused(desk, wrong):
+    rate = PriceAsk(unit="exchange", model="USD", currency="CNY", price="7.12")
+    with pytest.raises(InputError):
+        asyncio.run(desk.add(replace(rate, **wrong), ADMIN))

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
 from fenglin.catalog.prices import estimate_micro, rate_usage, total_micro
@@ -75,7 +76,7 @@ def test_a_unit_that_the_book_does_not_price_stays_as_it_was():
     assert pool.price() == Price(core_hour_micro=5, memory_gib_hour_micro=9, book=("p1",))
 
 
-def test_items_of_another_currency_mode_or_class_are_not_used():
+def test_items_of_another_mode_or_class_or_of_a_currency_without_a_rate_are_not_used():
     pool = Pool(WEST)
     follow(
         Book(
@@ -116,3 +117,43 @@ def test_an_old_price_reads_as_before_and_a_new_one_tells_its_versions():
     assert (old.name, old.memory_per_core_bytes) == ("3", 0)
     new = replace(old, book=("p1", "p4"))
     assert msgspec.json.decode(msgspec.json.encode(new), type=Price).name == "p1+p4"
+
+
+DOLLARS = version(1, CORES, 100_000, currency="USD")
+
+
+def rate(number, price_micro, from_ms=0, end_ms=FOREVER_MS, provider="", **terms):
+    key = PriceKey("exchange", provider, model="USD")
+    return version(number, key, price_micro, from_ms, end_ms, **terms)
+
+
+def test_another_currency_is_exchanged_at_the_rate_of_the_day_and_both_versions_are_told():
+    pool = Pool(WEST)
+    book = Book(DOLLARS, rate(2, 7_100_000, 0, 2_000), rate(3, 7_200_001, 2_000))
+    pricing = follow(book, pool)
+    assert pool.price() == Price(core_hour_micro=710_000, book=("p1", "p2"))
+    book.now = 2_000
+    asyncio.run(pricing.once())
+    # 0.72000010 CNY is rounded half to even at the millionth.
+    assert pool.price() == Price(core_hour_micro=720_000, book=("p1", "p3"))
+
+
+def test_a_providers_own_rate_goes_before_that_of_all():
+    pool = Pool(WEST)
+    own = rate(3, 6_500_000, provider="provider-west")
+    follow(Book(DOLLARS, rate(2, 7_000_000), own), pool)
+    assert pool.price() == Price(core_hour_micro=650_000, book=("p1", "p3"))
+
+
+def test_what_cannot_be_exchanged_is_told_once_and_the_file_rules():
+    pool = Pool(WEST)
+    book = Book(DOLLARS, rate(2, 7_000_000, currency="EUR"))
+    with capture_logs() as logs:
+        pricing = follow(book, pool)
+        asyncio.run(pricing.once())
+    told = [one["what"] for one in logs if one["event"] == "price_not_used"]
+    assert told == ["p1 is in USD, of which the book has no exchange into CNY"]
+    assert pool.price() == Price(core_hour_micro=5)
+    book.known.append(rate(3, 7_000_000, from_ms=500, provider="provider-west"))
+    asyncio.run(pricing.once())
+    assert pool.price().core_hour_micro == 700_000

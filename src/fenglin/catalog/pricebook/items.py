@@ -42,6 +42,7 @@ class Unit(StrEnum):
     EGRESS_GB = "egress_gb"
     TASK = "task"
     FRAME = "frame"
+    EXCHANGE = "exchange"
 
 
 class Mode(StrEnum):
@@ -72,6 +73,7 @@ PER_UNIT = {
     Unit.EGRESS_GB: 10**9,
     Unit.TASK: 1,
     Unit.FRAME: 1,
+    Unit.EXCHANGE: 1,
 }
 
 
@@ -85,7 +87,7 @@ class PriceKey(Struct, frozen=True, order=True):
         region: As the site declares it.
         zone: Within the region.
         flavor: Class of nodes, such as a cloud's instance type.
-        model: Registry name of a card.
+        model: Registry name of a card; of an `exchange`, the currency that is paid for.
         user_class: Of the tenant.
         mode: A `Mode`.
         band: Hours of the week as `read_band` writes them.
@@ -183,7 +185,23 @@ def check_key(key: PriceKey) -> PriceKey:
         )
     for name in ("provider", "site", "region", "zone", "flavor", "model", "user_class"):
         check_name(getattr(key, name), name)
+    if key.unit == Unit.EXCHANGE:
+        _check_exchange(key)
     return key
+
+
+def _check_exchange(key: PriceKey) -> None:
+    """Refuse a rate of exchange that names no currency, or more than who offers it."""
+    if _CURRENCY.fullmatch(key.model) is None:
+        raise InputError(
+            "an exchange names the currency that it is for", where="model", hint="such as USD"
+        )
+    if key != PriceKey(key.unit, provider=key.provider, model=key.model):
+        raise InputError(
+            "a rate of exchange holds wherever its provider sells",
+            where="unit",
+            hint="name no site, region, flavor, class, mode or band",
+        )
 
 
 def check_name(text: str, where: str) -> None:
@@ -250,6 +268,15 @@ def check_draft(draft: PriceDraft) -> PriceDraft:
             hint=f"write {read_band(draft.key.band)}",
         )
     check_terms(draft.terms)
+    if draft.key.unit == Unit.EXCHANGE and (
+        not draft.terms.price_micro
+        or draft.terms != PriceTerms(draft.terms.currency, draft.terms.price_micro)
+        or draft.terms.currency == draft.key.model
+    ):
+        raise InputError(
+            "a rate of exchange is a price above zero in another currency, and nothing else",
+            where="unit",
+        )
     if draft.terms.memory_per_core_bytes and draft.key.unit != Unit.CORE_HOUR:
         raise InputError("only cores are counted by memory", where="memory_per_core")
     check_span(draft.from_ms, draft.to_ms)

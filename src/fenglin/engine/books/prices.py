@@ -14,7 +14,7 @@ from fenglin.catalog.pricebook.files import (
     read_book_csv,
     read_skypilot_drafts,
 )
-from fenglin.catalog.pricebook.items import PriceDraft, check_draft
+from fenglin.catalog.pricebook.items import PriceDraft, Unit, check_draft
 from fenglin.catalog.pricebook.versions import merge
 from fenglin.errors import (
     ConflictError,
@@ -25,6 +25,7 @@ from fenglin.errors import (
     NotFoundError,
     UnavailableError,
 )
+from fenglin.ledger.posting import CURRENCY
 from fenglin.ports.prices import PriceBatch, PriceFilter
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN
 from fenglin.quantities.shown import shown
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("fenglin", "skypilot")
 MOST_ITEMS = 4_000_000
+_MOST_EXCHANGES = 10_000
 # Others may add to the book while a file is compared with it.
 _TRIES = 5
 
@@ -156,8 +158,23 @@ class PriceDesk:
                 added=len(done.added),
                 superseded=done.superseded,
                 unchanged=done.unchanged,
+                no_exchange=await self._without_exchange(drafts),
             )
         raise UnavailableError("others keep adding prices; nothing was added", hint="try again")
+
+    async def _without_exchange(self, drafts: Sequence[PriceDraft]) -> list[str]:
+        """Return the currencies among items that the hub could not charge in its own today."""
+        priced = (draft for draft in drafts if draft.key.unit != Unit.EXCHANGE)
+        foreign = {draft.terms.currency for draft in priced} - {CURRENCY}
+        if foreign:
+            wanted = PriceFilter(
+                fields=(("unit", Unit.EXCHANGE.value),),
+                at_ms=self._clock.now_ms(),
+                limit=_MOST_EXCHANGES,
+            )
+            rates = await self._prices.page(wanted)
+            foreign -= {one.key.model for one in rates if one.terms.currency == CURRENCY}
+        return sorted(foreign)
 
     def _read(self, data: bytes, form: str, source: str, provider: str) -> list[PriceDraft]:
         try:
