@@ -34,7 +34,7 @@ def use(key, provider, hours, tenant="lab"):
 
 
 @pytest.fixture
-def desk(tmp_path):
+def november(tmp_path):
     """Run a scene with an open store in which November was earned."""
     return lambda scene: asyncio.run(play(tmp_path / "hub.db", scene))
 
@@ -73,7 +73,7 @@ def made_of(settled):
     return [one.settlement for one in settled]
 
 
-def test_a_month_is_posted_once_and_stays_as_it_was(desk):
+def test_a_month_is_posted_once_and_stays_as_it_was(november):
     async def scene(settlings, store, epoch):
         preview, closed = await settlings.month(NOVEMBER, HALF)
         assert closed == 0
@@ -100,10 +100,29 @@ def test_a_month_is_posted_once_and_stays_as_it_was(desk):
         encode = msgspec.json.encode
         assert encode(later) == encode(posted)
 
+    november(scene)
+
+
+def test_a_month_is_settled_and_checked_on_either_database(desk):
+    async def scene(here):
+        month = Period(2023, 11)
+        drafts = [*use("a1", "gz", 10), *use("a2", "cloud", 7)]
+        await here.store.write(here.epoch, lambda conn: books.append(conn, drafts, month.to_ms - 1))
+        settlings = SqliteSettlings(here.store)
+        settled, closed = await settlings.month(month, HALF)
+        assert (len(settled), closed) == (2, 0)
+        posted = await settlings.post(here.epoch, made_of(settled), "ada", month.to_ms)
+        assert await settlings.post(here.epoch, made_of(settled), "bob", month.to_ms) == posted
+        assert (await settlings.month(month, {}))[0] == posted
+        found = await settlings.check(month)
+        assert found.ok, found.faults
+        assert [row.fee_micro for row in found.rows] == [0, 610_000]
+        assert await settlings.usage(month) == ()
+
     desk(scene)
 
 
-def test_what_was_posted_otherwise_is_refused(desk):
+def test_what_was_posted_otherwise_is_refused(november):
     async def scene(settlings, store, epoch):
         settled, _ = await settlings.month(NOVEMBER, HALF)
         await close(store, epoch)
@@ -114,16 +133,16 @@ def test_what_was_posted_otherwise_is_refused(desk):
         with pytest.raises(ConflictError, match="otherwise"):
             await settlings.post(epoch, [changed], "ada", NOW_MS)
 
-    desk(scene)
+    november(scene)
 
 
-def test_rows_of_settlements_cannot_be_changed(desk, tmp_path):
+def test_rows_of_settlements_cannot_be_changed(november, tmp_path):
     async def scene(settlings, store, epoch):
         settled, _ = await settlings.month(NOVEMBER, HALF)
         await close(store, epoch)
         await settlings.post(epoch, made_of(settled), "ada", NOW_MS)
 
-    desk(scene)
+    november(scene)
     conn = sqlite3.connect(tmp_path / "hub.db")
     for statement in ("UPDATE settlement SET posted_by = 'me'", "DELETE FROM settlement"):
         with pytest.raises(sqlite3.IntegrityError, match="never changed"):
