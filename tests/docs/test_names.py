@@ -24,12 +24,20 @@ _MAKE = re.compile(r"(?:^|&& )make +([a-z][a-z0-9-]*)", re.MULTILINE)
 @pytest.fixture(scope="module")
 def tree():
     """Command → subcommand (empty for a command that has none) → options."""
-    found = {}
-    for name, entry in COMMANDS.items():
-        command = get_command(import_module(entry.module).app)
-        below = getattr(command, "commands", {"": command})
-        found[name] = {sub: _options(one) for sub, one in below.items()}
-    return found
+    return {
+        name: {words: _options(one) for words, one in _below(import_module(entry.module).app)}
+        for name, entry in COMMANDS.items()
+    }
+
+
+def _below(app):
+    """Yield a command's subcommands, those of a group within it as `group command`."""
+    command = get_command(app)
+    for name, one in getattr(command, "commands", {"": command}).items():
+        inner = getattr(one, "commands", {})
+        yield from ((f"{name} {sub}", deep) for sub, deep in inner.items())
+        if not inner:
+            yield name, one
 
 
 def test_commands_and_options_exist(page, tree):
@@ -50,6 +58,8 @@ def test_commands_and_options_exist(page, tree):
         ("id=$(fenglin submit a.yaml --wate)", "no option"),
         ("fenglin job list --state=running -x", "no option"),
         ("fenglin --nothing", "no option"),
+        ("fenglin voucher pool drain", "no command"),
+        ("fenglin voucher pool add rules.toml --yaer 2026", "no option"),
     ],
 )
 def test_the_check_finds_what_does_not_exist(line, why, tree):
@@ -117,6 +127,8 @@ def _problem(words, tree):
     else:
         if not rest or rest[0].isupper() or rest[0] in HELP or rest[0] == "…":
             return ""
+        if len(rest) > 1 and any(name.startswith(f"{rest[0]} ") for name in below):
+            rest = [" ".join(rest[:2]), *rest[2:]]
         subs = rest[0].split("|")
         if unknown := [sub for sub in subs if sub not in below]:
             return f"no command {first} {unknown[0]}"

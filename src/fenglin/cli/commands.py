@@ -41,9 +41,7 @@ COMMANDS = {
     "metering": Entry(
         "fenglin.cli.metering", "Reconcile use with providers' accounting; late records; energy."
     ),
-    "voucher": Entry(
-        "fenglin.cli.voucher", "Show the rules of a voucher scheme, and try what they decide."
-    ),
+    "voucher": Entry("fenglin.cli.voucher", "Keep voucher pools: apply, approve, use, audit."),
     "inventory": Entry(
         "fenglin.cli.inventory", "Keep the baseline inventory: declare, verify, publish, measure."
     ),

@@ -1,24 +1,29 @@
-"""`fenglin voucher`: the rules of voucher schemes, and what they decide; asks no hub."""
+"""`fenglin voucher`: rules of schemes and what they decide, without a hub; pools of the hub."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fenglin.cli.output import Column, Output, write, write_data, write_fields, write_table
 from fenglin.cli.session import NoHeaderOption, OutputOption, command, group
-from fenglin.errors import InputError
+from fenglin.cli.voucher_files import (
+    ApplicationsArgument,
+    RulesArgument,
+    read_asked,
+    read_scheme,
+)
+from fenglin.cli.voucher_hub import register as register_hub
+from fenglin.cli.voucher_pool import app as pool_app
 from fenglin.quantities.money import format_money
 
 if TYPE_CHECKING:
     from fenglin.ledger.vouchers.claim import Decision
     from fenglin.ledger.vouchers.scheme import Scheme
 
-app = group("Show the rules of a voucher scheme, and try what they decide.")
+app = group("Try the rules of a voucher scheme; keep pools, applications and vouchers.")
 
-_MOST_FILE_BYTES = 64 << 20
 _DECISIONS = (
     Column("APPLICATION"),
     Column("ACCOUNT"),
@@ -34,13 +39,12 @@ _STEPS = (
     Column("TO", right=True),
     Column("TEXT"),
 )
-RulesArgument = Annotated[Path, typer.Argument(metavar="RULES", help="The scheme's rule file.")]
 
 
 @command(app, "rules")
 def show_rules(rules: RulesArgument, output: OutputOption = Output.TABLE) -> None:
     """Show what a scheme says, which document says it, and what no document says."""
-    scheme = _scheme(rules)
+    scheme = read_scheme(rules)
     if output is not Output.TABLE:
         write_data({"scheme": scheme, "blanks": scheme.blanks}, output)
         return
@@ -55,9 +59,7 @@ def show_rules(rules: RulesArgument, output: OutputOption = Output.TABLE) -> Non
 @command(app, "decide")
 def decide_round(
     rules: RulesArgument,
-    applications: Annotated[
-        Path, typer.Argument(metavar="APPLICATIONS", help="In the order of filing.")
-    ],
+    applications: ApplicationsArgument,
     steps: Annotated[
         bool, typer.Option("--steps", help="Each step from price to voucher, for an auditor.")
     ] = False,
@@ -68,14 +70,13 @@ def decide_round(
 
     Nothing is promised or entered: the same files give the same decisions, anywhere.
     """
-    from fenglin.intake.voucherasks import read_applications  # noqa: PLC0415 - slow
-    from fenglin.ledger.vouchers.pool import open_pool  # noqa: PLC0415
+    from fenglin.ledger.vouchers.pool import open_pool  # noqa: PLC0415 - slow; help needs none
     from fenglin.ledger.vouchers.rounds import decide  # noqa: PLC0415
     from fenglin.ledger.vouchers.scheme import complete  # noqa: PLC0415
 
-    scheme = _scheme(rules)
+    scheme = read_scheme(rules)
     pool = open_pool(scheme.name, complete(scheme))
-    asked = read_applications(_text(applications), str(applications), scheme.commodity)
+    asked = read_asked(applications, scheme.commodity)
     decisions = decide(pool, asked)
     if output is not Output.TABLE:
         write_data([_data(one) for one in decisions], output)
@@ -146,21 +147,5 @@ def _shown(scheme: Scheme, rule: str) -> str:
     return str(value) or "none"
 
 
-def _scheme(path: Path) -> Scheme:
-    from fenglin.intake.voucherfile import read_voucher_file  # noqa: PLC0415 - slow
-
-    return read_voucher_file(_text(path), str(path))
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MOST_FILE_BYTES + 1)
-        text = raw.decode()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the file is not UTF-8", where=str(path)) from error
-    if len(raw) > _MOST_FILE_BYTES:
-        raise InputError("the file is larger than 64 MiB", where=str(path))
-    return text
+register_hub(app)
+app.add_typer(pool_app, name="pool")
