@@ -55,9 +55,16 @@ def test_a_price_is_set(fenglin, hub, play):
     hub.on("POST", "/v1/prices", play(status=201, body=ADDED))
     done = fenglin("price", "set", "--unit", "task", "--price", "0.5", "-o", "json")
     assert done.code == 0, done.err
-    assert json.loads(done.out) == ADDED
+    assert json.loads(done.out) == {**ADDED, "no_exchange": []}
     asked = json.loads(hub.asked[-1].body)
     assert (asked["unit"], asked["price"], asked["currency"]) == ("task", "0.5", "CNY")
+
+
+def test_a_currency_without_a_rate_is_a_warning(fenglin, hub, play):
+    hub.on("POST", "/v1/prices", play(status=201, body={**ADDED, "no_exchange": ["USD"]}))
+    done = fenglin("price", "set", "--unit", "task", "--price", "0.5", "--currency", "USD")
+    assert done.code == 0, done.err
+    assert "warning: the hub does not charge by prices in USD" in done.err
 
 
 @pytest.mark.parametrize("packed", [False, True])
