@@ -14,9 +14,10 @@ from fenglin.wire.token_views import TokenAsk
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fenglin.model.role import LoginSettings, RoleRule
     from fenglin.ports.clock import Clock
     from fenglin.ports.identity import Identity
-    from fenglin.ports.login import Issuer, LoginSettings, RoleRule
+    from fenglin.ports.login import Issuer
     from fenglin.wire.login_views import LoginAsk
     from fenglin.wire.token_views import TokenView
 

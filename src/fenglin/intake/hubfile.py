@@ -40,9 +40,9 @@ from fenglin.ledger.metering.reconcile import Tolerance
 from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.settlement_deal import Deal
 from fenglin.ledger.standing import Limits
+from fenglin.model.role import LoginSettings
 from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass
-from fenglin.ports.login import LoginSettings
 from fenglin.quantities.durations import parse_duration_ms
 from fenglin.quantities.money import parse_money_micro
 from fenglin.quantities.resources import DIMENSIONS, Resources

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from fenglin.errors import InputError
-from fenglin.model.role import REACH, Role, parse_role
-from fenglin.ports.login import LoginSettings, RoleRule
+from fenglin.model.role import REACH, LoginSettings, Role, RoleRule, parse_role
 from fenglin.quantities.durations import parse_duration_ms
 
 LEAST_SESSION_MS = 60_000

@@ -1,9 +1,11 @@
-"""Roles: what the holder of a token is, and so what it may do and whose things it sees."""
+"""Roles: what the holder of a token is, what it may do, whose things it sees, who gets which."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from fenglin.errors import InputError
 
@@ -44,6 +46,44 @@ class Reach(NamedTuple):
     scopes: frozenset[Scope]
     of_account: bool = False
     of_party: str = ""
+
+
+class RoleRule(Struct, frozen=True, kw_only=True):
+    """Which holders of a claim get which role.
+
+    Attributes:
+        claim: Name of the claim in the ID token.
+        value: What it must be, or hold where it is a list.
+        role: Of `Role`.
+        account: Of roles within an account.
+        account_claim: Claim whose text is the account; wins over `account`.
+        party: Of roles that speak for one.
+    """
+
+    claim: str
+    value: str
+    role: str
+    account: str = ""
+    account_claim: str = ""
+    party: str = ""
+
+
+class LoginSettings(Struct, frozen=True, kw_only=True):
+    """Whom the hub believes.
+
+    Attributes:
+        issuer: URL of the OpenID provider, as its tokens name it.
+        client_id: The hub's name there: the audience of its ID tokens.
+        client_secret: What people's programs show the provider; empty for nothing.
+        session_ms: How long a token made by a login lives.
+        rules: The first that fits counts; who fits none does not get in.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = ""
+    session_ms: int
+    rules: tuple[RoleRule, ...]
 
 
 REACH = {

@@ -7,7 +7,7 @@ import pytest
 from fenglin.engine.login import LoginDesk
 from fenglin.engine.tokens import Tokens, new_token
 from fenglin.errors import DeniedError, InputError, NotFoundError
-from fenglin.ports.login import LoginSettings, RoleRule
+from fenglin.model.role import LoginSettings, RoleRule
 from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.store import SqliteStore
 from fenglin.wire.login_views import LoginAsk, nonce_of
