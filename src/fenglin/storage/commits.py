@@ -113,7 +113,8 @@ def _try_start(conn: sqlite3.Connection, unit: StartUnit, change: Change) -> Rea
         return Reason.CHANGED_MEANWHILE
     if unit.hold is not None:
         account = unit.job.spec.account
-        if books.spendable(conn, account, change.now_ms) < record.held_micro:
+        # What costs nothing starts however the account stands.
+        if 0 < record.held_micro > books.spendable(conn, account, change.now_ms):
             return Reason.BUDGET_EXHAUSTED
         books.append(conn, [unit.hold], change.now_ms)
         told = budgets.warnings(conn, account, record.held_micro, change.now_ms)

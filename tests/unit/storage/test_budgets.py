@@ -102,3 +102,18 @@ def test_a_soft_limit_lets_work_start_and_tells_once(desk):
     assert told[1][0].startswith("account default has used 0.00012 CNY of this year")
     assert state is BudgetState.SOFT
     assert left == 10_000_000 - 180
+
+
+def test_what_costs_nothing_starts_however_the_account_stands(desk):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        hold = await started(here, 1_000)
+        await here.store.post(here.epoch, [settled(hold, 11_000_000)], NOW_MS)
+        await accounts.set_budgets(here.epoch, {"default": [Budget(MONTH, 5)]}, 480, NOW_MS)
+        spendable = (await here.store.balances())["default"]
+        return spendable, await started(here, 1), await started(here, 0)
+
+    spendable, refused, hold = desk(scene)
+    assert spendable < 0
+    assert refused is Reason.BUDGET_EXHAUSTED
+    assert hold.legs[1].amount_micro == 0
