@@ -104,7 +104,7 @@ def histories(draw):
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True, database=None,
+    max_examples=16, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(histories=st.lists(histories(), min_size=1, max_size=3), close_at=st.integers(0, 8))
