@@ -18,8 +18,12 @@ import os
 import re
 import signal
 from itertools import count
+from typing import TYPE_CHECKING
 
 from fenglin.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 POINTS = tuple(f"c{n}" for n in range(13))
 
@@ -46,9 +50,13 @@ _ARMED, _AT = (
     else ("", 0)
 )
 _passed = count(1)
+WATCHERS: list[Callable[[str], None]] = []
+"""Called at each point, for simulations of many hubs in one process; empty in every real hub."""
 
 
 def crash_point(name: str) -> None:
     """Die here when this point is armed and its turn has come; otherwise do nothing."""
     if name == _ARMED and next(_passed) == _AT:
         os.kill(os.getpid(), signal.SIGKILL)
+    for watch in WATCHERS:
+        watch(name)

@@ -1,0 +1,220 @@
+"""One hub process: the real rooms, wired as `bootstrap` wires them, over this world's ports."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import structs
+
+from fenglin.engine.admission import Admission
+from fenglin.engine.books.accounts import AccountDesk
+from fenglin.engine.books.proofs import ProofDesk, Sealer
+from fenglin.engine.effects import Effects
+from fenglin.engine.loop import Loop
+from fenglin.engine.meters import Meters
+from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.recovery import resume, sweep
+from fenglin.engine.service import HubService, Rooms
+from fenglin.engine.threads import working_for
+from fenglin.engine.watcher import Watcher
+from fenglin.errors import StaleEpochError
+from fenglin.ledger.posting import grant
+from fenglin.storage.accounts import SqliteAccounts
+from fenglin.storage.proofs import SqliteProofs
+from fenglin.testing.dst.disk import DiskStore
+from fenglin.testing.dst.line import CAPABILITIES, Line
+from fenglin.testing.dst.virtual import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from fenglin.ports.driver import Driver
+    from fenglin.ports.staging import Staging
+    from fenglin.testing.dst.world import World
+
+
+class HubClock:
+    """A hub's clocks. The date may jump; what has passed may not."""
+
+    def __init__(self, world: World) -> None:
+        """Take whose time it is."""
+        self._world = world
+
+    def now_ms(self) -> int:
+        """Return Unix time in milliseconds, as this hub believes."""
+        return self._world.now_ms() + self._world.hub_skew_ms
+
+    def monotonic_ms(self) -> int:
+        """Return milliseconds of the world's time."""
+        return round(self._world.loop.time() * 1_000)
+
+
+class Shelf:
+    """Uploaded files, as far as orders need them; `gone` holds those that were removed."""
+
+    def __init__(self) -> None:
+        """All are there."""
+        self.gone: set[str] = set()
+
+    def blob_path(self, sha256: str) -> Path | None:
+        """See `ports.staging.Staging`."""
+        return None if sha256 in self.gone else Path("blobs") / sha256
+
+    def artifacts_dir(self, job: str) -> Path:
+        """See `ports.staging.Staging`."""
+        return Path("artifacts") / job
+
+
+class _BooksAlone:
+    """The part of the books that the hub's face asks by itself."""
+
+    problems: tuple[str, ...] = ()
+
+
+def _rooms(**given: object) -> Rooms:
+    """Return the rooms of a hub; those that no user of a simulation enters are not there."""
+    absent = {field.name: None for field in fields(Rooms) if field.default is MISSING}
+    return Rooms(**cast("dict[str, Any]", {**absent, **given}))
+
+
+class Hub:
+    """See the module.
+
+    Attributes:
+        service: The hub's face once it is up; None before.
+        accounts: The operator's desk.
+        epoch: Under which it leads; 0 before.
+        fault: Why it ended by itself; None while it runs.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        """Make a process that does nothing yet."""
+        self.world = world
+        self.name = name
+        self.process = Process(name)
+        self.service: HubService | None = None
+        self.accounts: AccountDesk | None = None
+        self.epoch = 0
+        self.began_s = world.loop.time()
+        self.fault: BaseException | None = None
+        self.over = False
+        self.task: asyncio.Task[None] | None = None
+        self.requests: dict[asyncio.Future[Any], None] = {}
+        self._watchers: dict[str, Watcher] = {}
+
+    def start(self) -> None:
+        """Begin to come up."""
+        self.world.trace.note(self.name, "starts")
+        self.task = self.process.run(self.world.loop.create_task, self._life())
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has neither died nor ended."""
+        return not self.process.dead and not self.over
+
+    async def _life(self) -> None:
+        try:
+            await self._run()
+        except StaleEpochError as error:
+            self.world.trace.note(self.name, f"steps down: {error}")
+        except Exception as error:  # noqa: BLE001 - the judge decides what it means
+            self.fault = error
+            self.world.trace.note(self.name, f"ends: {type(error).__name__}: {error}")
+        finally:
+            # Its process ends with it.
+            self.over = True
+            self.process.kill()
+
+    async def _run(self) -> None:
+        world = self.world
+        clock = HubClock(world)
+        store = DiskStore(world.disk, self.process)
+        loaded = await store.load(world.sites, clock.now_ms())
+        self.epoch = loaded.epoch
+        pool = Pool.of(
+            loaded,
+            {site.name: SiteStatus(site) for site in world.sites},
+            world.queues,
+            await self._granted(store, loaded.epoch, clock.now_ms()),
+        )
+        drivers = self._drivers(pool)
+        meters = Meters()
+        control = Loop(pool, store, world.policy, clock, meters)
+        effects = Effects(pool, drivers, cast("Staging", world.shelf), control.tell)
+        desk = ProofDesk(SqliteProofs(store, world.ledger_key), clock, lambda: pool.epoch)
+        sealer = Sealer(desk, (), world.seal_every_s)
+        self.accounts = AccountDesk(
+            SqliteAccounts(store), clock, lambda: pool.epoch, world.limits, 480
+        )
+        self.accounts.connect(control.money_moved)
+        service = HubService(
+            _rooms(
+                loop=control,
+                store=store,
+                policy=world.policy,
+                clock=clock,
+                drivers=drivers,
+                staging=world.shelf,
+                admission=Admission(pool, world.policy, frozenset(world.limits)),
+                meters=meters,
+                version="dst",
+                books=_BooksAlone(),
+            )
+        )
+        control.connect(effects, service.changed)
+        for name, driver in drivers.items():
+            self._watchers[name] = Watcher(name, driver, pool, clock, control.tell)
+        resume(pool, control, effects)
+        await sweep(pool, drivers, effects)
+        self.service = service
+        world.trace.note(self.name, f"leads under epoch {self.epoch}")
+        await self._serve(
+            [control.run(), sealer.run(), *(watcher.run() for watcher in self._watchers.values())]
+        )
+
+    async def _serve(self, background: list[Coroutine[None, None, None]]) -> None:
+        tasks = [asyncio.create_task(work) for work in background]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    def _drivers(self, pool: Pool) -> dict[str, Driver]:
+        world = self.world
+        drivers: dict[str, Driver] = {}
+        for site in world.sites:
+            with working_for(site.name):
+                line = Line(
+                    world.truth[site.name], world.weather[site.name], world.loop,
+                    world.random, world.trace,
+                )  # fmt: skip
+            line.on_call = lambda site, call, key: world.judge.called(self.name, site, call, key)
+            line.on_seen = world.judge.seen
+            drivers[site.name] = line
+            pool.sites[site.name].site = structs.replace(
+                site, capabilities=tuple(sorted(CAPABILITIES))
+            )
+        return drivers
+
+    def news(self, site: str) -> None:
+        """Let the site's watcher look soon, as a driver's wake does."""
+        watcher = self._watchers.get(site)
+        if watcher is not None and self.alive:
+            self.process.run(self.world.loop.call_soon, watcher.wake)
+
+    async def _granted(self, store: DiskStore, epoch: int, now_ms: int) -> dict[str, int]:
+        """Grant each account its credit when it is first seen, as `bootstrap` does."""
+        world = self.world
+        known = await store.balances()
+        drafts = [
+            grant(name, amount, f"config:{name}", memo="credit from the configuration")
+            for name, amount in sorted(world.credits_micro.items())
+            if name not in known and amount > 0
+        ]
+        if drafts:
+            await store.post(epoch, drafts, now_ms)
+        limits = {name: one.credit_micro for name, one in world.limits.items()}
+        await SqliteAccounts(store).set_limits(epoch, limits)
+        return {**limits, **await store.balances()}

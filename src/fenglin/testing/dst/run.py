@@ -1,0 +1,140 @@
+"""One run of one seed, and what it has shown."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fenglin.ports import crashpoint
+from fenglin.testing.dst.knobs import turned
+from fenglin.testing.dst.virtual import StuckError, this_process
+from fenglin.testing.dst.world import FULL, SMALL, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping
+
+    from fenglin.testing.dst.judge import ViolationError
+    from fenglin.testing.dst.trace import Trace
+    from fenglin.testing.dst.world import Size
+
+# Lines shown before a violation.
+STORY_LINES = 40
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run has shown.
+
+    Attributes:
+        seed, size: Which run it was.
+        violation: The first broken promise; None for a good run.
+        digest: Hash of the whole trace and of the final database.
+        story: Last lines of the trace.
+        struck: Faults, in order.
+        checks: How often each rule was looked at.
+        figures: Jobs, runs of tasks, commits, hubs, and steps of the loop.
+        virtual_s: How much time has passed in it.
+    """
+
+    seed: int
+    size: Size
+    violation: ViolationError | None
+    digest: str
+    story: list[str]
+    struck: list[str]
+    checks: dict[str, int]
+    figures: dict[str, int] = field(default_factory=dict)
+    virtual_s: float = 0.0
+
+
+@contextlib.contextmanager
+def _logs_to(trace: Trace) -> Iterator[None]:
+    """Let the hubs' log lines stand in the trace."""
+
+    def note(
+        _logger: object, _name: str, line: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        process = this_process()
+        event = line.pop("event")
+        line.pop("exc_info", None)
+        trace.note(process.name if process else "-", f"log {event} {dict(line)}")
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[note], cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def run_seed(seed: int, size: Size = FULL, sink: Callable[[str], None] | None = None) -> Outcome:
+    """Run one seed.
+
+    Args:
+        seed: Every choice follows from it.
+        size: How large.
+        sink: Hears each line of the trace.
+    """
+    world = World(seed, size)
+    world.trace.sink = sink
+    knobs = Random(f"{seed}/knobs")  # noqa: S311 - a simulation
+    collecting = gc.isenabled()
+    gc.disable()
+    crashpoint.WATCHERS.append(world.crash_point)
+    try:
+        with _logs_to(world.trace), turned(knobs, as_shipped=size is SMALL and seed % 4 == 0):
+            try:
+                world.loop.run(world.live())
+            except StuckError as error:
+                world.judge.complain("UP", str(error))
+            outcome = _outcome(world)
+            world.close()
+            return outcome
+    finally:
+        crashpoint.WATCHERS.remove(world.crash_point)
+        if collecting:
+            gc.enable()
+
+
+def _outcome(world: World) -> Outcome:
+    story = world.trace.last()
+    for complaint in world.loop.complaints:
+        if "KilledError" not in complaint:
+            world.judge.complain("UP", complaint)
+    for line in world.disk.conn.iterdump():
+        world.trace.note("db", line)
+    conn = world.disk.conn
+    return Outcome(
+        seed=world.seed,
+        size=world.size,
+        violation=world.judge.broken,
+        digest=world.trace.digest(),
+        story=story,
+        struck=world.struck,
+        checks=world.judge.checks,
+        figures={
+            "jobs": conn.execute("SELECT count(*) FROM job").fetchone()[0],
+            "tasks": sum(len(truth.runs) for truth in world.truth.values()),
+            "commits": world.disk.commits,
+            "hubs": len(world.hubs),
+            "steps": world.loop.steps,
+        },
+        virtual_s=world.loop.time(),
+    )
+
+
+def report(outcome: Outcome) -> str:
+    """Return what a person needs who meets a violation: what, where, and how to see it again."""
+    figures = ", ".join(f"{name} {count}" for name, count in outcome.figures.items())
+    head = f"seed {outcome.seed} ({outcome.size.name}): {figures}, digest {outcome.digest}"
+    if outcome.violation is None:
+        return f"{head}: every promise was kept"
+    again = f"python -m fenglin.testing.dst replay {outcome.seed} --size {outcome.size.name}"
+    story = "\n".join(outcome.story[-STORY_LINES:])
+    return f"{head}\nVIOLATION {outcome.violation}\n{story}\nreplay: {again}"

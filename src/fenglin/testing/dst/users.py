@@ -1,0 +1,186 @@
+"""Users: they ask, ask again with the same key until they are answered, cancel, and look."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from fenglin.errors import (
+    ConflictError,
+    FenglinError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
+from fenglin.model.ids import job_id, parse_job_id
+from fenglin.model.job import Dependency
+from fenglin.ports.hub import Principal
+from fenglin.testing.dst.virtual import KilledError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fenglin.engine.service import HubService
+    from fenglin.testing.dst.hub import Hub
+    from fenglin.testing.dst.workload import Wish
+    from fenglin.testing.dst.world import World
+
+T = TypeVar("T")
+ADMIN = Principal("admin", frozenset({"admin"}))
+# A client gives up waiting for one answer after this long, and asks again.
+ANSWER_WITHIN_S = 30.0
+MOST_PAUSE_S = 8.0
+# Where all is well, what was cancelled has ended by then: looks, stop, grace and looks again.
+STOPPED_WITHIN_S = 110.0
+
+
+class LostError(Exception):
+    """No answer came; what was asked may have happened."""
+
+
+async def ask(world: World, hub: Hub, what: Callable[[HubService], Awaitable[T]]) -> T:
+    """Have a hub serve one request, as its door does.
+
+    Raises:
+        LostError: it died, stood still for too long, or the answer was lost on its way.
+        FenglinError: its answer.
+    """
+    loop, service = world.loop, hub.service
+    if service is None or not hub.alive:
+        raise LostError(f"{hub.name} does not listen")
+    answer: asyncio.Future[T] = loop.create_future()
+
+    async def serve() -> None:
+        try:
+            value = await what(service)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to the client
+            reply(answer.set_exception, error)
+        else:
+            reply(answer.set_result, value)
+
+    def reply(give: Callable[..., None], value: object) -> None:
+        if world.random.random() >= world.lose_reply:
+            world.process_free(
+                loop.call_later, world.random.random() * 0.01, _give, answer, give, value
+            )
+
+    task = hub.process.run(loop.create_task, serve())
+    hub.requests[answer] = None
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S * (0.2 + world.random.random())):
+            return await answer
+    except TimeoutError:
+        # The connection closes; a hub that sees it gives up serving.
+        if hub.alive:
+            hub.process.run(loop.call_soon, task.cancel)
+        raise LostError(f"{hub.name} did not answer in time") from None
+    finally:
+        hub.requests.pop(answer, None)
+
+
+def _give(answer: asyncio.Future[T], give: Callable[..., None], value: object) -> None:
+    if not answer.done():
+        give(value)
+
+
+async def persist(world: World, what: Callable[[HubService], Awaitable[T]]) -> T:
+    """Ask whoever leads until there is an answer that means something.
+
+    Raises:
+        FenglinError: an answer that asking again cannot change.
+    """
+    pause_s = 0.2
+    while True:
+        try:
+            return await ask(world, world.leader, what)
+        except (LostError, UnavailableError, KilledError):
+            await asyncio.sleep(pause_s * (0.5 + world.random.random()))
+            pause_s = min(MOST_PAUSE_S, pause_s * 2)
+
+
+async def want(world: World, wish: Wish, wishes: list[Wish]) -> None:
+    """See one wish through: submit, perhaps again, perhaps cancel."""
+    await asyncio.sleep(wish.at_s)
+    spec = wish.spec
+    after = []
+    for parent, condition, per_task in wish.parents:
+        other = wishes[parent]
+        if other.number and other.spec.account == spec.account:
+            after.append(Dependency(job_id(other.number), condition, per_task))
+    spec = wish.spec = replace(spec, after=tuple(after))
+    principal = Principal(f"user-{spec.account}", frozenset({"write"}), spec.account)
+    body = spec.name.encode()
+    try:
+        for _ in range(1 + wish.again):
+            answers = await persist(
+                world, lambda hub: hub.submit([spec], principal, wish.key, body)
+            )
+            wish.answers.append(parse_job_id(answers[0].id))
+            wish.number = wish.answers[0]
+    except InputError as error:
+        wish.refused = str(error)
+        world.trace.note("user", f"{wish.key} refused: {error}")
+        return
+    world.judge.must("J2", len(set(wish.answers)) == 1, f"{wish.key} became {wish.answers}")
+    world.trace.note("user", f"{wish.key} is j{wish.number}")
+    if wish.again:
+        await _contradict(world, wish, principal)
+    await _look(world, wish)
+    if wish.cancel_s:
+        await asyncio.sleep(max(0.0, wish.cancel_s - world.loop.time()))
+        view = await persist(world, lambda hub: hub.cancel(wish.number, principal))
+        wish.cancel_answer = view.state
+        world.trace.note("user", f"cancel of j{wish.number} answered: {view.state}")
+        await asyncio.sleep(STOPPED_WITHIN_S)
+        living = [run for run in world.judge.running_of(wish.number) if world.is_well(run.site)]
+        late = living if world.is_led() else []
+        world.judge.must("J6", not late, f"j{wish.number} was cancelled and still runs: {late}")
+
+
+async def _contradict(world: World, wish: Wish, principal: Principal) -> None:
+    """Send another body under the same key: it must be refused (J2)."""
+    other = replace(wish.spec, name="another")
+    try:
+        await persist(world, lambda hub: hub.submit([other], principal, wish.key, b"other"))
+    except ConflictError:
+        world.judge.must("J2", good=True, what="")
+    else:
+        world.judge.complain("J2", f"{wish.key} was taken with another body")
+
+
+async def _look(world: World, wish: Wish) -> None:
+    """Look at the job as its owner, and as a stranger, who must see nothing (S1)."""
+    if world.random.random() >= world.look_share:
+        return
+    owner = Principal("owner", frozenset({"read"}), wish.spec.account)
+    view = await persist(world, lambda hub: hub.job(wish.number, owner))
+    world.judge.must("J1", view.name == wish.spec.name, f"j{wish.number} is {view.name}")
+    stranger = Principal("stranger", frozenset({"read"}), "nobody")
+    told = []
+    for number in (wish.number, 10**9):
+        try:
+            await persist(world, lambda hub, number=number: hub.job(number, stranger))  # type: ignore[misc]
+            told.append("shown")
+        except NotFoundError as error:
+            told.append(str(error).replace(job_id(number), "ID"))
+    world.judge.must("S1", told[0] == told[1] != "shown", f"a stranger was told {told}")
+
+
+async def pay_in(world: World, account: str, amount_micro: int, key: str) -> None:
+    """Enter money for an account, once, however often it has to be asked."""
+    from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415 - as the door imports it
+
+    async def enter(_hub: HubService) -> None:
+        desk = world.leader.accounts
+        if desk is None:
+            raise UnavailableError("no desk is open")
+        await desk.deposit(account, MoneyMove(amount_micro=amount_micro, key=key), ADMIN)
+
+    try:
+        await persist(world, enter)
+    except FenglinError as error:
+        world.trace.note("user", f"deposit {key} refused: {error}")

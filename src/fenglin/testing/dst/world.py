@@ -1,0 +1,298 @@
+"""Everything that there is in one run, drawn from its seed, and a day in it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from fenglin.errors import UnavailableError
+from fenglin.ledger.note import new_key
+from fenglin.ledger.standing import Limits
+from fenglin.planner.policy import BUILT_IN
+from fenglin.testing.dst.closing import judge_rest
+from fenglin.testing.dst.disk import Disk
+from fenglin.testing.dst.faults import CATALOGUE, strike
+from fenglin.testing.dst.hub import Hub, Shelf
+from fenglin.testing.dst.judge import Judge
+from fenglin.testing.dst.line import Weather
+from fenglin.testing.dst.site import Lies, TrueSite
+from fenglin.testing.dst.trace import Trace
+from fenglin.testing.dst.users import ADMIN, LostError, pay_in, persist, want
+from fenglin.testing.dst.virtual import SeededLoop, this_process
+from fenglin.testing.dst.workload import ACCOUNTS, QUEUES, draw_sites, draw_wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EPOCH_MS = 1_760_000_000_000
+SETTLES_WITHIN_S = 86_400.0
+MOST_STEPS = 6_000_000
+# Users that look at a job of theirs, and at one that is not.
+LOOK_SHARE = 0.1
+# What was wrong is felt no longer after this time.
+WELL_AFTER_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a run is.
+
+    Attributes:
+        name: For reports.
+        jobs: At least so many wishes.
+        span_s: Virtual seconds in which they come.
+        faults: So many strike.
+    """
+
+    name: str
+    jobs: int
+    span_s: float
+    faults: int
+
+
+FULL = Size("full", 200, 86_400.0, 24)
+SMALL = Size("small", 24, 3_600.0, 8)
+SIZES = {size.name: size for size in (FULL, SMALL)}
+
+
+class World:
+    """Everything that there is in a run."""
+
+    def __init__(self, seed: int, size: Size) -> None:
+        """Draw it; nothing happens yet."""
+        self.seed = seed
+        self.size = size
+        self.random = Random(f"{seed}/{size.name}")  # noqa: S311 - a simulation
+        draw = Random(f"{seed}/{size.name}/draw")  # noqa: S311
+        self.loop = SeededLoop(self.random)
+        self.trace = Trace(self.loop.time)
+        self.hub_id = f"{draw.getrandbits(32):08x}"
+        self.disk = Disk(self.random, self.hub_id)
+        self.sites = draw_sites(draw)
+        self.queues = QUEUES
+        self.policy = BUILT_IN[draw.choice(sorted(BUILT_IN))]
+        self.limits = {
+            "default": Limits(), "lab": Limits(credit_micro=2_000_000), "poor": Limits()
+        }  # fmt: skip
+        self.credits_micro = {"default": 10**12, "lab": 3_000_000, "poor": 300_000}
+        self.ledger_key = new_key(f"fenglin.ledger/{self.hub_id}", draw.randbytes(32))
+        self.seal_every_s = draw.choice((600.0, 7_200.0))
+        self.look_share = LOOK_SHARE
+        self.shelf = Shelf()
+        self.judge = Judge(self.disk, self.hub_id, self.loop.time, self.trace)
+        self.weather = {site.name: Weather() for site in self.sites}
+        self.truth = {
+            site.name: TrueSite(site, self.loop, f"{seed}", EPOCH_MS, self.trace)
+            for site in self.sites
+        }
+        self.wishes = draw_wishes(draw, size.jobs, size.span_s)
+        self.plan = sorted(
+            (draw.random() * size.span_s, draw.choice(sorted(CATALOGUE)))
+            for _ in range(size.faults)
+        )
+        self.struck: list[str] = []
+        self.hubs: list[Hub] = []
+        self.hub_skew_ms = 0
+        self.lose_reply = 0.0
+        self.crash_at = ("", 0)
+        self.next_dies_at_step = 0
+        self._foul_s = dict.fromkeys(self.truth, -1e9)
+        self._died = asyncio.Event()
+        self._connect()
+
+    def _connect(self) -> None:
+        judge = self.judge
+        judge.sites = tuple(self.truth)
+        judge.credit_micro = {name: one.credit_micro for name, one in self.limits.items()}
+        judge.epoch_of = lambda name: next((h.epoch for h in self.hubs if h.name == name), 0)
+        judge.is_well = self.is_well
+        self.disk.on_commit = judge.committed
+        for name, truth in self.truth.items():
+            truth.on_begin = judge.began
+            truth.on_end = judge.ended
+            truth.on_news = lambda name=name: self._news(name)  # type: ignore[misc]
+
+    def now_ms(self) -> int:
+        """Return the true Unix time in milliseconds."""
+        return EPOCH_MS + round(self.loop.time() * 1_000)
+
+    @property
+    def leader(self) -> Hub:
+        """Return the newest hub."""
+        return self.hubs[-1]
+
+    def any_site(self) -> str:
+        """Choose a site."""
+        return self.random.choice(sorted(self.truth))
+
+    def foul(self, site: str) -> None:
+        """Note that something is or just was wrong with a site or the way to it."""
+        self._foul_s[site] = self.loop.time()
+
+    def start_hub(self) -> None:
+        """Let a new hub come up, whatever became of the last one."""
+        hub = Hub(self, f"hub{len(self.hubs) + 1}")
+        hub.process.on_death = lambda: self._buried(hub)
+        hub.process.dies_at_step, self.next_dies_at_step = self.next_dies_at_step, 0
+        self.hubs.append(hub)
+        hub.start()
+
+    def kill_leader(self, how: str) -> None:
+        """Kill the newest hub from outside."""
+        self.trace.note(self.leader.name, how)
+        self.leader.process.kill()
+
+    def _buried(self, hub: Hub) -> None:
+        self.trace.note(hub.name, "is dead")
+        if self.disk.conn.in_transaction:
+            # Inside a commit: the unwinding rolls it back.
+            self.trace.note(hub.name, "died inside a transaction")
+        self.process_free(self.loop.call_soon, self._died.set)
+        for answer in list(hub.requests):
+            self.process_free(self.loop.call_later, 0.001, _hang_up, answer)
+
+    def process_free(self, what: Callable[..., Any], *args: object) -> None:
+        """Call something so that it belongs to no process, whoever asks."""
+        process = this_process()
+        if process is None:
+            what(*args)
+        else:
+            process.outside().run(what, *args)
+
+    def is_well(self, site: str) -> bool:
+        """Whether nothing was wrong between hub and site for some time."""
+        since_s = self.loop.time() - self._foul_s[site]
+        calm = self.weather[site].fair and self.truth[site].lies == Lies()
+        return calm and not self.disk.slow_s and since_s > WELL_AFTER_S
+
+    def is_led(self) -> bool:
+        """Whether one hub has led undisturbed for some time."""
+        hub, disk = self.leader, self.disk
+        steady = hub.alive and not hub.process.paused and hub.service is not None
+        since_s = self.loop.time() - hub.began_s
+        return steady and since_s > WELL_AFTER_S and not (disk.full or disk.refuse_next)
+
+    def _news(self, site: str) -> None:
+        weather = self.weather[site]
+        if weather.sleepy or weather.cut or not self.hubs:
+            return
+        for hub in self.hubs[-2:]:
+            if hub.alive:
+                self.process_free(
+                    self.loop.call_later, self.random.random() * weather.latency_s, hub.news, site
+                )
+
+    def crash_point(self, name: str) -> None:
+        """Die here if this point is armed; see `ports.crashpoint`."""
+        process = this_process()
+        if process is None or name != self.crash_at[0]:
+            return
+        point, left = self.crash_at
+        self.crash_at = (point, left - 1) if left > 1 else ("", 0)
+        if left == 1:
+            self.trace.note(process.name, f"dies at {point}")
+            process.die_here()
+
+    def heal(self) -> None:
+        """End all that is wrong, for good."""
+        self.trace.note("FAULT", "all healed")
+        for name, truth in self.truth.items():
+            truth.lies = Lies()
+            truth.skew_ms = 0
+            truth.down_nodes.clear()
+            self.weather[name].clear()
+            self.foul(name)
+        self.hub_skew_ms = 0
+        self.lose_reply = 0.0
+        self.crash_at = ("", 0)
+        self.next_dies_at_step = 0
+        self.disk.full, self.disk.slow_s, self.disk.refuse_next = False, 0.0, 0
+        for hub in self.hubs:
+            hub.process.dies_at_step = 0
+            if hub.process.paused:
+                self.loop.go_on(hub.process)
+
+    def close(self) -> None:
+        """Take everything apart that is still under way."""
+        for hub in self.hubs:
+            hub.process.on_death = None
+        self.loop.end()
+        self.disk.conn.close()
+
+    # --- the day --------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """Run the day, then let everything come to rest, and judge."""
+        keeper = asyncio.create_task(self._keep())
+        watch = asyncio.create_task(self._watch())
+        day = asyncio.create_task(self._day())
+        done, _ = await asyncio.wait([watch, day], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        keeper.cancel()
+        watch.cancel()
+
+    async def _day(self) -> None:
+        wanting = [asyncio.create_task(want(self, wish, self.wishes)) for wish in self.wishes]
+        faults = [asyncio.create_task(strike(self, name, at_s)) for at_s, name in self.plan]
+        await asyncio.sleep(self.size.span_s)
+        for task in faults:
+            task.cancel()
+        await asyncio.gather(*faults, return_exceptions=True)
+        self.heal()
+        for account in ACCOUNTS:
+            await pay_in(self, account, 10**12, f"final-{account}")
+        for name in self.truth:
+            await self._resumed(name)
+        await self._settled(wanting)
+        judge_rest(self)
+
+    async def _resumed(self, site: str) -> None:
+        await persist(self, lambda hub: hub.set_site(site, ADMIN, drained=False, reason=""))
+
+    async def _settled(self, wanting: list[asyncio.Task[None]]) -> None:
+        """Wait until every wish is answered and every job has ended."""
+        end_s = self.loop.time() + SETTLES_WITHIN_S
+        await asyncio.wait(wanting, timeout=SETTLES_WITHIN_S)
+        for task in wanting:
+            if not task.done():
+                self.judge.complain("UP", "a user was not answered for a day of good weather")
+                return
+            task.result()
+        live = "SELECT count(*) FROM job WHERE ended_ms = 0"
+        # The rows are asked, not the hub.
+        while self.disk.conn.execute(live).fetchone()[0] and self.loop.time() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(30)
+        # What an ended job leaves behind is let go of.
+        await asyncio.sleep(60)
+
+    async def _keep(self) -> None:
+        """Start a hub whenever none is there, as a service manager does."""
+        while True:
+            if not self.hubs or not self.leader.alive:
+                if self.hubs:
+                    self._post_mortem(self.leader)
+                    await asyncio.sleep(self.random.choice((0.1, 1.0, 30.0)) * self.random.random())
+                if not self.hubs or not self.leader.alive:
+                    self.start_hub()
+            self._died.clear()
+            await self._died.wait()
+
+    def _post_mortem(self, hub: Hub) -> None:
+        """A hub may end by itself only because it leads no more, or had no disk to start on."""
+        good = hub.fault is None or isinstance(hub.fault, UnavailableError)
+        self.judge.must("UP", good, f"{hub.name} ended: {type(hub.fault).__name__}: {hub.fault}")
+
+    async def _watch(self) -> None:
+        """Return as soon as a promise is broken."""
+        broken = asyncio.Event()
+        self.judge.on_broken = lambda: self.process_free(self.loop.call_soon, broken.set)
+        if self.judge.broken is None:
+            await broken.wait()
+
+
+def _hang_up(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(LostError("the hub died"))

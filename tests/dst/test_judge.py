@@ -1,0 +1,163 @@
+"""Each rule of the judge can fail: what would break it is done to the rows, and it complains."""
+
+from random import Random
+
+import pytest
+
+from fenglin.model.site import Flavor, Node, Site
+from fenglin.model.states import ComputeClass
+from fenglin.quantities.resources import Resources
+from fenglin.storage import loads
+from fenglin.testing.dst.disk import Disk
+from fenglin.testing.dst.judge import Judge
+from fenglin.testing.dst.line import Weather
+from fenglin.testing.dst.site import Run
+from fenglin.testing.dst.trace import Trace
+from fenglin.testing.dst.virtual import Process
+
+SITE = Site(
+    "alpha",
+    "p",
+    "dst",
+    flavors=(Flavor("std", ComputeClass.GENERAL, Resources(4_000)),),
+    nodes=(Node("n0", "std"),),
+)
+JOB = (
+    "INSERT INTO job (number, name, queue, account, priority, tasks, actor, submitted_ms,"
+    " pending_set, spec) VALUES (1, 'x', 'q', 'a', 0, 2, 'u', 1, '0-1', ?)"
+)
+SHARES = b'[{"node":"n0","slots":1}]'
+ALLOCATION = (
+    "INSERT INTO allocation VALUES (1, 1, 'alpha', 'std', ?, CAST('{}' AS BLOB), 1, '0',"
+    " CAST('{}' AS BLOB), 1000, 1, 1, 0, 1, 'intent', '', 1, '', '', 0, 0, 0, 0, 0, 0, 0, 0, '')"
+)
+SPEC = b'{"name":"x","tasks":2,"command":["true"]}'
+
+
+@pytest.fixture
+def disk():
+    made = Disk(Random(1), "hub")
+    loads.take_over(made.conn, [SITE])
+    yield made
+    made.conn.close()
+
+
+@pytest.fixture
+def judge(disk):
+    made = Judge(disk, "hub", lambda: 0.0, Trace(lambda: 0.0))
+    disk.conn.execute(JOB, (SPEC,))
+    disk.conn.execute("UPDATE job SET pending_set = '1', version = 1, state = 'running'")
+    disk.conn.execute(ALLOCATION, (SHARES,))
+    made.committed(Process("hub1"))
+    assert made.broken is None
+    return made
+
+
+def run(key="hub-a1-1", task=0):
+    return Run("j1", task, key, "alpha", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "statements"),
+    [
+        ("J1", ["DELETE FROM job"]),
+        ("J3", ["UPDATE job SET pending_set = '', version = 2"]),
+        ("J3", ["UPDATE job SET pending_set = '0-1', version = 2"]),
+        (
+            "J5",
+            [
+                "UPDATE job SET version = 2, state = 'cancelling'",
+                "UPDATE job SET version = 3, state = 'held'",
+            ],
+        ),
+        ("J5", ["UPDATE job SET version = 3"]),
+        (
+            "J5",
+            [
+                "UPDATE allocation SET state = 'stopping'",
+                "UPDATE allocation SET state = 'unknown'",
+            ],
+        ),
+        (
+            "J6",
+            [
+                "UPDATE job SET version = 2, cancelling = 1",
+                "UPDATE job SET version = 3, cancelling = 0",
+            ],
+        ),
+        ("J8", ["INSERT INTO task_try VALUES (1, 0, 7, '', 1, 1)"]),
+        (
+            "A1",
+            ["DROP TRIGGER node_capacity", "UPDATE node SET cpu_used_milli = 5000"],
+        ),
+        ("F1", ["UPDATE allocation SET epoch = 0"]),
+        ("F3", ["UPDATE meta SET value = '1' WHERE name = 'epoch'"]),
+        ("M6", ["INSERT INTO usage VALUES ('k', 1, 1, 's', 'f', 1, -1, 0, 0, 0, 0, 0, 0)"]),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_seen(judge, disk, rule, statements):
+    for statement in statements:
+        disk.conn.execute(statement)
+    disk.conn.execute("INSERT OR IGNORE INTO dst_touched SELECT 'job', number FROM job")
+    judge.committed(Process("hub1"))
+
+    assert judge.broken is not None
+    assert judge.broken.rule == rule
+
+
+def test_a_change_that_is_rolled_back_is_no_violation(judge, disk):
+    disk.conn.execute("BEGIN")
+    disk.conn.execute("DELETE FROM job")
+    disk.conn.execute("ROLLBACK")
+    judge.committed(Process("hub1"))
+
+    assert judge.broken is None
+
+
+def test_a_recount_finds_use_that_nobody_holds(judge, disk):
+    disk.conn.execute("UPDATE node SET cpu_used_milli = 1000")
+    judge.recount()
+
+    assert judge.broken.rule == "A3"
+
+
+def test_a_task_that_meets_itself_is_seen(judge):
+    judge.began(run(), 1)
+    judge.began(run("hub-a2-1"), 1)
+
+    assert judge.broken.rule == "J3"
+
+
+def test_a_task_that_runs_after_its_end_is_none_that_meets_itself(judge):
+    first = run()
+    judge.began(first, 1)
+    judge.ended(first)
+    judge.began(run("hub-a2-1"), 1)
+
+    assert judge.broken is None
+
+
+def test_a_key_that_runs_twice_is_seen(judge):
+    judge.began(run(), 2)
+
+    assert judge.broken.rule == "D1"
+
+
+def test_a_payload_of_nobody_is_seen(judge):
+    judge.began(Run("j7", 0, "hub-a7-1", "alpha", 0.0), 1)
+
+    assert judge.broken.rule == "J1"
+
+
+def test_a_hub_that_decides_before_it_has_looked_is_seen(judge):
+    judge.sites = ("alpha",)
+    judge.called("hub1", "alpha", "start", "hub-a1-1")
+
+    assert judge.broken.rule == "F2"
+
+
+def test_weather_that_clears_is_fair():
+    weather = Weather(latency_s=3, cut=True, repeat=0.5)
+    assert not weather.fair
+    weather.clear()
+    assert weather.fair

@@ -1,0 +1,114 @@
+"""The simulator can fail: mistakes that are put in are found, and by the rule that they break.
+
+Each is a mistake that somebody could make in a change of one line, or has made elsewhere.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from fenglin.engine import applier, breaker, effects, fold, loop
+from fenglin.engine.fold import Fold
+from fenglin.model.reason import Reason
+from fenglin.model.states import AttemptState
+from fenglin.storage import commits
+from fenglin.testing.dst.run import report, run_seed
+from fenglin.testing.dst.world import SMALL
+
+
+def no_fence(patch):
+    """A write is taken whatever epoch it carries (F1)."""
+    patch.setattr(commits, "check_epoch", lambda _conn, _epoch: None)
+
+
+def blind_retry(patch):
+    """An unclear start counts as one that has not happened: its tasks go elsewhere (J3)."""
+
+    def unclear(self, allocation):
+        self.attempt_lost(allocation, Reason.START_FAILED, "no answer")
+
+    patch.setattr(Fold, "start_unclear", unclear)
+
+
+def believes_absence(patch):
+    """One listing without an attempt is enough to give it up (D3)."""
+    patch.setattr(breaker, "ABSENT_FOR_MS", 0)
+    patch.setattr(loop, "ABSENT_FOR_MS", 0)
+
+
+def counts_again(patch):
+    """An end that is told twice is counted twice (M2)."""
+    real = Fold._task_ended
+
+    def ended(self, job, record, end):
+        if end.index not in record.remaining:
+            record.usage += type(record.usage)(tasks=1, wall_ms=end.wall_ms)
+            return
+        real(self, job, record, end)
+
+    patch.setattr(Fold, "_task_ended", ended)
+
+
+def keeps_holds(patch):
+    """What an attempt that used nothing had set aside is never given back (L7)."""
+    patch.setattr(fold, "void", lambda _hold: None)
+    real = Fold._settle
+
+    def settle(self, job, record):
+        real(self, job, record)
+        self.change.postings[:] = [draft for draft in self.change.postings if draft is not None]
+
+    patch.setattr(Fold, "_settle", settle)
+
+
+def loses_stops(patch):
+    """A wish to stop is stored and never carried to the site (J6)."""
+    patch.setattr(effects.Effects, "stop", lambda _self, _record: None)
+
+
+def starts_orphans(patch):
+    """What a job waits for is not looked at when its tasks start (J10)."""
+    patch.setattr(applier, "eligible", lambda job, _parents: job.pending)
+    patch.setattr("fenglin.engine.pool.eligible", lambda job, _parents: job.pending)
+
+
+def frees_twice(patch):
+    """What an attempt held is given back twice (A2)."""
+    real = Fold._release
+
+    def release(self, record, shares):
+        real(self, record, shares)
+        if record.state is AttemptState.ENDED:
+            real(self, record, shares)
+
+    patch.setattr(Fold, "_release", release)
+
+
+PLANTS = {
+    "no fence": (no_fence, {"F1", "F3", "UP", "J5"}),
+    "blind retry": (blind_retry, {"J3"}),
+    "believes absence": (believes_absence, {"D3", "J3"}),
+    "counts again": (counts_again, {"M4", "L11"}),
+    "keeps holds": (keeps_holds, {"L7"}),
+    "loses stops": (loses_stops, {"J6"}),
+    "frees twice": (frees_twice, {"A3", "UP"}),
+    "starts orphans": (starts_orphans, {"J10"}),
+}
+
+# Far more than any of them has needed.
+WITHIN_SEEDS = 40
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_mistake_is_found(name, monkeypatch, record_property):
+    plant, rules = PLANTS[name]
+    plant(monkeypatch)
+
+    for seed in range(WITHIN_SEEDS):
+        found = run_seed(seed, SMALL)
+        if found.violation is not None:
+            record_property("found at", seed)
+            assert found.violation.rule in rules, report(found)
+            assert f"replay {seed} --size small" in report(found)
+            return
+    pytest.fail(f"{name}: not found in {WITHIN_SEEDS} seeds")
