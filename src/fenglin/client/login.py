@@ -53,8 +53,12 @@ def id_token_for(
     """
     try:
         import httpx  # noqa: PLC0415 - an extra
-        from authlib.integrations.base_client import OAuthError  # noqa: PLC0415
-        from authlib.integrations.httpx_client import OAuth2Client  # noqa: PLC0415
+        from authlib.integrations.base_client import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            OAuthError,
+        )
+        from authlib.integrations.httpx_client import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            OAuth2Client,
+        )
     except ImportError as error:
         raise InputError(
             "logging in needs Fenglin's extra oidc", hint="pip install 'fenglin[oidc]'"

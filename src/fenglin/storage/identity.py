@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fenglin.errors import ConflictError
 from fenglin.ports.identity import TokenRecord
@@ -123,6 +123,6 @@ def _numbered(conn: sqlite3.Connection, number: int) -> TokenRecord:
     )
 
 
-def _record(row: tuple[object, ...]) -> TokenRecord:
+def _record(row: tuple[Any, ...]) -> TokenRecord:
     names = _COLUMNS.split(", ")
     return TokenRecord(**dict(zip(names, row, strict=True)))

@@ -207,7 +207,11 @@ def test_a_key_that_the_token_brings_is_not_used(believe, provider, token):
 
 
 @pytest.mark.parametrize(
-    "text", [*"ab", "a.b.c", "a.b.c.d.e", "..", "é.é.é", "{}.{}.{}", pytest.param("x" * 20_000, id="long")]
+    "text",
+    [
+        *("", "a", "a.b", "a.b.c", "a.b.c.d.e", "..", "{}.{}.{}", "é.é.é"),
+        pytest.param("x" * 20_000, id="long"),
+    ],
 )
 def test_garbage(believe, text):
     with pytest.raises(DeniedError):
