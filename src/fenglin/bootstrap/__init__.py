@@ -84,7 +84,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     Raises:
         FenglinError: it cannot start; says why.
     """
-    settings, base = _read_config(config)
+    settings, base = read_config(config)
     _log_to(sys.stderr, settings.hub.log)
     policy = _policy(settings.hub.policy, base)
     _extend_devices(settings.catalog.devices, base)
@@ -94,7 +94,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     host, port = _address(listen or settings.hub.listen)
     if not settings.hub.auth and not _is_loopback(host):
         raise _open_door(host)
-    with _owned(folder), contextlib.closing(bind(host, port)) as sock:
+    with owned(folder), contextlib.closing(bind(host, port)) as sock:
         # A name may lead elsewhere than it says.
         if not settings.hub.auth and not _is_loopback(sock.getsockname()[0]):
             raise _open_door(host)
@@ -284,7 +284,7 @@ def _calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _read_config(config: Path | None) -> tuple[HubConfig, Path]:
+def read_config(config: Path | None) -> tuple[HubConfig, Path]:
     """Return the configuration and the folder that its paths are relative to."""
     path = config if config is not None else Path("fenglin.toml")
     if config is None and not path.is_file():
@@ -358,7 +358,7 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextlib.contextmanager
-def _owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path) -> Iterator[None]:
     """Hold the folder for this process alone: two hubs on one file would both lead."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -51,6 +51,7 @@ COMMANDS = {
     "plan": Entry("fenglin.cli.plan", "List planning cycles, and plan one of them again."),
     "what-if": Entry("fenglin.cli.what_if", "Show what would start, wait and cost otherwise."),
     "simulate": Entry("fenglin.cli.simulate", "Replay published traces under a virtual clock."),
+    "db": Entry("fenglin.cli.db", "Migrate, back up, restore, check and move a hub's database."),
     "hub": Entry("fenglin.cli.hub", "Run a hub."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),
     "squeue": Entry("fenglin.cli.slurm.squeue", "Show jobs, as Slurm's squeue does."),

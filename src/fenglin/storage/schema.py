@@ -204,6 +204,18 @@ def ensure_schema(conn: sqlite3.Connection, path: Path) -> None:
     )
 
 
+def triggers() -> dict[str, str]:
+    """Return the statement that made each trigger of a database of the newest version."""
+    found: dict[str, str] = {}
+    for statement in (*SCHEMA, *(one for step in STEPS for one in step)):
+        words = statement.split()
+        if words[:2] == ["CREATE", "TRIGGER"]:
+            found[words[2]] = statement
+        elif words[:2] == ["DROP", "TRIGGER"]:
+            found.pop(words[-1], None)
+    return found
+
+
 def _migrate(conn: sqlite3.Connection, version: int) -> None:
     """Take a file from `version` (0: an empty one) to the newest: all of it, or none."""
     conn.execute("BEGIN IMMEDIATE")

@@ -97,7 +97,7 @@ def test_a_taken_address_is_said(start):
 
 
 def test_a_second_hub_on_the_folder_is_refused(start, tmp_path):
-    with bootstrap._owned(tmp_path / "data"), pytest.raises(ConflictError, match="another hub"):
+    with bootstrap.owned(tmp_path / "data"), pytest.raises(ConflictError, match="another hub"):
         start()
     assert start()
 

@@ -14,6 +14,7 @@ from fenglin.storage.postgres import connection
 from fenglin.storage.postgres.connection import PostgresConnection
 from fenglin.storage.postgres.lease import Lease
 from fenglin.storage.postgres.store import PostgresStore, open_database, shown
+from fenglin.storage.schema import triggers
 from fenglin.testing.builders import a_site
 
 NOW_MS = 1_700_000_000_000
@@ -208,7 +209,7 @@ def test_the_database_itself_refuses(play, statement):
 
 
 def test_all_guards_of_a_new_database_are_in_place(conn):
-    assert conn.statements() == set(LEDGER_GUARDS)
+    assert conn.statements() == {*LEDGER_GUARDS, *triggers().values()}
 
 
 def test_an_older_database_is_taken_forward_once(conn, url, monkeypatch):

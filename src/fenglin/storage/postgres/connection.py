@@ -26,6 +26,7 @@ from fenglin.storage.dialect import ddl, translate
 from fenglin.storage.failures import UnknownOutcomeError
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 from fenglin.storage.postgres.guards import in_place
+from fenglin.storage.schema import triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -219,7 +220,7 @@ class PostgresConnection:
 
     def statements(self) -> set[str]:
         """Return those of our schema's statements whose trigger or index is in place."""
-        return in_place(self, LEDGER_GUARDS)
+        return in_place(self, {*LEDGER_GUARDS, *triggers().values()})
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
         """Run a statement of ours; see `dialect`.
@@ -257,6 +258,18 @@ class PostgresConnection:
             cursor = psycopg.RawCursor(self._conn)
             cursor.execute(statement, tuple(values) or None)
         return Cursor(self._conn, cursor)
+
+    def long_read(self, statement: str) -> Cursor:
+        """Run a query in the open transaction, its rows kept by the server."""
+        with _in_our_words():
+            return self._stream(translate(statement), ())
+
+    def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Write many rows at once; the names are ours, never input."""
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        with _in_our_words(), self._conn.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def heard(self, channel: str, timeout_s: float) -> bool:
         """Return whether somebody called on a channel of the database within some time."""
