@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Ends reported one by one in a job's story; beyond that only their number is told.
 MOST_ENDS_TOLD = 5
+# A site's clock may be ahead of ours; beyond this it tells no time at all.
+MOST_AHEAD_MS = 86_400_000
 
 
 class Fold:
@@ -72,8 +74,8 @@ class Fold:
         # A site that cannot tell has no cursor to give.
         record.cursor = news.cursor or record.cursor
         if news.first_start_ms and not record.started_ms:
-            record.started_ms = news.first_start_ms
-            job.started_ms = job.started_ms or news.first_start_ms
+            record.started_ms = _moment_ms(news.first_start_ms, self._now_ms)
+            job.started_ms = job.started_ms or record.started_ms
         if news.presence is Presence.ENDED:
             self._attempt_ended(job, record, news.reason)
         elif news.presence is Presence.RUNNING:
@@ -360,6 +362,11 @@ def _sane(end: TaskEnd) -> TaskEnd:
         peak_memory_bytes=min(max(0, end.peak_memory_bytes), MAX_BYTES),
         exit_code=end.exit_code if abs(end.exit_code) < 2**31 else -1,
     )
+
+
+def _moment_ms(said_ms: int, now_ms: int) -> int:
+    """Return a moment that a site has told; now for one that no wrong clock explains."""
+    return said_ms if 0 < said_ms <= now_ms + MOST_AHEAD_MS else now_ms
 
 
 def _how(end: TaskEnd) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import SiteReport
 
 MOST_SHAPES = 10_000
+MOST_LICENCES = 10**9
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class SiteStatus:
         if self.report is not None:
             up = {node.name: node.up for node in self.report.nodes}
             nodes = tuple(structs.replace(n, up=up.get(n.name, False)) for n in nodes)
-            licences = self.report.licences or licences
+            licences = _sane_licences(self.report.licences) or licences
             if self.report.capabilities is not None:
                 capabilities = tuple(sorted(self.report.capabilities))
         state, reason = SiteState.ACTIVE, ""
@@ -80,6 +81,11 @@ class SiteStatus:
             state=state,
             state_reason=reason,
         )
+
+
+def _sane_licences(told: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Return licences that can be planned with, whatever a site has said."""
+    return tuple(sorted({name: min(max(0, count), MOST_LICENCES) for name, count in told}.items()))
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from fenglin.errors import DriverError
 from fenglin.model.allocation import TaskEnd, Usage
 from fenglin.model.reason import Reason
+from fenglin.model.site import Node
 from fenglin.ports.driver import Observation, Presence, SiteReport
 from fenglin.quantities.taskset import TaskSet
 
@@ -133,7 +134,18 @@ class TrueSite:
         if self.lies.partial:
             raise self._error("the listing broke off")
         nodes = tuple(replace(n, up=n.name not in self.down_nodes) for n in self.site.nodes)
-        return SiteReport(self.site.flavors, nodes, generation=str(self._losses))
+        report = SiteReport(self.site.flavors, nodes, generation=str(self._losses))
+        if not self.lies.garbage:
+            return report
+        pick = self._random.choice
+        strange = Node(pick(("n0", "never declared", "")), pick(("std", "no such flavor")))
+        return replace(
+            report,
+            nodes=pick((nodes, (), (*nodes, strange), nodes[1:])),
+            flavors=pick((report.flavors, ())),
+            licences=pick(((), (("solver", -5),), (("solver", 2**70), ("solver", 1)))),
+            generation=pick(("", "x" * 10_000)),
+        )
 
     def start(self, order: StartOrder) -> None:
         """Begin an attempt, once per key; an older epoch is refused for a known key."""
@@ -154,7 +166,12 @@ class TrueSite:
 
     def observe(self, cursors: Mapping[str, str]) -> list[Observation]:
         """Return the news of each key since its cursor."""
-        return [self._look(key, cursor) for key, cursor in cursors.items()]
+        seen = [self._look(key, cursor) for key, cursor in cursors.items()]
+        if self.lies.garbage:
+            # Some twice, some not at all, and what nobody has asked for.
+            seen = [one for one in seen for _ in range(self._random.choice((0, 1, 1, 2)))]
+            seen.append(Observation("somebody-a1-1", Presence.RUNNING, started=1))
+        return seen
 
     def stop(self, key: str, grace_ms: int) -> None:
         """End an attempt within its grace, or forbid it."""
@@ -173,6 +190,8 @@ class TrueSite:
         """Return every key that is not forgotten."""
         if self.lies.partial:
             raise self._error("the listing broke off")
+        if self.lies.garbage:
+            return frozenset(self.attempts) | {"no key at all", "somebody-a1-1", "-a1-1", ""}
         return frozenset(self.attempts)
 
     def forget(self, key: str) -> None:
@@ -316,10 +335,8 @@ class TrueSite:
         whole = len(told) == len(attempt.ends)
         since = 0 if lies.repeats else int(cursor or 0)
         ends = tuple(told[since:])
-        if lies.garbage:
-            ends = tuple(self._garbled(end) for end in ends)
         ended = attempt.over and whole
-        return Observation(
+        seen = Observation(
             key,
             Presence.ENDED if ended else Presence.RUNNING,
             ends,
@@ -329,13 +346,27 @@ class TrueSite:
             str(max(len(told), int(cursor or 0))),
             attempt.reason if ended else None,
         )
+        return self._garbled(seen) if lies.garbage else seen
 
-    def _garbled(self, end: TaskEnd) -> TaskEnd:
+    def _garbled(self, seen: Observation) -> Observation:
+        """Return an observation with figures that cannot be."""
+        pick = self._random.choice
+        ends = tuple(
+            replace(
+                end,
+                started_ms=pick((end.started_ms, -1, 2**70)),
+                cpu_ms=pick((-5, 2**70, 0)),
+                peak_memory_bytes=pick((-1, 2**80)),
+                exit_code=end.exit_code + pick((0, 2**40)) * bool(end.reason),
+            )
+            for end in seen.ends
+        )
+        strange = (replace(end, index=index) for end in ends[:1] for index in (-1, 10**12))
         return replace(
-            end,
-            cpu_ms=self._random.choice((-5, 2**70, 0)),
-            peak_memory_bytes=self._random.choice((-1, 2**80)),
-            exit_code=end.exit_code + self._random.choice((0, 2**40)) * bool(end.reason),
+            seen,
+            ends=(*ends, *strange),
+            first_start_ms=seen.first_start_ms and pick((seen.first_start_ms, -1, 2**70)),
+            started=pick((seen.started, -1, 2**70)),
         )
 
     def _error(self, what: str) -> DriverError:
