@@ -107,7 +107,10 @@ async def watch(request: Asked) -> Changed:
     timeout_s = float(asked.values["timeout_s"])
     with desk.waiter():
         work = desk.hub.watch(asked.text("after"), asked.filters, timeout_s, request.user)
-        return await desk.unless_stopped(work, inlet_of(request).hung_up())
+        changed = await desk.unless_stopped(work, inlet_of(request).hung_up())
+    # The token may have been revoked meanwhile.
+    await desk.admit(headers_of(request), "read")
+    return changed
 
 
 @get(
@@ -165,7 +168,9 @@ async def wait(request: Asked, job: FromPath[str]) -> JobView:
     timeout_s = float(query_of(request).values["timeout_s"])
     with desk.waiter():
         work = desk.hub.wait(number, timeout_s, request.user)
-        return await desk.unless_stopped(work, inlet_of(request).hung_up())
+        ended = await desk.unless_stopped(work, inlet_of(request).hung_up())
+    await desk.admit(headers_of(request), "read")
+    return ended
 
 
 @get(

@@ -70,6 +70,24 @@ class TestLogs:
         answer = asyncio.run(story())
         assert (answer.status, answer.body, answer.cut) == (200, b"secret", True)
 
+    def test_following_breaks_off_though_the_output_never_pauses(self, call, hub, monkeypatch):
+        """A task that prints on and on must not keep a revoked token's stream open."""
+        read = hub.read_log
+
+        async def last_good_read(*args):
+            hub.tokens.pop("full", None)
+            return await read(*args)
+
+        async def story():
+            async with asyncio.timeout(20):
+                return await call.ask("GET", "/v1/jobs/j7/logs?follow=true&limit=1")
+
+        hub.log, hub.log_complete = b"x" * 1_000, True
+        monkeypatch.setattr(hub, "read_log", last_good_read)
+        answer = asyncio.run(story())
+        assert (answer.status, answer.cut) == (200, True)
+        assert len(answer.body) < 3
+
     def test_following_breaks_off_when_the_hub_stops(self, call, hub, until):
         async def story():
             asked = ask(call, "GET", "/v1/jobs/j7/logs?follow=true")
@@ -95,6 +113,21 @@ class TestWaiting:
 
         assert asyncio.run(story()).json()["state"] == "succeeded"
         assert hub.calls == [("wait", 7, 60.0, "ada")]
+
+    @pytest.mark.parametrize(
+        ("target", "name"), [("/v1/jobs/j7/wait?timeout_s=0", "wait"), ("/v1/jobs:watch", "watch")]
+    )
+    def test_a_token_revoked_meanwhile_learns_nothing(self, call, hub, monkeypatch, target, name):
+        answer = getattr(hub, name)
+
+        async def last_answer(*args):
+            del hub.tokens["full"]
+            return await answer(*args)
+
+        assert call("GET", target).status == 200
+        monkeypatch.setattr(hub, name, last_answer)
+        refused = call("GET", target)
+        assert (refused.status, refused.json()["code"]) == (401, "denied")
 
     def test_a_stopping_hub_sends_its_waiters_away(self, call, hub, until):
         async def story():
