@@ -72,12 +72,16 @@ class WaitingDoor:
     def __init__(self, leader: Callable[[], Awaitable[str]], quiet: Door) -> None:
         self._leader = leader
         self._quiet = quiet
-        self._ending: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.Task[None]] = set()
 
     def begin_stop(self) -> None:
-        """End the requests that were handed on."""
+        """End what is held open, so that a server can stop soon."""
         self._quiet.begin_stop()
-        for task in self._ending:
+        self.drop()
+
+    def drop(self) -> None:
+        """End the requests that were handed on: who has them leads no more, and may be asleep."""
+        for task in self._open:
             task.cancel()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -122,16 +126,18 @@ class WaitingDoor:
         try:
             sending = asyncio.create_task(_send(writer, parts.netloc, scope, receive))
             answering = asyncio.create_task(_answer(reader, scope["method"], outlet))
-            self._ending.add(answering)
+            self._open.add(answering)
             try:
                 # The sender goes on until the client hangs up, unless the answer ends first.
                 await asyncio.wait([sending, answering], return_when=asyncio.FIRST_COMPLETED)
+                if answering.cancelled():
+                    raise EOFError("it leads no more")
                 if answering.done():
                     answering.result()
                 elif sending.exception() is not None:
                     await answering
             finally:
-                self._ending.discard(answering)
+                self._open.discard(answering)
                 for task in (sending, answering):
                     task.cancel()
                 await asyncio.gather(sending, answering, return_exceptions=True)

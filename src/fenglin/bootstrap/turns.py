@@ -63,27 +63,32 @@ class Turn:
         self._auth = auth
         self._threads = ThreadPoolExecutor(1, "fenglin-lease")
         door = create_app(cast("Hub", quiet), require_auth=auth)
+        self._door = WaitingDoor(self._leader, door)
         # To `serve` it is a door like any other.
-        self.switch = Switch(WaitingDoor(self._leader, door))
+        self.switch = Switch(self._door)
         self.term: Term | None = None
 
     async def take(self) -> Term:
         """Wait for the lease."""
-        waiting = ""
         while True:
             try:
                 self.term = await self._run(self._lease.take)
                 if self.term is not None:
+                    self._see("")
                     _log.info("lease_taken", term=self.term.number, holder=self.term.holder)
                     return self.term
-                self._quiet.leader = await self._run(self._lease.leader)
-                if self._quiet.leader != waiting:
-                    waiting = self._quiet.leader
-                    _log.info("waiting_for_lease", leader=waiting)
+                self._see(await self._run(self._lease.leader))
                 await self._run(self._lease.wait)
             except UnavailableError as error:
                 _log.error("database_unavailable", error=str(error))
                 await asyncio.sleep(AWAY_PAUSE_S)
+
+    def _see(self, leader: str) -> None:
+        """Hand requests to this leader from now on, and wait for no other's answers."""
+        if leader != self._quiet.leader:
+            self._quiet.leader = leader
+            self._door.drop()
+            _log.info("leader_seen", leader=leader)
 
     def lead(self, service: HubService) -> None:
         """Answer by oneself from now on."""
