@@ -1,36 +1,36 @@
 """Two accounts on one hub: neither can see, touch or charge what is the other's."""
 
-import sqlite3
-
 import pytest
 
+from fenglin.client.audit import list_audit, verify_audit
 from fenglin.client.requests import Filter
-from fenglin.engine.tokens import digest_of, new_token
+from fenglin.client.tokens import make_token
+from fenglin.engine.tokens import new_token
 from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
 from fenglin.testing import HubProcess, LocalSite, hub_file
+from fenglin.wire.audit_views import AuditQuestion
+from fenglin.wire.token_text import digest_of
+from fenglin.wire.token_views import TokenAsk
 
 # One hub serves the whole module.
 pytestmark = pytest.mark.xdist_group("e2e-tenants")
 
 SMALL = {"resources": {"cpu": 0.1, "memory": "16MiB"}}
 TOKENS = {name: new_token() for name in ("ada", "bob", "reader")}
-HOLDERS = [("ada", "read write", "a"), ("bob", "read write", "b"), ("reader", "read", "a")]
+HOLDERS = [("ada", "member", "a"), ("bob", "member", "b"), ("reader", "viewer", "a")]
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Return a hub that knows a token for each account, written while it does not run."""
+    """Return a hub that knows a token for each account."""
     config = hub_file([LocalSite("only")], accounts={"a": "10 CNY", "b": "10 CNY"})
     with HubProcess(tmp_path_factory.mktemp("tenants"), config) as process:
-        process.start().stop()
-        conn = sqlite3.connect(process.data / "fenglin.db")
-        conn.executemany(
-            "INSERT INTO token (digest, name, scopes, account, created_ms) VALUES (?, ?, ?, ?, 1)",
-            [(digest_of(TOKENS[name]), name, *rest) for name, *rest in HOLDERS],
-        )
-        conn.commit()
-        conn.close()
-        yield process.start()
+        admin = process.start().client()
+        for name, role, account in HOLDERS:
+            digest = digest_of(TOKENS[name]).hex()
+            ask = TokenAsk(digest=digest, name=name, role=role, account=account)
+            admin.call(make_token(ask))
+        yield process
 
 
 @pytest.fixture
@@ -125,3 +125,22 @@ def test_plans_show_everybodys_jobs_and_are_for_admins_only(ada):
     for ask in (lambda: ada.plans(Filter()), lambda: ada.plan_record("now")):
         with pytest.raises(DeniedError):
             ask()
+
+
+def test_who_did_it_is_in_the_audit_trail(hub, ada, bob):
+    made = ada.submit({"name": "kept", "account": "a", "script": "sleep 60", **SMALL}).id
+    with pytest.raises(NotFoundError):
+        bob.cancel(made)
+    ada.cancel(made)
+    admin = hub.client()
+    trail = admin.call(list_audit(AuditQuestion(limit=1_000))).items
+    assert [one.what for one in trail[:3]] == ["makeToken"] * 3
+    mine = [one for one in trail if made in one.subject.replace("/", " ").split()]
+    assert [(one.actor, one.account, one.what) for one in mine] == [
+        ("ada", "a", "submit"),
+        ("ada", "a", "cancelJob"),
+    ]
+    assert admin.call(verify_audit()).ok
+    for tenant in (ada, bob):
+        with pytest.raises(DeniedError):
+            tenant.call(list_audit(AuditQuestion()))

@@ -11,6 +11,7 @@ from litestar.openapi.config import OpenAPIConfig
 from fenglin import __version__
 from fenglin.api import (
     accounts,
+    audit,
     bills,
     inventory,
     jobs,
@@ -72,6 +73,7 @@ def create_app(
             *bills.ROUTES,
             *prices.ROUTES,
             *accounts.ROUTES,
+            *audit.ROUTES,
             *settling.ROUTES,
             *inventory.ROUTES,
             *vouchers.ROUTES,

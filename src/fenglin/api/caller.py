@@ -28,6 +28,7 @@ DESK = "desk"
 INLET = "fenglin.inlet"
 HEADERS = "fenglin.headers"
 _QUERY = "fenglin.query"
+_SAFE = frozenset({"GET", "HEAD"})
 
 ANY = "any"
 OPEN = "open"
@@ -52,11 +53,18 @@ async def admit(connection: ASGIConnection[Any, Any, Any, State], route: BaseRou
     if scope == ANY or scope in tuple(Scope):
         desk: Desk = connection.app.state[DESK]
         held["user"] = await desk.admit(held[HEADERS], scope)
+        if held["method"] not in _SAFE:
+            desk.begin_act(held["user"], _name(route), held["path"])
     elif held["method"] == "OPTIONS":
         raise MethodNotAllowedException
     elif scope != OPEN:
         raise NotFoundException
     held[_QUERY] = read_query(held["query_string"], route.opt.get("query", ()))
+
+
+def _name(route: BaseRouteHandler) -> str:
+    """Return a route's operation, as the API's document names it."""
+    return str(getattr(route, "operation_id", ""))
 
 
 def desk_of(request: Asked) -> Desk:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fenglin.api.bodies import ClientGoneError
 from fenglin.errors import DeniedError, UnavailableError
+from fenglin.ports.acting import ACTING, Act
 from fenglin.ports.hub import Principal
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class Desk:
                 hint=f"the token has: {', '.join(sorted(principal.scopes)) or 'none'}",
             )
         return principal
+
+    def begin_act(self, who: Principal, what: str, path: str) -> None:
+        """Say, for the audit trail, whose request this task serves from here on."""
+        ACTING.set(Act(self.now_ms(), who.name, who.token, who.account, what, path[:200]))
 
     @contextlib.contextmanager
     def waiter(self) -> Iterator[None]:

@@ -138,6 +138,7 @@ class Door:
         self, scope: Scope, headers: Mapping[bytes, bytes], inlet: Inlet
     ) -> tuple[int, bytes]:
         who = await self.desk.admit(headers, "write")
+        self.desk.begin_act(who, "submit", JOBS)
         read_query(scope["query_string"], ())
         body = await inlet.read()
         key = headers.get(b"idempotency-key")

@@ -226,6 +226,13 @@ NODES: Params = (
 )
 QUEUES: Params = _CUT
 PLANS: Params = _CUT
+TRAIL: Params = (
+    Param("after", "Only later records.", "integer", default=0),
+    Param("limit", "Rows per page.", "integer", default=100, lowest=1, highest=MAX_LIMIT),
+    Param("actor", "Only this one's."),
+    Param("what", "Only this operation, as `operationId` names it."),
+    Param("from_ms", "Only from then on.", "integer", default=0),
+)
 TOKENS: Params = (
     Param("after", "Only tokens with a higher number.", "integer", default=0),
     Param("limit", "Rows per page.", "integer", default=100, lowest=1, highest=MAX_LIMIT),

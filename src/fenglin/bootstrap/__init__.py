@@ -27,6 +27,7 @@ from fenglin.bootstrap.tokens import first_token, open_login
 from fenglin.bootstrap.turns import open_store, open_turn, run_beside, run_in_turn
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
+from fenglin.engine.audit import AuditDesk
 from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.effects import Effects
 from fenglin.engine.identity import TokenDesk
@@ -52,6 +53,7 @@ from fenglin.model.states import PlacementKind
 from fenglin.ports.discovery import load_factory, site_settings
 from fenglin.ports.driver import Driver, DriverContext
 from fenglin.staging import FolderStaging
+from fenglin.storage.audit import SqliteAudit
 from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.prices import SqlitePrices
@@ -196,6 +198,7 @@ async def _hub(
                 version=__version__,
                 books=books,
                 identity=TokenDesk(identity, clock, lambda: pool.epoch, frozenset(settings.limits)),
+                audit=AuditDesk(SqliteAudit(store)),
                 login=open_login(settings, identity, clock, lambda: pool.epoch),
                 cycles=cycles,
             )
@@ -211,8 +214,8 @@ async def _hub(
             control.run(),
             books.sealer.run(),
             books.metering.run(),
-            books.inventory.run(),
             books.accounts.run(),
+            books.inventory.run(),
             books.vouchers.run(),
             pricing.run(),
             *(watcher.run() for watcher in watchers.values()),

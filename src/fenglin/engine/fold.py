@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fenglin.engine.pool import Pool
+    from fenglin.ports.acting import Act
 
 # Ends reported one by one in a job's story; beyond that only their number is told.
 MOST_ENDS_TOLD = 5
@@ -117,7 +118,7 @@ class Fold:
                 self._unstaged(job, record, why)
             self._attempt_ended(job, record, reason)
 
-    def cancel(self, number: int, actor: str) -> None:
+    def cancel(self, number: int, actor: str, act: Act | None = None) -> None:
         """Take in the user's wish that a job end."""
         if number not in self._pool.jobs:
             return
@@ -128,6 +129,8 @@ class Fold:
         job.cancelled |= job.pending
         job.pending = TaskSet()
         self._tell(job, "cancel_asked", "cancel was asked for", actor)
+        if act is not None:
+            self.change.acts.append(act)
         for live in self._pool.live(number):
             record = self._allocation(live.number)
             if record is not None and record.reason is Reason.PREEMPTED:

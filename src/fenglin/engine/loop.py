@@ -230,7 +230,7 @@ class Loop:
             case SiteSeen():
                 self._site_seen(news)
             case CancelAsked():
-                fold.cancel(news.job, news.actor)
+                fold.cancel(news.job, news.actor, news.act)
                 self._plan_due = True
             case JobsAdded():
                 self._arrived()

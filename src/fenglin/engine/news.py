@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fenglin.model.reason import Reason
+    from fenglin.ports.acting import Act
     from fenglin.ports.driver import Observation, SiteReport
     from fenglin.ports.store import JobRecord
 
@@ -63,6 +64,7 @@ class CancelAsked:
     job: int
     actor: str
     done: asyncio.Future[None]
+    act: Act | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -23,6 +23,7 @@ from fenglin.model.ids import attempt_key, job_id, parse_job_id
 from fenglin.model.states import JobState
 from fenglin.planner import Explainer, explain, plan
 from fenglin.planner.record import record_bytes
+from fenglin.ports.acting import ACTING
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Listing
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.engine.admission import Admission
+    from fenglin.engine.audit import AuditDesk
+    from fenglin.engine.identity import TokenDesk
+    from fenglin.engine.login import LoginDesk
     from fenglin.engine.loop import LastPlan, Loop
     from fenglin.engine.meters import Meters
     from fenglin.engine.tokens import Tokens
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
-    from fenglin.engine.identity import TokenDesk
-    from fenglin.engine.login import LoginDesk
     from fenglin.ports.books import Books
     from fenglin.ports.clock import Clock
     from fenglin.ports.cycles import Cycles
@@ -88,6 +90,7 @@ class Rooms:
     books: Books
     identity: TokenDesk
     login: LoginDesk
+    audit: AuditDesk
     cycles: Cycles | None = None
 
 
@@ -111,6 +114,7 @@ class HubService:
         self.books = rooms.books
         self.identity = rooms.identity
         self.login = rooms.login
+        self.audit = rooms.audit
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)
@@ -211,7 +215,7 @@ class HubService:
         view = await self.job(number, principal)
         if not JobState(view.state).terminal:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._loop.tell(CancelAsked(number, principal.name, done))
+            self._loop.tell(CancelAsked(number, principal.name, done, ACTING.get()))
             await done
             view = await self.job(number, principal)
             if not (state := JobState(view.state)).terminal and state is not JobState.CANCELLING:

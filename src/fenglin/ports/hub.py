@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.model.job import JobSpec
+    from fenglin.ports.audit import AuditDesk
     from fenglin.ports.books import Books
     from fenglin.ports.driver import LogChunk
     from fenglin.ports.identity import TokenDesk
@@ -243,6 +244,11 @@ class Hub(Protocol):
     @property
     def login(self) -> LoginDesk:
         """Return the room of logging in."""
+        ...
+
+    @property
+    def audit(self) -> AuditDesk:
+        """Return the room of the audit trail."""
         ...
 
     def health(self) -> Health:

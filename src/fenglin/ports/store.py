@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fenglin.model.plan import Receipt
     from fenglin.model.reason import Reason
     from fenglin.model.site import Price, Site
-    from fenglin.ports.hub import Listing, Principal
+    from fenglin.ports.acting import Act
+    from fenglin.ports.hub import Listing
     from fenglin.quantities.resources import Resources
     from fenglin.wire.views import (
         EventView,
@@ -185,6 +186,7 @@ class Change:
         usage: (attempt key, allocation) whose usage is final.
         postings: Ledger entries.
         events: Lines of stories.
+        acts: Requests that led to some of this, for the audit trail.
         spent_ms: Decayed past use by queue, at `now_ms`; None to leave what is stored.
     """
 
@@ -198,6 +200,7 @@ class Change:
     usage: list[tuple[str, AllocationRecord]] = field(default_factory=list)
     postings: list[Draft] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
     spent_ms: dict[str, int] | None = None
 
     def __bool__(self) -> bool:
@@ -266,17 +269,6 @@ class SubmitRequest:
     now_ms: int
 
 
-@dataclass(slots=True)
-class NewToken:
-    """A token to be known by its hash."""
-
-    digest: bytes
-    name: str
-    scopes: str
-    account: str
-    created_ms: int
-
-
 class Store(Protocol):
     """Durable state. Writes return after the commit is on disk."""
 
@@ -309,14 +301,6 @@ class Store(Protocol):
         self, epoch: int, site: str, *, drained: bool, reason: str, actor: str, now_ms: int
     ) -> None:
         """Record the operator's wish for a site."""
-        ...
-
-    async def add_token(self, token: NewToken) -> None:
-        """Make a token known."""
-        ...
-
-    async def token(self, digest: bytes) -> Principal | None:
-        """Return who holds the token of this SHA-256 digest, or None."""
         ...
 
     async def parents(self, numbers: Sequence[int]) -> dict[int, JobRecord]:

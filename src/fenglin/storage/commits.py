@@ -9,7 +9,7 @@ from fenglin.errors import ConflictError, StaleEpochError
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.store import Event
-from fenglin.storage import books, budgets, voucher_rows
+from fenglin.storage import audit, books, budgets, voucher_rows
 from fenglin.storage.rows import (
     INSERT_ALLOCATION,
     JSON,
@@ -76,6 +76,8 @@ def write(conn: sqlite3.Connection, change: Change) -> list[tuple[StartUnit, Rea
         if (reason := _start(conn, unit, change)) is not None
     ]
     write_events(conn, change.events, change.now_ms, change.epoch)
+    for act in change.acts:
+        audit.append(conn, act)
     return refused
 
 

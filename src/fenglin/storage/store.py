@@ -18,8 +18,8 @@ import msgspec
 
 from fenglin.errors import FenglinError
 from fenglin.model.plan import Receipt
-from fenglin.ports.hub import Principal
-from fenglin.storage import books, commits, listings, loads, submits
+from fenglin.ports.acting import ACTING
+from fenglin.storage import audit, books, commits, listings, loads, submits
 from fenglin.storage.failures import translate
 from fenglin.storage.rows import read_jobs
 from fenglin.storage.schema import connect, ensure_schema
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         Change,
         JobRecord,
         Loaded,
-        NewToken,
         StartUnit,
         SubmitRequest,
     )
@@ -105,10 +104,14 @@ class SqlStore(ABC):
 
     async def submit(self, request: SubmitRequest) -> tuple[list[Submitted], list[JobRecord]]:
         """See `ports.store.Store`."""
+        act = ACTING.get()
 
         def work(conn: sqlite3.Connection) -> tuple[list[Submitted], list[JobRecord]]:
             self._still_leads(conn)
-            return submits.insert(conn, request, self._take)
+            answers, records = submits.insert(conn, request, self._take)
+            if records:
+                audit.append(conn, act, submits.named(records))
+            return answers, records
 
         return await self._writer.run(work)
 
@@ -131,35 +134,6 @@ class SqlStore(ABC):
             )
 
         await self.write(epoch, work)
-
-    async def add_token(self, token: NewToken) -> None:
-        """See `ports.store.Store`."""
-        values = (token.digest, token.name, token.scopes, token.account, token.created_ms)
-
-        def work(conn: sqlite3.Connection) -> None:
-            self._still_leads(conn)
-            conn.execute(
-                "INSERT INTO token (digest, name, scopes, account, created_ms)"
-                " VALUES (?, ?, ?, ?, ?)",
-                values,
-            )
-
-        await self._writer.run(work)
-
-    async def token(self, digest: bytes) -> Principal | None:
-        """See `ports.store.Store`."""
-        rows = await self._rows(
-            "SELECT name, scopes, account FROM token WHERE digest = ? AND revoked_ms = 0",
-            (digest,),
-        )
-        if not rows:
-            return None
-        name, scopes, account = rows[0]
-        return Principal(name, frozenset(scopes.split()), account)
-
-    async def has_tokens(self) -> bool:
-        """Return whether any token is known."""
-        return bool(await self._rows("SELECT 1 FROM token LIMIT 1", ()))
 
     async def parents(self, numbers: Sequence[int]) -> dict[int, JobRecord]:
         """See `ports.store.Store`."""
@@ -233,10 +207,13 @@ class SqlStore(ABC):
             StaleEpochError: another leader took over; `work` was not run.
             UnavailableError: the disk is full or the database is away; nothing was written.
         """
+        act = ACTING.get()
 
         def fenced(conn: sqlite3.Connection) -> T:
             commits.check_epoch(conn, epoch)
-            return work(conn)
+            done = work(conn)
+            audit.append(conn, act)
+            return done
 
         return await self._writer.run(fenced)
 

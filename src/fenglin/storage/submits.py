@@ -135,3 +135,9 @@ def _insert_relations(conn: sqlite3.Connection, request: SubmitRequest, first: i
     ]
     if labels:
         conn.executemany("INSERT INTO label (name, value, job) VALUES (?, ?, ?)", labels)
+
+
+def named(records: list[JobRecord]) -> str:
+    """Return the jobs of one submit in few words: their numbers follow one another."""
+    first, last = records[0].number, records[-1].number
+    return job_id(first) if first == last else f"{job_id(first)}-{job_id(last)}"

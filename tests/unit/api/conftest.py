@@ -12,6 +12,7 @@ from tests.unit.api.fakeinventory import FakeInventory
 from tests.unit.api.fakemetering import FakeMetering
 from tests.unit.api.fakerooms import (
     FakeAccounts,
+    FakeAudit,
     FakeBills,
     FakeIdentity,
     FakeLogin,
@@ -107,6 +108,10 @@ class FakeHub:
     @property
     def identity(self):
         return FakeIdentity(self._asked)
+
+    @property
+    def audit(self):
+        return FakeAudit(self._asked)
 
     @property
     def login(self):

@@ -8,6 +8,7 @@ from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.statement import Funds
 from fenglin.quantities.period import parse_period
 from fenglin.wire.account_views import AccountList, AccountView, MoneyMoved, PeriodClosed
+from fenglin.wire.audit_views import AuditCheck, AuditPage
 from fenglin.wire.login_views import LoginView
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
@@ -148,6 +149,21 @@ class FakeIdentity:
     async def revoke(self, token, principal):
         self._asked("revoke_token", token, principal.name)
         return token_view()
+
+
+@dataclass
+class FakeAudit:
+    """The audit trail."""
+
+    _asked: object
+
+    async def page(self, asked, principal):
+        self._asked("audit", asked, principal.name)
+        return AuditPage(items=[], next_after=7)
+
+    async def check(self, principal):
+        self._asked("verify_audit", principal.name)
+        return AuditCheck(ok=True, records=3, first_bad=0, why="", head="ab")
 
 
 @dataclass

@@ -56,6 +56,8 @@ ROUTES = [
     ("GET", "/v1/settlements:check?period=2026-11", b"", AUDIT),
     ("GET", "/v1/reports/month?period=2026-11", b"", AUDIT),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
+    ("GET", "/v1/audit", b"", AUDIT),
+    ("GET", "/v1/audit:verify", b"", AUDIT),
     ("GET", "/v1/tokens", b"", TENANT),
     ("GET", "/v1/tokens/own", b"", ANY),
     ("POST", "/v1/tokens", TOKEN, TENANT),

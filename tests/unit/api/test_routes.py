@@ -6,6 +6,7 @@ import pytest
 
 from fenglin.errors import UnavailableError
 from fenglin.ports.hub import Health, Listing
+from fenglin.wire.audit_views import AuditQuestion
 from fenglin.wire.login_views import LoginAsk
 from fenglin.wire.token_views import RotateAsk, TokenAsk
 
@@ -100,6 +101,9 @@ GOOD = [
     ("GET", "/v1/login", b"", 200, ("login_settings",), {"client_id": "fenglin"}),
     ("POST", "/v1/login", b'{"id_token": "a.b.c", "digest": "ab"}', 201,
      ("enter", LoginAsk(id_token="a.b.c", digest="ab")), {"id": "t7"}),
+    ("GET", "/v1/audit?after=3&actor=ann&limit=9", b"", 200,
+     ("audit", AuditQuestion(after=3, limit=9, actor="ann"), "ada"), {"next_after": 7}),
+    ("GET", "/v1/audit:verify", b"", 200, ("verify_audit", "ada"), {"head": "ab"}),
     ("GET", "/v1/tokens/own", b"", 200, ("own_token", "ada"), {"id": "t7"}),
     ("POST", "/v1/tokens", b'{"digest": "ab", "name": "bo", "account": "lab"}', 201,
      ("make_token", TokenAsk(digest="ab", name="bo", account="lab"), "ada"), {"id": "t7"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fenglin.storage.migrations.v2 import (
     accounts,
+    audit,
     budgets,
     identity,
     inventory,
@@ -18,6 +19,7 @@ from fenglin.storage.migrations.v2 import (
 V2: tuple[str, ...] = (
     *ledger.STATEMENTS,
     *proofs.STATEMENTS,
+    *audit.STATEMENTS,
     *identity.STATEMENTS,
     *accounts.STATEMENTS,
     *budgets.STATEMENTS,
