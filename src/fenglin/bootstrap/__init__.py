@@ -212,11 +212,7 @@ async def _hub(
         _calm_collector()
         background = [
             control.run(),
-            books.sealer.run(),
-            books.metering.run(),
-            books.accounts.run(),
-            books.inventory.run(),
-            books.vouchers.run(),
+            *books.background(),
             pricing.run(),
             *(watcher.run() for watcher in watchers.values()),
         ]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from fenglin.engine.books.accounts import AccountDesk
     from fenglin.engine.books.bills import BillDesk
     from fenglin.engine.books.inventory import InventoryDesk
@@ -25,10 +27,15 @@ class BookRooms:
     bills: BillDesk
     prices: PriceDesk
     accounts: AccountDesk
+    settling: SettleDesk
     inventory: InventoryDesk
     metering: MeteringDesk
-    settling: SettleDesk
     vouchers: VoucherDesk
+
+    def background(self) -> list[Coroutine[None, None, None]]:
+        """Return what the rooms do by themselves, for as long as the hub runs."""
+        rooms = (self.sealer, self.metering, self.accounts, self.inventory, self.vouchers)
+        return [room.run() for room in rooms]
 
     @property
     def problems(self) -> tuple[str, ...]:
