@@ -83,8 +83,27 @@ class QuietHub:
         """See `ports.hub.Hub`."""
         return self._meters.expose(0, 0)
 
+    @property
+    def books(self) -> _QuietBooks:
+        """See `ports.hub.Hub`."""
+        return _QuietBooks()
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the contract has
         """Refuse what only a leader can do."""
+        _refuse()
+
+
+class _QuietBooks:
+    """Rooms of the books without a leader: they only let a job be shown as it is stored."""
+
+    @property
+    def metering(self) -> _QuietBooks:
+        return self
+
+    async def with_energy(self, view: JobView) -> JobView:
+        return view
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the contract has
         _refuse()
 
 
