@@ -71,6 +71,12 @@ class _Search:
         self._placed = [OUT] * len(items)
         total = [max(1, sum(bin_[d] for bin_ in bins)) for d in range(len(bins[0]) if bins else 0)]
         self._total = total
+        # Bins that mean the same to every item; only with equal room are they alike.
+        kinds: dict[tuple[tuple[Vector, float], ...], int] = {}
+        self._kind = [
+            kinds.setdefault(tuple((item.needs[at], item.values[at]) for item in items), len(kinds))
+            for at in range(len(bins))
+        ]
         self.order = sorted(range(len(items)), key=self._rank)
         # By depth: the most that the items from there on could still bring.
         self._rest = [0.0] * (len(items) + 1)
@@ -115,14 +121,14 @@ class _Search:
 
     def _places(self, item: Item) -> list[int]:
         """Return the bins with room, the most valuable and tightest first, alike ones once."""
-        seen: set[tuple[float, Vector, Vector]] = set()
+        seen: set[tuple[int, Vector]] = set()
         found: list[tuple[float, float, int]] = []
         for place, free in enumerate(self.free):
             value = item.values[place]
             need = item.needs[place]
             if value <= 0 or any(n > f for n, f in zip(need, free, strict=True)):
                 continue
-            like = (value, need, tuple(free))
+            like = (self._kind[place], tuple(free))
             if like not in seen:
                 seen.add(like)
                 left = sum(f / of for f, of in zip(free, self._total, strict=True))

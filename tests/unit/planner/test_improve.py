@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -291,6 +291,7 @@ small = st.integers(0, 4)
     st.lists(st.tuples(st.tuples(small, small), st.integers(1, 9), st.booleans()), max_size=5),
 )
 @settings(max_examples=150, deadline=None)
+@example([(1, 2), (1, 2)], [((0, 2), 1, False), ((1, 1), 2, False)])
 def test_the_search_is_exact_with_enough_steps(bins, things):
     # What a thing needs differs from bin to bin.
     items = [
