@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.wire.account_views import (
     AccountList,
     AccountView,
@@ -19,10 +16,7 @@ from fenglin.wire.account_views import (
     PeriodClosed,
 )
 
-T = TypeVar("T")
 _ACCOUNTS = ["accounts"]
-_MOVES = msgspec.json.Decoder(MoneyMove)
-_CLOSES = msgspec.json.Decoder(CloseAsk)
 
 
 @get(
@@ -59,7 +53,7 @@ async def read_account(request: Asked, account: FromPath[str]) -> AccountView:
 )
 async def deposit(request: Asked, account: FromPath[str]) -> MoneyMoved:
     """Enter a tenant's money that came in; the same key again enters nothing."""
-    move = _read(_MOVES, await inlet_of(request).read())
+    move = read_body(await inlet_of(request).read(), MoneyMove)
     return await desk_of(request).hub.books.accounts.deposit(account, move, request.user)
 
 
@@ -73,7 +67,7 @@ async def deposit(request: Asked, account: FromPath[str]) -> MoneyMoved:
 )
 async def refund(request: Asked, account: FromPath[str]) -> MoneyMoved:
     """Enter money that went back to a tenant; at most what is available."""
-    move = _read(_MOVES, await inlet_of(request).read())
+    move = read_body(await inlet_of(request).read(), MoneyMove)
     return await desk_of(request).hub.books.accounts.refund(account, move, request.user)
 
 
@@ -87,20 +81,8 @@ async def refund(request: Asked, account: FromPath[str]) -> MoneyMoved:
 )
 async def close(request: Asked) -> PeriodClosed:
     """Close a month that is over; nothing can be entered into it any more."""
-    asked = _read(_CLOSES, await inlet_of(request).read())
+    asked = read_body(await inlet_of(request).read(), CloseAsk)
     return await desk_of(request).hub.books.accounts.close(asked.period, request.user)
-
-
-def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Return a request's body.
-
-    Raises:
-        InputError: it is not what the route takes.
-    """
-    try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
 
 
 ROUTES = (list_accounts, read_account, deposit, refund, close)

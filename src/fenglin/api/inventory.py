@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
 
-import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
 from fenglin.api.query import MAX_LIMIT, Param, Params
-from fenglin.errors import InputError, NotFoundError
+from fenglin.api.reading import read_body
+from fenglin.errors import NotFoundError
 from fenglin.model.ids import parse_job_id
 from fenglin.probes import FIGURES_FILE
 from fenglin.wire.inventory_views import (
@@ -29,7 +28,6 @@ from fenglin.wire.inventory_views import (
 )
 
 _TAG = ["inventory"]
-T = TypeVar("T")
 # One byte more than a probe's answer may have, so that a longer one is noticed.
 _MOST_ANSWER_BYTES = 65_537
 
@@ -179,7 +177,7 @@ async def declare(request: Asked) -> InventoryDeclared:
 )
 async def step(request: Asked) -> InventoryView:
     """Record a step of the closed loop, and return what stands then."""
-    asked = _read(await inlet_of(request).read(), InventoryAsk)
+    asked = read_body(await inlet_of(request).read(), InventoryAsk)
     return await desk_of(request).hub.books.inventory.take(asked, request.user)
 
 
@@ -193,7 +191,7 @@ async def step(request: Asked) -> InventoryView:
 )
 async def measure(request: Asked) -> MeasurementView:
     """Take the answer that a probe's job has kept; the job is the evidence."""
-    asked = _read(await inlet_of(request).read(), MeasureAsk)
+    asked = read_body(await inlet_of(request).read(), MeasureAsk)
     hub = desk_of(request).hub
     job = await hub.job(parse_job_id(asked.job), request.user)
     try:
@@ -210,13 +208,6 @@ async def measure(request: Asked) -> MeasurementView:
 
     data = await asyncio.to_thread(read)
     return await hub.books.inventory.measure(job, data, asked.group, request.user)
-
-
-def _read(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
 
 
 ROUTES = (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
 from litestar import get, post
 
 from fenglin.api.caller import OPEN, Asked, desk_of, inlet_of, needs
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.wire.login_views import LoginAsk, LoginView
 from fenglin.wire.token_views import TokenView
 
 _LOGIN = ["tokens"]
-_ASKS = msgspec.json.Decoder(LoginAsk)
 
 
 @get(
@@ -35,11 +33,7 @@ async def read_login(request: Asked) -> LoginView:
 )
 async def login(request: Asked) -> TokenView:
     """Make a token known for whoever shows an ID token that was issued for it."""
-    body = await inlet_of(request).read()
-    try:
-        ask = _ASKS.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise InputError("the request is no login", where="body") from error
+    ask = read_body(await inlet_of(request).read(), LoginAsk, what="the request is no login")
     return await desk_of(request).hub.login.enter(ask)
 
 

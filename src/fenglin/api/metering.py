@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from typing import TypeVar
 
-import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
 from fenglin.api.query import MAX_LIMIT, Param, Params
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.ledger.metering.forms import READERS
 from fenglin.ledger.metering.items import State, What
 from fenglin.ledger.metering.records import UseRecord
@@ -29,12 +27,9 @@ from fenglin.wire.metering_views import (
 )
 from fenglin.wire.views import Page
 
-T = TypeVar("T")
 _TAG = ["metering"]
 # A file that is smaller stays in memory on its way.
 _SMALL_BYTES = 2**20
-_USES = msgspec.json.Decoder(LateUses)
-_STEPS = msgspec.json.Decoder(DiscrepancyStep)
 
 _PERIOD = Param("period", "Month in the books' zone, such as 2026-11.")
 _FILE: Params = (
@@ -87,7 +82,7 @@ async def import_file(request: Asked) -> Imported:
 )
 async def record(request: Asked) -> Recorded:
     """Take ends of tasks in any order; each counts once, however often and late it comes."""
-    asked = _read(_USES, await inlet_of(request).read())
+    asked = read_body(await inlet_of(request).read(), LateUses)
     uses = [
         UseRecord(one.attempt, one.task, one.started_ms, one.wall_ms, one.cpu_ms)
         for one in asked.records
@@ -163,7 +158,7 @@ async def discrepancy(request: Asked, item: FromPath[str]) -> ItemView:
 )
 async def resolve(request: Asked, item: FromPath[str]) -> ItemView:
     """Explain, accept, dispute or close a discrepancy; who, when and why are kept."""
-    asked = _read(_STEPS, await inlet_of(request).read())
+    asked = read_body(await inlet_of(request).read(), DiscrepancyStep)
     return await desk_of(request).hub.books.metering.resolve(
         item, asked.state, asked.why, request.user
     )
@@ -192,18 +187,6 @@ async def energy(request: Asked) -> EnergyReport:
     """Return energy and CO2 by account, site and grade; a tenant sees its own."""
     period = query_of(request).text("period")
     return await desk_of(request).hub.books.metering.energy(period, request.user)
-
-
-def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Return a request's body.
-
-    Raises:
-        InputError: it is not what the route takes.
-    """
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
 
 
 ROUTES = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-import msgspec
 from litestar import get, head, post, put
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
 from fenglin.api import query
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
+from fenglin.api.reading import read_body
 from fenglin.errors import InputError, LimitError
 from fenglin.wire.views import (
     Addresses,
@@ -77,14 +77,15 @@ async def drain(request: Asked, site: FromPath[str]) -> SiteView:
     """Let no new work start at the site; what runs there goes on."""
     name = _site_name(site)
     body = await inlet_of(request).read()
-    try:
-        asked = msgspec.json.decode(body, type=DrainRequest) if body else DrainRequest()
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise InputError(
-            f"the body is not a drain request: {error}",
+    asked = DrainRequest()
+    if body:
+        asked = read_body(
+            body,
+            DrainRequest,
+            what="the body is not a drain request",
             where="request body",
             hint='it looks like {"reason": "new memory"}',
-        ) from None
+        )
     if not asked.reason.isprintable():
         raise InputError("the reason holds characters that do not print", where="reason")
     return await desk_of(request).hub.set_site(
@@ -177,15 +178,13 @@ async def show_blob(request: Asked, sha256: FromPath[str]) -> BlobView:
 )
 async def missing_blobs(request: Asked) -> Addresses:
     """Return those of up to 10,000 content addresses of which the hub has no file."""
-    body = await inlet_of(request).read()
-    try:
-        asked = msgspec.json.decode(body, type=Addresses).sha256
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise InputError(
-            f"the body is no list of addresses: {error}",
-            where="request body",
-            hint='it looks like {"sha256": ["…", "…"]}',
-        ) from None
+    asked = read_body(
+        await inlet_of(request).read(),
+        Addresses,
+        what="the body is no list of addresses",
+        where="request body",
+        hint='it looks like {"sha256": ["…", "…"]}',
+    ).sha256
     if len(asked) > MAX_ADDRESSES:
         raise LimitError(f"{len(asked)} addresses", hint=f"ask about {MAX_ADDRESSES} at a time")
     found = await desk_of(request).hub.missing_blobs([_address(a) for a in asked], request.user)

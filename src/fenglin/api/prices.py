@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from fenglin.api import query
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.wire.price_views import PriceAsk, PricesAdded, PriceView
 from fenglin.wire.views import Page
 
 _PRICES = ["prices"]
-_ASKS = msgspec.json.Decoder(PriceAsk)
 
 
 @get(
@@ -53,10 +51,7 @@ async def show_price(request: Asked, price: FromPath[str]) -> PriceView:
 )
 async def add_price(request: Asked) -> PricesAdded:
     """Add one item, or supersede a version; repeating is harmless."""
-    try:
-        asked = _ASKS.decode(await inlet_of(request).read())
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
+    asked = read_body(await inlet_of(request).read(), PriceAsk)
     return await desk_of(request).hub.books.prices.add(asked, request.user)
 
 

@@ -7,11 +7,11 @@ from litestar import Response, get, post
 
 from fenglin.api import query
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
+from fenglin.api.reading import read_body
 from fenglin.errors import InputError
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView, ProofAsk
 
 _LEDGER = ["ledger"]
-_ASKS = msgspec.json.Decoder(ProofAsk)
 
 
 @get(
@@ -52,10 +52,7 @@ async def consistency(request: Asked) -> ConsistencyView:
 )
 async def prove(request: Asked) -> Response[bytes]:
     """Return one file with which the account's entries can be verified without this hub."""
-    try:
-        asked = _ASKS.decode(await inlet_of(request).read())
-    except msgspec.DecodeError as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
+    asked = read_body(await inlet_of(request).read(), ProofAsk)
     account = asked.account or request.user.account
     if not account:
         raise InputError("the account is missing", where="account", hint="name one")

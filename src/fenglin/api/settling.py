@@ -7,11 +7,10 @@ from litestar import Response, get, post
 
 from fenglin.api import query
 from fenglin.api.caller import ANY, Asked, desk_of, inlet_of, needs, query_of
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.wire.settling_views import SettleAsk, SettledMonth
 
 _TAGS = ["settlement"]
-_ASKS = msgspec.json.Decoder(SettleAsk)
 _JSON = "application/json"
 
 
@@ -40,10 +39,7 @@ async def settlements(request: Asked) -> SettledMonth:
 )
 async def settle(request: Asked) -> SettledMonth:
     """Enter a closed month's settlements in the ledger; a second time enters nothing."""
-    try:
-        asked = _ASKS.decode(await inlet_of(request).read())
-    except msgspec.DecodeError as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
+    asked = read_body(await inlet_of(request).read(), SettleAsk)
     return await desk_of(request).hub.books.settling.post(
         asked.period, asked.provider, request.user
     )

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from fenglin.api import query
 from fenglin.api.caller import ANY, Asked, desk_of, inlet_of, needs, query_of
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.model.role import Scope
 from fenglin.wire.token_views import RotateAsk, TokenAsk, TokenList, TokenView
 
-T = TypeVar("T")
 _TOKENS = ["tokens"]
-_ASKS = msgspec.json.Decoder(TokenAsk)
-_ROTATES = msgspec.json.Decoder(RotateAsk)
 
 
 @get(
@@ -56,7 +50,7 @@ async def own_token(request: Asked) -> TokenView:
 )
 async def make_token(request: Asked) -> TokenView:
     """Make a token known by the hash of its text, which the hub never sees before it is used."""
-    ask = _read(_ASKS, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), TokenAsk)
     return await desk_of(request).hub.identity.make(ask, request.user)
 
 
@@ -70,7 +64,7 @@ async def make_token(request: Asked) -> TokenView:
 )
 async def rotate_token(request: Asked, token: FromPath[str]) -> TokenView:
     """Make a token like this one known; this one goes on working for `grace_ms`."""
-    ask = _read(_ROTATES, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), RotateAsk)
     return await desk_of(request).hub.identity.rotate(token, ask, request.user)
 
 
@@ -85,18 +79,6 @@ async def rotate_token(request: Asked, token: FromPath[str]) -> TokenView:
 async def revoke_token(request: Asked, token: FromPath[str]) -> TokenView:
     """Refuse a token from now on; open streams end within five seconds."""
     return await desk_of(request).hub.identity.revoke(token, request.user)
-
-
-def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Return a request's body.
-
-    Raises:
-        InputError: it is not what the route takes.
-    """
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
 
 
 ROUTES = (list_tokens, own_token, make_token, rotate_token, revoke_token)

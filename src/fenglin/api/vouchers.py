@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from fenglin.api import query
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
-from fenglin.errors import InputError
+from fenglin.api.reading import read_body
 from fenglin.wire.views import Page
 from fenglin.wire.voucher_views import (
     ApplyAsk,
@@ -25,12 +22,7 @@ from fenglin.wire.voucher_views import (
     VoucherView,
 )
 
-T = TypeVar("T")
 _VOUCHERS = ["vouchers"]
-_POOLS = msgspec.json.Decoder(PoolAsk)
-_APPLIES = msgspec.json.Decoder(ApplyAsk)
-_TAKES = msgspec.json.Decoder(TakeBackAsk)
-_USES = msgspec.json.Decoder(UseAsk)
 
 
 @get(
@@ -55,7 +47,7 @@ async def list_pools(request: Asked) -> PoolList:
 )
 async def open_pool(request: Asked) -> PoolView:
     """Open a scheme's pool of a year; the same rules again change nothing."""
-    ask = _read(_POOLS, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), PoolAsk)
     return await desk_of(request).hub.books.vouchers.open(ask, request.user)
 
 
@@ -81,7 +73,7 @@ async def show_pool(request: Asked, pool: FromPath[str]) -> PoolView:
 )
 async def apply(request: Asked, pool: FromPath[str]) -> VoucherList:
     """File applications, all or none; the same application again changes nothing."""
-    ask = _read(_APPLIES, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), ApplyAsk)
     return await desk_of(request).hub.books.vouchers.file(pool, ask.applications, request.user)
 
 
@@ -134,7 +126,7 @@ async def approve(request: Asked, pool: FromPath[str], voucher: FromPath[str]) -
 )
 async def revoke(request: Asked, pool: FromPath[str], voucher: FromPath[str]) -> VoucherView:
     """Return what is not used of a voucher to its pool."""
-    ask = _read(_TAKES, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), TakeBackAsk)
     return await desk_of(request).hub.books.vouchers.take_back(
         pool, voucher, ask, request.user, used=False
     )
@@ -150,7 +142,7 @@ async def revoke(request: Asked, pool: FromPath[str], voucher: FromPath[str]) ->
 )
 async def claw_back(request: Asked, pool: FromPath[str], voucher: FromPath[str]) -> VoucherView:
     """Return what was used of a voucher to its pool; the tenant owes it again."""
-    ask = _read(_TAKES, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), TakeBackAsk)
     return await desk_of(request).hub.books.vouchers.take_back(
         pool, voucher, ask, request.user, used=True
     )
@@ -179,20 +171,8 @@ async def list_vouchers(request: Asked) -> Page[VoucherView]:
 )
 async def use(request: Asked) -> VouchersUsed:
     """Pay charges of a month that no voucher has paid; the same key again uses nothing."""
-    ask = _read(_USES, await inlet_of(request).read())
+    ask = read_body(await inlet_of(request).read(), UseAsk)
     return await desk_of(request).hub.books.vouchers.use(ask, request.user)
-
-
-def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Return a request's body.
-
-    Raises:
-        InputError: it is not what the route takes.
-    """
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
 
 
 ROUTES = (
