@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from fenglin.quantities.taskset import TaskSet
+
 LOG_CAP_BYTES = 4 * 2**20
 STOP_GRACE_MS = 10_000
 
@@ -135,6 +137,7 @@ class Capability(StrEnum):
     FENCE: `start` under an epoch lower than one seen for the key is refused.
     MEMORY_LIMIT: a task that takes more memory than it asked for is ended, MEMORY_EXCEEDED.
     METERS: ends and usage tell CPU time and peak memory.
+    STOP_TASKS: single tasks can be ended, see `StopsTasks`.
     SIGNAL: running tasks can be sent a signal, see `Signals`.
     SUSPEND: running attempts can be paused, see `Suspends`.
     PROVISION: the site buys and returns nodes on demand, see `Provisions`.
@@ -152,6 +155,7 @@ class Capability(StrEnum):
     FENCE = "fence"
     MEMORY_LIMIT = "memory_limit"
     METERS = "meters"
+    STOP_TASKS = "stop_tasks"
     SIGNAL = "signal"
     SUSPEND = "suspend"
     PROVISION = "provision"
@@ -347,6 +351,25 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Release connections. Never touches attempts. Idempotent; within 5 s, never raises."""
+        ...
+
+
+class StopsTasks(Protocol):
+    """Capability STOP_TASKS: some tasks of an attempt can be ended while the others go on."""
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """End these tasks: polite signal, grace, final signal; those that wait never begin.
+
+        Returns when the wish is durable at the site; the ends are learned from `observe`, as
+        CANCELLED, without runtime for a task that had not begun. All other tasks go on, and the
+        attempt ends as if these had ended by themselves. Asked only of a key whose start was
+        answered, again until it is heard. Expected within 1 s; the hub's deadline is 30 s.
+
+        Idempotent; later calls add to it. Already gone: an ended task, or a key, is no error.
+
+        Raises:
+            DriverError: it is not certain that the site has heard it.
+        """
         ...
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fenglin.drivers.local.settings import LocalSettings
     from fenglin.model.allocation import Usage
     from fenglin.ports.driver import DriverContext, Observation, StartOrder
+    from fenglin.quantities.taskset import TaskSet
 
 READ_LIMIT_BYTES = 2**20
 
@@ -48,6 +49,7 @@ class LocalDriver:
             Capability.MEMORY_LIMIT,
             Capability.METERS,
             Capability.SETUP,
+            Capability.STOP_TASKS,
         }
     )
 
@@ -73,6 +75,7 @@ class LocalDriver:
             ) from error
         self._observer = Observer(self._attempts, context.now_ms)
         self._pass = threading.Lock()
+        self._wishes = threading.Lock()
         self._poked: set[str] = set()
         self._poked_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,6 +110,14 @@ class LocalDriver:
             DriverError: the stop could not be written down.
         """
         await asyncio.to_thread(self._stop, key, grace_ms)
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """End some tasks; those that wait never begin.
+
+        Raises:
+            DriverError: the wish could not be written down.
+        """
+        await asyncio.to_thread(self._stop_tasks, key, tasks, grace_ms)
 
     async def usage(self, key: str) -> Usage:
         """Return the total of the ends in the journal.
@@ -202,6 +213,14 @@ class LocalDriver:
         """Write the stop down (in a worker thread)."""
         try:
             self._attempts.stop(key, grace_ms)
+        except RefusedError as error:
+            raise self._told(error) from error
+
+    def _stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """Write the wish down (in a worker thread), one at a time: each adds to the last."""
+        try:
+            with self._wishes:
+                self._attempts.stop_tasks(key, list(tasks), grace_ms)
         except RefusedError as error:
             raise self._told(error) from error
 

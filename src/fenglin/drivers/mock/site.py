@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fenglin.model.allocation import TaskEnd
     from fenglin.ports.driver import DriverContext, StartOrder
+    from fenglin.quantities.taskset import TaskSet
 
 T = TypeVar("T")
 ALLOWED = ("faults", "flavors", "licences", "nodes", "task_ms")
@@ -45,6 +46,7 @@ class MockDriver:
             Capability.FENCE,
             Capability.PROVISION,
             Capability.SIGNAL,
+            Capability.STOP_TASKS,
             Capability.SUSPEND,
         }
     )
@@ -163,6 +165,21 @@ class MockDriver:
         if timeline is not None:
             timeline.close(self._context.now_ms(), Reason.CANCELLED)
         self._context.wake()
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """End some tasks at once (`grace_ms` is not waited for).
+
+        Raises:
+            DriverError: a fault strikes.
+        """
+        del grace_ms
+        await self._enter("stop_tasks", key)
+        if self._strikes(key, Fault.STOP_LOST):
+            return
+        timeline = self._attempts.get(key)
+        if timeline is not None:
+            timeline.drop(self._context.now_ms(), tasks)
+            self._context.wake()
 
     async def usage(self, key: str) -> Usage:
         """Return the sum over the ends.

@@ -27,6 +27,7 @@ class Timeline:
         self.order = order
         self._ends: list[TaskEnd] = []
         self._outputs: dict[int, bytes] = {}
+        self._skipped: set[int] = set()
         self._closed_ms: int | None = None
         self._reason: Reason | None = None
         self._paused_ms: int | None = None
@@ -61,6 +62,34 @@ class Timeline:
         self._ends = sorted(kept, key=_end_ms)
         self._closed_ms, self._reason = now_ms, reason
 
+    def drop(self, now_ms: int, tasks: TaskSet) -> None:
+        """End some tasks now, those too that wait; others take the slots that come free."""
+        now_ms = self._seen_ms(now_ms)
+        if self.done(now_ms):
+            return
+        # What was told already keeps its place.
+        ends = [end for end in self._ends if _end_ms(end)[0] <= now_ms]
+        coming = self._ends[len(ends) :]
+        for end in coming:
+            if end.index in tasks:
+                start_ms = min(end.started_ms, now_ms)
+                wall_ms = now_ms - start_ms
+                ends.append(
+                    TaskEnd(end.index, start_ms, wall_ms, STOPPED_EXIT_CODE, Reason.CANCELLED)
+                )
+        self._skipped.update(
+            end.index for end in coming if end.index in tasks and end.started_ms > now_ms
+        )
+        going = [end for end in coming if end.index not in tasks]
+        begun = [end for end in going if end.started_ms <= now_ms]
+        free = [now_ms] * (self.order.slots - len(begun)) + [_end_ms(end)[0] for end in begun]
+        heapq.heapify(free)
+        for end in sorted(going, key=lambda end: end.index):
+            if end.started_ms > now_ms:
+                begun.append(replace(end, started_ms=heapq.heappop(free)))
+                heapq.heappush(free, _end_ms(begun[-1])[0])
+        self._ends = ends + sorted(begun, key=_end_ms)
+
     def pause(self, now_ms: int, *, paused: bool) -> None:
         """Let nothing happen from now on, or let all go on as much later as it was paused."""
         if paused:
@@ -84,12 +113,12 @@ class Timeline:
     def begun(self, now_ms: int) -> list[int]:
         """Return the tasks that have started up to now."""
         now_ms = self._seen_ms(now_ms)
-        return [end.index for end in self._ends if end.started_ms <= now_ms]
+        return [end.index for end in self._runs() if end.started_ms <= now_ms]
 
     def starts_ms(self, now_ms: int) -> list[int]:
         """Return the times of the starts up to now, sorted."""
         now_ms = self._seen_ms(now_ms)
-        return sorted(end.started_ms for end in self._ends if end.started_ms <= now_ms)
+        return sorted(end.started_ms for end in self._runs() if end.started_ms <= now_ms)
 
     def done(self, now_ms: int) -> bool:
         """Return whether nothing follows."""
@@ -109,6 +138,10 @@ class Timeline:
             return None
         times = [t for end in self._ends for t in (end.started_ms, _end_ms(end)[0]) if t > now_ms]
         return min(times, default=None)
+
+    def _runs(self) -> list[TaskEnd]:
+        """Return the ends of tasks that begin at all."""
+        return [end for end in self._ends if end.index not in self._skipped]
 
     def _seen_ms(self, now_ms: int) -> int:
         """Return up to when things have happened."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fenglin.model.allocation import Usage
     from fenglin.model.site import Node
     from fenglin.ports.driver import DriverContext, Observation, StartOrder
+    from fenglin.quantities.taskset import TaskSet
     from fenglin.remote.place import Place
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class SshDriver:
             Capability.FENCE,
             Capability.MEMORY_LIMIT,
             Capability.METERS,
+            Capability.STOP_TASKS,
         }
     )
 
@@ -179,6 +181,20 @@ class SshDriver:
                 raise DriverError("no host answers", where=self._where)
             return
         await self._every(note, lambda remote: remote.ask("stop", key=key, grace_ms=grace_ms))
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """End some tasks on whichever hosts have them; those that wait never begin.
+
+        Raises:
+            DriverError: a host could not be told; those that could have been.
+        """
+        note = await self._own(self._notes.find, key)
+        if note is not None:
+            named = list(tasks)
+            await self._every(
+                note,
+                lambda remote: remote.ask("unwanted", key=key, tasks=named, grace_ms=grace_ms),
+            )
 
     async def usage(self, key: str) -> Usage:
         """Return the total of the ends in the journals of all hosts.

@@ -10,6 +10,7 @@ attempts whose journals have grown.
     go      key                                           log     key, task, offset, limit
     stop    key, grace_ms                                 journal key
     peers   key, tasks                                    order   key
+    unwanted  key, tasks, grace_ms
     forget  key                                           keys    -
     lacks   digests                                       take    digest, name
     kept    key, tasks                                    machine -
@@ -199,6 +200,11 @@ class Agent:
 
     def _op_peers(self, head: dict[str, Any], _: bytes) -> Answer:
         self._attempts.end_gangs(str(head["key"]), [int(task) for task in head["tasks"]])
+        return {}, b""
+
+    def _op_unwanted(self, head: dict[str, Any], _: bytes) -> Answer:
+        tasks = [int(task) for task in head["tasks"]]
+        self._attempts.stop_tasks(str(head["key"]), tasks, int(head["grace_ms"]))
         return {}, b""
 
     def _op_forget(self, head: dict[str, Any], _: bytes) -> Answer:

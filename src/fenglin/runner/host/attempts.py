@@ -19,7 +19,7 @@ from . import proc
 from .journal import JOURNAL
 from .loop import CONTROL, STOP
 from .order import ORDER
-from .task import PEERS, broken_gangs
+from .wishes import PEERS, UNWANTED, broken_gangs, unwanted
 from .workspace import remove_tree
 
 TYPE_CHECKING = False
@@ -208,6 +208,25 @@ class Attempts:
             _write(path, PEERS, "\n".join({*known, *map(str, tasks)}).encode())
         except OSError as error:
             raise refused(error) from error
+        _tell(path)
+
+    def stop_tasks(self, key: str, tasks: Collection[int], grace_ms: int) -> None:
+        """Leave word that some tasks are unwanted, those that wait too; then tell the runner.
+
+        Raises:
+            RefusedError: the wish could not be written.
+        """
+        path = self.active / _checked(key)
+        try:
+            if not path.is_dir():
+                return
+            wanted = {**dict.fromkeys(map(str, tasks), max(0, grace_ms)), **unwanted(str(path))}
+            data = "".join(f"{task} {grace}\n" for task, grace in wanted.items())
+            _write(path, UNWANTED, data.encode())
+            _sync(path / UNWANTED)
+            _sync(path)
+        except OSError as error:
+            raise refused(error, unknown=True) from error
         _tell(path)
 
     def forget(self, key: str) -> None:

@@ -24,8 +24,8 @@ from .task import (
     Launcher,
     Slots,
     Task,
-    broken_gangs,
 )
+from .wishes import broken_gangs, unwanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 CONTROL = "control"
 STOP = "stop"
+CANCELLED = "cancelled"
 NEVER_S = float("inf")
 SHORTAGE_WAIT_S = 0.5
 STARTS_PER_ROUND = 64
@@ -68,7 +69,8 @@ class Runner:
         self._epoll = select.epoll()
         self._stopping = False
         self._cancelled = False
-        self._broken: set[str] = set()
+        # Tasks that must end, or must not begin: why.
+        self._early: dict[str, str] = {}
         self._preparer = Preparer(order, directory)
         self._hold_until_s = 0.0
         self._check_at_s = NEVER_S
@@ -98,7 +100,7 @@ class Runner:
         # Daemons that left their process group end with the attempt.
         proc.kill_leftovers(self._order.key, os.getpid(), self._start_ticks)
         unfinished = self._cancelled or self._next is not None
-        self._journal.done("cancelled" if unfinished else "", _unix_ms())
+        self._journal.done(CANCELLED if unfinished else "", _unix_ms())
         self._journal.close()
 
     def _wait_s(self) -> float:
@@ -130,8 +132,8 @@ class Runner:
 
     def _begin(self, index: int, now_s: float) -> bool:
         """Start one task; return False when the machine is short of something just now."""
-        if str(index) in self._broken:
-            self._journal.ended(index, _unix_ms(), 0, ENDED_BY_TERM, PEER, 0, 0)
+        if why := self._early.get(str(index)):
+            self._journal.ended(index, _unix_ms(), 0, ENDED_BY_TERM, why, 0, 0)
             return True
         log = TaskLog(f"{self._directory}/{index}.log", self._order.log_cap_bytes)
         held, folder = self._slots.take(), ""
@@ -302,7 +304,7 @@ class Runner:
         if self._stopping:
             self._cancelled = True
             self._release(task)
-        elif code:
+        elif code or task.reason:
             task.started_ms = _unix_ms()
             self._fail(task, 1, "staging_failed")
         else:
@@ -343,7 +345,8 @@ class Runner:
         reason = task.reason
         if not reason and task.exit_code:
             reason = "signal" if task.signal else "exit_code"
-        self._cancelled = self._cancelled or reason == "cancelled"
+        if reason == CANCELLED and str(task.index) not in self._early:
+            self._cancelled = True
         self._release(task)
         self._journal.ended(
             task.index,
@@ -380,11 +383,13 @@ class Runner:
         self._check_at_s = min(self._check_at_s, task.kill_at_s)
 
     def _read_wishes(self) -> None:
-        """Obey what was written for us: tasks whose gang is broken elsewhere, and the stop."""
-        self._broken = broken_gangs(self._directory) if self._order.ranks else set()
-        for task in [t for t in self._live.values() if str(t.index) in self._broken]:
+        """Obey what was written for us: single tasks that must end, and the stop."""
+        broken = broken_gangs(self._directory) if self._order.ranks else set()
+        graces = {**dict.fromkeys(broken, self._order.grace_ms), **unwanted(self._directory)}
+        self._early = {index: CANCELLED if index not in broken else PEER for index in graces}
+        for task in [t for t in self._live.values() if str(t.index) in graces]:
             if task.phase in (STAGE, RUN):
-                self._end_run(task, PEER, self._order.grace_ms)
+                self._end_run(task, self._early[str(task.index)], graces[str(task.index)])
         self._read_stop()
 
     def _end_run(self, task: Task, reason: str, grace_ms: int) -> None:
@@ -405,7 +410,7 @@ class Runner:
         self._preparer.stop()
         for task in list(self._live.values()):
             if task.phase == RUN:
-                self._end_run(task, "cancelled", grace_ms)
+                self._end_run(task, CANCELLED, grace_ms)
             elif task.phase == STAGE:
                 task.signal_all(proc.SIGKILL)
             else:

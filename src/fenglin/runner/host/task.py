@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH104, PTH106, PTH112, PTH113, PTH116, PTH123, PTH208, TID252
+# ruff: noqa: PTH102, PTH104, PTH106, PTH112, PTH113, PTH116, PTH208, TID252
 """One task as the runner sees it, its environment, and the making of its processes."""
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 IGNORED_SIGNALS = (13, 25)
 NOT_FOUND = 127
 ENDED_BY_TERM = 128 + proc.SIGTERM
-PEERS = "peers"
 NOT_EXECUTABLE = 126
 SHELL = "/bin/sh"
 SCRIPT = "script"
@@ -394,15 +393,6 @@ def task_mounts(order: Order, env: dict[str, str]) -> list[str]:
     if "FENGLIN_SETUP_DIR" in env:
         folders.add(env["FENGLIN_SETUP_DIR"])
     return sorted(folders)
-
-
-def broken_gangs(directory: str) -> set[str]:
-    """Return the tasks of which a rank has failed on another host."""
-    try:
-        with open(f"{directory}/{PEERS}", encoding="utf-8") as file:
-            return set(file.read().split())
-    except FileNotFoundError:
-        return set()
 
 
 def _cards(cards: list[str], at: int, slots: int) -> str:

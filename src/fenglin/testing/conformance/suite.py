@@ -13,6 +13,7 @@ from fenglin.testing.conformance.hostile import HostileCases
 from fenglin.testing.conformance.inventory import InventoryCases
 from fenglin.testing.conformance.logs import LogCases
 from fenglin.testing.conformance.observing import ObservingCases
+from fenglin.testing.conformance.partial import PartialCases
 from fenglin.testing.conformance.running import RunningCases
 from fenglin.testing.conformance.site import SiteHand
 from fenglin.testing.conformance.software import SoftwareCases
@@ -31,6 +32,7 @@ class DriverConformance(
     StartingCases,
     ObservingCases,
     StoppingCases,
+    PartialCases,
     RunningCases,
     ArrayCases,
     GangCases,
