@@ -7,8 +7,8 @@ import pytest
 from fenglin.testing.dst.run import report, run_seed
 from fenglin.testing.dst.world import FULL, SMALL
 
-FULL_SEEDS = int(os.environ.get("FENGLIN_DST_FULL", "20"))
-SMALL_SEEDS = int(os.environ.get("FENGLIN_DST_SMALL", "480"))
+FULL_SEEDS = int(os.environ.get("FENGLIN_DST_FULL", "12"))
+SMALL_SEEDS = int(os.environ.get("FENGLIN_DST_SMALL", "488"))
 FULL_PER_TEST, SMALL_PER_TEST = 2, 20
 
 

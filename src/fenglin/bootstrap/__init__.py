@@ -34,7 +34,7 @@ from fenglin.engine.identity import TokenDesk
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
-from fenglin.engine.recovery import resume, sweep
+from fenglin.engine.recovery import Recovery, resume
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import SiteThreads, working_for
 from fenglin.engine.tokens import Tokens
@@ -208,10 +208,12 @@ async def _hub(
             watchers[name] = Watcher(name, driver, pool, clock, control.tell)
         await first_token(identity, tokens, folder)
         resume(pool, control, effects)
-        await sweep(pool, drivers, effects)
+        recovery = Recovery(pool, drivers, effects, control.replan)
+        await recovery.look()
         _calm_collector()
         background = [
             control.run(),
+            recovery.run(),
             *books.background(),
             pricing.run(),
             *(watcher.run() for watcher in watchers.values()),

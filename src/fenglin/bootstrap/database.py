@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fenglin.bootstrap import DATABASE, owned, read_config
+from fenglin.bootstrap.clock import SystemClock
 from fenglin.errors import ConflictError, DamageError, InputError, NotFoundError
 from fenglin.storage import books, migrations, schema
-from fenglin.storage.carry import SqliteTarget, carry, raise_epoch
+from fenglin.storage.carry import SqliteTarget, carry
 from fenglin.storage.checks import problems
 from fenglin.storage.failures import translate
+from fenglin.storage.restored import outlive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +170,9 @@ def _into_postgres(source: sqlite3.Connection, url: str, *, restored: bool) -> C
 
 def _fill(source: sqlite3.Connection, target: Target, *, restored: bool) -> list[Counted]:
     try:
-        return carry(source, target, raise_epoch if restored else None)
+        # Only now is it known that others may have led, and given out numbers, since.
+        after = partial(outlive, now_ms=SystemClock().now_ms())
+        return carry(source, target, after if restored else None)
     except sqlite3.Error as error:
         raise translate(error) from error
 

@@ -45,6 +45,7 @@ class SiteStatus:
         site: As declared in the configuration.
         drained: The operator's reason for draining; None when not drained.
         down: Why it cannot be reached; empty when it can.
+        unready: Why no new work goes there before what it holds is settled; empty when it may.
         resting: Why no new work goes there for a while; empty when it may.
         report: Newest inventory; None before the first.
         seen_ms: Unix time of its last good answer.
@@ -53,6 +54,7 @@ class SiteStatus:
     site: Site
     drained: str | None = None
     down: str = "not yet seen"
+    unready: str = ""
     resting: str = ""
     report: SiteReport | None = None
     seen_ms: int = 0
@@ -69,8 +71,8 @@ class SiteStatus:
             if self.report.capabilities is not None:
                 capabilities = tuple(sorted(self.report.capabilities))
         state, reason = SiteState.ACTIVE, ""
-        if self.down or self.resting:
-            state, reason = SiteState.DOWN, self.down or self.resting
+        if self.down or self.unready or self.resting:
+            state, reason = SiteState.DOWN, self.down or self.unready or self.resting
         elif self.drained is not None:
             state, reason = SiteState.DRAINED, self.drained
         return structs.replace(
@@ -80,6 +82,13 @@ class SiteStatus:
             capabilities=capabilities,
             state=state,
             state_reason=reason,
+        )
+
+    def possible(self) -> Site:
+        """Return the site as it is when nothing is wrong with it."""
+        nodes = tuple(structs.replace(node, up=True) for node in self.site.nodes)
+        return structs.replace(
+            self.effective(), nodes=nodes, state=SiteState.ACTIVE, state_reason=""
         )
 
 
@@ -102,6 +111,8 @@ class Pool:
     balances: dict[str, int]
     next_allocation: int
     cycle: int
+    # The newest allocation that was stored when this picture was loaded.
+    last_stored: int = 0
     finished_tasks: int = 0
     live_of: dict[int, set[int]] = field(default_factory=dict)
     children: dict[int, set[int]] = field(default_factory=dict)
@@ -139,6 +150,7 @@ class Pool:
             ended_parents=dict(loaded.parents),
             balances=balances,
             next_allocation=loaded.next_allocation,
+            last_stored=loaded.last_allocation,
             cycle=loaded.cycle,
             _stored_spent_ms=loaded.spent_ms,
             _stored_spent_at_ms=loaded.spent_at_ms,
@@ -267,13 +279,15 @@ class Pool:
         Args:
             now_ms: Unix time.
             extra: Jobs that are asked about but not stored.
-            alone: Leave the stored jobs that wait out of it.
+            alone: As if no other job waited and nothing were wrong with any site.
         """
         return partial(
             build,
             index=self.cycle,
             now_ms=now_ms,
-            sites=[status.effective() for status in self.sites.values()],
+            sites=[
+                status.possible() if alone else status.effective() for status in self.sites.values()
+            ],
             queues=self.queues,
             accounts=self.balances,
             jobs=list(extra) if alone else [*self._rows.values(), *extra],

@@ -12,10 +12,10 @@ from fenglin.engine.threads import working_for
 from fenglin.errors import InputError
 from fenglin.model.ids import attempt_key, parse_attempt_key
 from fenglin.model.states import AttemptState
-from fenglin.ports.driver import STOP_GRACE_MS
+from fenglin.ports.driver import STOP_GRACE_MS, Presence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fenglin.engine.effects import Effects
     from fenglin.engine.loop import Loop
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import Driver
 
 LISTING_DEADLINE_S = 30.0
-STOP_DEADLINE_S = 10.0
+AGAIN_S = 5.0
+MOST_PAUSE_S = 60.0
 
 _log = structlog.get_logger("fenglin.recovery")
 
@@ -44,43 +45,120 @@ def resume(pool: Pool, loop: Loop, effects: Effects) -> None:
 
 
 async def sweep(pool: Pool, drivers: Mapping[str, Driver], effects: Effects) -> None:
-    """List each site once and deal with what it holds for this hub but the store does not.
+    """List some sites once more, such as one that could not be asked before; see `Recovery`."""
+    await Recovery(pool, drivers, effects, lambda: None).look()
 
-    What has ended is forgotten there; what the store never heard of (it was restored from an
-    older copy) is stopped. What other hubs own does not show up in `keys`.
+
+class Recovery:
+    """Makes what sites hold and what the store knows agree, before anything new is started.
+
+    Each site is listed, and asked about what it holds for this hub and the store does not take
+    for live. What has ended is forgotten there; what runs is stopped. If the store never heard of
+    it (it was restored from an older copy), nothing starts anywhere until it has ended: it may be
+    the very tasks that would start again. A site that cannot be listed gets no new work until it
+    can; an operator who drains it goes on without what it holds. What other hubs own is never
+    touched.
     """
-    await asyncio.gather(*(_sweep_site(pool, site, drivers[site], effects) for site in drivers))
 
+    def __init__(
+        self,
+        pool: Pool,
+        drivers: Mapping[str, Driver],
+        effects: Effects,
+        replan: Callable[[], None],
+    ) -> None:
+        """Take what was loaded, and whom to tell that more may start."""
+        self._pool = pool
+        self._drivers = drivers
+        self._effects = effects
+        self._replan = replan
+        self._unlisted = dict.fromkeys(drivers, "its attempts are not listed yet")
+        # By site: what it holds that is not live, and what of it may run tasks that wait here.
+        self._leftover: dict[str, set[str]] = {site: set() for site in drivers}
+        self._strange: dict[str, set[str]] = {site: set() for site in drivers}
+        self._hold()
 
-async def _sweep_site(pool: Pool, site: str, driver: Driver, effects: Effects) -> None:
-    next_allocation = pool.next_allocation
-    try:
-        with working_for(site):
-            async with asyncio.timeout(LISTING_DEADLINE_S):
-                held = await driver.keys()
-    except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
-        _log.warning("sweep_failed", site=site, error=str(error) or type(error).__name__)
-        return
-    live = {attempt_key(pool.hub, r.number, r.attempt) for r in pool.allocations.values()}
-    for key in sorted(held - live):
+    async def look(self) -> None:
+        """Ask each site once, side by side; what cannot be settled at once is left to `run`."""
+        await asyncio.gather(*(self._tend(site) for site in self._drivers))
+
+    async def run(self) -> None:
+        """Go on until all sites are settled, each at its own pace; then do nothing for ever."""
+        await asyncio.gather(*(self._settle(site) for site in self._drivers))
+        await asyncio.Event().wait()
+
+    async def _settle(self, site: str) -> None:
+        pause_s = AGAIN_S
+        while site in self._unlisted or self._leftover[site]:
+            await asyncio.sleep(pause_s)
+            await self._tend(site)
+            pause_s = min(MOST_PAUSE_S, pause_s * 1.5)
+
+    async def _tend(self, site: str) -> None:
+        """Do what can be done at one site now."""
         try:
-            hub, allocation, _ = parse_attempt_key(key)
-        except InputError:
-            hub, allocation = "", 0
-        if hub != pool.hub:
-            # Not ours, whatever the driver says: it is never touched.
-            _log.warning("foreign_attempt_left_alone", site=site, key=key)
-        elif allocation < next_allocation:
-            effects.forget(site, key, allocation)
-        else:
+            with working_for(site):
+                if site in self._unlisted:
+                    async with asyncio.timeout(LISTING_DEADLINE_S):
+                        held = await self._drivers[site].keys()
+                    self._listed(site, held)
+                if self._leftover[site]:
+                    async with asyncio.timeout(LISTING_DEADLINE_S):
+                        await self._end(site)
+        except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
+            why = str(error) or type(error).__name__
+            if site in self._unlisted:
+                self._unlisted[site] = f"its attempts cannot be listed: {why}"
+            _log.warning("site_not_settled", site=site, error=why)
+        self._hold()
+
+    def _listed(self, site: str, held: frozenset[str]) -> None:
+        """Sort what a site holds for this hub and the store does not take for live."""
+        del self._unlisted[site]
+        pool = self._pool
+        live = {attempt_key(pool.hub, r.number, r.attempt) for r in pool.allocations.values()}
+        for key in sorted(held - live):
+            try:
+                hub, allocation, _ = parse_attempt_key(key)
+            except InputError:
+                hub, allocation = "", 0
+            if hub != pool.hub:
+                # Not ours, whatever the driver says: it is never touched.
+                _log.warning("foreign_attempt_left_alone", site=site, key=key)
+                continue
+            self._leftover[site].add(key)
+            if allocation > pool.last_stored:
+                # Its key must not be used for another one.
+                pool.next_allocation = max(pool.next_allocation, allocation + 1)
+                self._strange[site].add(key)
+
+    async def _end(self, site: str) -> None:
+        """Forget what has ended, and stop what has not."""
+        driver, leftover, strange = self._drivers[site], self._leftover[site], self._strange[site]
+        for seen in await driver.observe(dict.fromkeys(sorted(leftover), "")):
+            if seen.key not in leftover:
+                continue
+            if seen.presence in (Presence.ENDED, Presence.ABSENT):
+                leftover.discard(seen.key)
+                strange.discard(seen.key)
+                self._effects.forget(site, seen.key, parse_attempt_key(seen.key)[1])
+            elif seen.presence is Presence.RUNNING:
+                strange.add(seen.key)
+        for key in sorted(strange):
             _log.warning("unknown_attempt_stopped", site=site, key=key)
-            await _stop(driver, site, key)
+            await driver.stop(key, STOP_GRACE_MS)
 
-
-async def _stop(driver: Driver, site: str, key: str) -> None:
-    try:
-        with working_for(site):
-            async with asyncio.timeout(STOP_DEADLINE_S):
-                await driver.stop(key, STOP_GRACE_MS)
-    except Exception as error:  # noqa: BLE001 - one site's fault must not keep the hub down
-        _log.warning("stop_failed", site=site, key=key, error=str(error) or type(error).__name__)
+    def _hold(self) -> None:
+        """Let each site's status say whether it may get work."""
+        sites = self._pool.sites
+        waits = [
+            site for site, keys in self._strange.items() if keys and sites[site].drained is None
+        ]
+        hold = f"unknown attempts are being stopped at {', '.join(waits)}" if waits else ""
+        changed = False
+        for site in self._drivers:
+            unready = self._unlisted.get(site) or hold
+            changed = changed or unready != sites[site].unready
+            sites[site].unready = unready
+        if changed:
+            self._replan()

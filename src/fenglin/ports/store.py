@@ -233,6 +233,7 @@ class Loaded:
         spent_ms: Decayed past use by queue, as last stored.
         spent_at_ms: When that was; 0 for never.
         past: The newest ended jobs, oldest first, to learn from.
+        last_allocation: The newest that is stored; after a restore far below `next_allocation`.
     """
 
     hub: str
@@ -246,6 +247,7 @@ class Loaded:
     spent_ms: dict[str, int] = field(default_factory=dict)
     spent_at_ms: int = 0
     past: tuple[JobRecord, ...] = ()
+    last_allocation: int = 0
 
 
 @dataclass(slots=True)

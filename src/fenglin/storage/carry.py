@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 CHUNK_ROWS = 1_000
-# A restored database may be older than what the world has seen: its epochs go on far above.
-EPOCH_STEP = 1_000_000
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -158,14 +156,6 @@ def _carry_one(source: sqlite3.Connection, target: Target, table: Table) -> Coun
             hint="nothing was changed; the source is untouched",
         )
     return there
-
-
-def raise_epoch(conn: sqlite3.Connection) -> None:
-    """Let the next leader's epoch lie above any that was in use after this state (F3)."""
-    row = conn.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
-    if row is not None:
-        value = str(int(row[0]) + EPOCH_STEP)
-        conn.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (value,))
 
 
 class SqliteTarget:

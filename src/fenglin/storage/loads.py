@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from fenglin.ports.store import Loaded
+from fenglin.storage.restored import numbers_above
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, read_jobs
 from fenglin.storage.schema import CAPACITY_TRIGGER
 from fenglin.storage.spent import read_spent
@@ -55,12 +56,14 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
         (MOST_PAST,),
     )
     spent_ms, spent_at_ms = read_spent(conn)
+    last_allocation = _scalar(conn, "SELECT coalesce(max(number), 0) FROM allocation")
     return Loaded(
         hub=hub,
         epoch=epoch,
         jobs=jobs,
         allocations=allocations,
-        next_allocation=1 + _scalar(conn, "SELECT coalesce(max(number), 0) FROM allocation"),
+        next_allocation=1 + max(last_allocation, numbers_above(conn)),
+        last_allocation=last_allocation,
         cycle=_scalar(conn, "SELECT coalesce(max(cycle), 0) FROM receipt"),
         drained=dict(conn.execute("SELECT site, reason FROM site_wish WHERE drained = 1")),
         parents={job.number: job for job in parents},

@@ -21,6 +21,7 @@ from fenglin.model.plan import Receipt
 from fenglin.ports.acting import ACTING
 from fenglin.storage import audit, books, commits, listings, loads, submits
 from fenglin.storage.failures import translate
+from fenglin.storage.restored import numbers_above
 from fenglin.storage.rows import read_jobs
 from fenglin.storage.schema import connect, ensure_schema
 from fenglin.storage.writer import Writer
@@ -97,7 +98,7 @@ class SqlStore(ABC):
             loaded = loads.take_over(conn, sites)
             books.found(conn, now_ms)
             last = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()
-            self._last_job = last[0]
+            self._last_job = max(last[0], numbers_above(conn))
             return loaded
 
         return await self._writer.run(work)

@@ -7,7 +7,7 @@ import pytest
 from fenglin.engine import effects as room
 from fenglin.engine.effects import Effects
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
-from fenglin.engine.recovery import resume, sweep
+from fenglin.engine.recovery import resume
 from fenglin.errors import DriverError, UnavailableError
 from fenglin.model.job import FileInput
 from fenglin.model.reason import Reason
@@ -203,27 +203,3 @@ def test_what_the_last_hub_left_half_done_is_taken_up(world, play):
     play(pool, driver, scene)
     assert [news.allocation for news in ear.told if isinstance(news, StartUnclear)] == [1]
     assert driver.calls == [("stop", "hub-a3-1")]
-
-
-def test_a_sweep_touches_only_what_is_ours(world, play):
-    held = ["hub-a1-1", "hub-a2-1", "hub-a9-1", "other-a2-1", "junk", "hub-a٣-1"]
-    pool = world.pool([world.job(tasks=4)], [world.allocation(1, 1, "0")])
-    pool.next_allocation = 5
-    driver = Driver(held=held)
-
-    async def scene(effects):
-        await sweep(pool, {"site": driver}, effects)
-
-    play(pool, driver, scene)
-    # Ours and ended: forgotten. Ours and never heard of: stopped. All else: left alone.
-    assert sorted(driver.calls) == [("forget", "hub-a2-1"), ("stop", "hub-a9-1")]
-
-
-@pytest.mark.parametrize("error", [DriverError("no"), TimeoutError(), KeyError("bug")])
-def test_a_site_that_cannot_be_listed_keeps_no_hub_down(world, play, error):
-    pool, _, _ = one(world)
-
-    async def scene(effects):
-        await sweep(pool, {"site": Driver(error)}, effects)
-
-    assert play(pool, Driver(), scene) == []

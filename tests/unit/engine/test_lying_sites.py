@@ -1,11 +1,15 @@
-"""What a site says of itself is never trusted to be storable or plannable: it ends no hub."""
+"""What a site says is never trusted beyond what can be, nor that it says nothing for now."""
 
+import msgspec
 import pytest
 
+from fenglin.engine.admission import Admission
 from fenglin.engine.fold import MOST_AHEAD_MS, Fold
 from fenglin.engine.pool import MOST_LICENCES, SiteStatus
+from fenglin.errors import InputError
+from fenglin.planner.policy import BALANCED
 from fenglin.ports.driver import Observation, Presence, SiteReport
-from fenglin.testing.builders import a_site
+from fenglin.testing.builders import a_job, a_site
 
 NOW_MS = 100_000
 
@@ -36,3 +40,14 @@ def test_no_count_of_licences_is_beyond_what_can_be_planned():
     status = SiteStatus(site, down="", report=SiteReport(site.flavors, site.nodes, told))
 
     assert status.effective().licences == (("a", 0), ("b", MOST_LICENCES), ("c", 1))
+
+
+def test_what_no_site_can_ever_hold_is_refused_also_while_sites_are_down(world):
+    pool = world.pool(sites=(a_site(nodes=2),))
+    pool.sites["site"].down = "no answer in time"
+    admission = Admission(pool, BALANCED, frozenset({"default"}))
+    gang = msgspec.structs.replace(a_job(), nodes=3)
+
+    with pytest.raises(InputError, match="no site of the pool can ever hold"):
+        admission.check(gang)
+    admission.check(msgspec.structs.replace(gang, nodes=2))

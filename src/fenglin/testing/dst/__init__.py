@@ -3,7 +3,7 @@
 What runs is the real thing: engine, planner, lifecycle, ledger, and the store's SQL over SQLite.
 What is simulated is what a hub cannot choose: time, the order of things, the disk's moods, the
 network, the sites, and its own death. Every choice comes from the seed, so that a run is repeated
-byte for byte; `docs/explanation/simulation.md` tells the whole.
+byte for byte; `docs/explanation/simulated-days.md` tells the whole.
 
     virtual    the loop: order and time from the seed, processes that die and stand still
     disk       the database that outlives its hubs

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fenglin.errors import UnavailableError
 from fenglin.storage.commits import check_epoch
 from fenglin.storage.failures import translate
+from fenglin.storage.restored import outlive
 from fenglin.storage.schema import ensure_schema
 from fenglin.storage.store import SqlStore
 from fenglin.storage.writer import Writer
@@ -67,6 +68,18 @@ class Disk:
             "INSERT INTO meta (name, value) VALUES (?, ?)",
             [("hub", hub), ("ledger", f"{hub}-{random.getrandbits(64):016x}")],
         )
+
+    def copy(self) -> sqlite3.Connection:
+        """Return a backup of what is on the disk now."""
+        kept = sqlite3.connect(":memory:", isolation_level=None)
+        self.conn.backup(kept)
+        return kept
+
+    def restore(self, kept: sqlite3.Connection, now_ms: int) -> None:
+        """Put a backup in the place of the database, as `fenglin db restore` does."""
+        kept.backup(self.conn)
+        kept.close()
+        outlive(self.conn, now_ms)
 
     @property
     def epoch(self) -> int:

@@ -167,6 +167,13 @@ async def _replies_lost(world: World) -> None:
     world.lose_reply = 0.0
 
 
+async def _restore(world: World) -> None:
+    """Lose the database at some time after a backup."""
+    kept, known = world.disk.copy(), world.judge.remember()
+    await asyncio.sleep(world.random.uniform(0.01, 1.0) * 1_800)
+    world.restore(kept, known)
+
+
 async def _drain(world: World) -> None:
     site = world.any_site()
     for drained in (True, False):
@@ -215,6 +222,7 @@ CATALOGUE: dict[str, Callable[[World], Awaitable[None]]] = {
     "commits refused": _commits_refused,
     "disk slow": _disk_slow,
     "replies lost": _replies_lost,
+    "old backup restored": _restore,
     "site drained": _drain,
 }
 """Name → what it does to the world, and how it is undone."""

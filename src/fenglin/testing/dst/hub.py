@@ -16,7 +16,7 @@ from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
-from fenglin.engine.recovery import resume, sweep
+from fenglin.engine.recovery import Recovery, resume
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import working_for
 from fenglin.engine.watcher import Watcher
@@ -168,11 +168,17 @@ class Hub:
         for name, driver in drivers.items():
             self._watchers[name] = Watcher(name, driver, pool, clock, control.tell)
         resume(pool, control, effects)
-        await sweep(pool, drivers, effects)
+        recovery = Recovery(pool, drivers, effects, control.replan)
+        await recovery.look()
         self.service = service
         world.trace.note(self.name, f"leads under epoch {self.epoch}")
         await self._serve(
-            [control.run(), sealer.run(), *(watcher.run() for watcher in self._watchers.values())]
+            [
+                control.run(),
+                recovery.run(),
+                sealer.run(),
+                *(watcher.run() for watcher in self._watchers.values()),
+            ]
         )
 
     async def _serve(self, background: list[Coroutine[None, None, None]]) -> None:

@@ -6,11 +6,12 @@ runs is looked at; `closing.py` holds what is asked when all has come to rest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from fenglin.model.ids import attempt_key, job_id, parse_job_id
+from fenglin.model.ids import attempt_key, job_id, parse_attempt_key, parse_job_id
 from fenglin.model.job import AfterCondition
 from fenglin.ports.driver import Presence
 from fenglin.quantities.taskset import TaskSet
@@ -49,12 +50,23 @@ class ViolationError(Exception):
         self.what = what
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the judge has folded of a ledger up to a moment."""
+
+    balances: dict[tuple[str, str], int]
+    open_holds: set[str]
+    seq: int
+
+
 class Judge:
     """See the module.
 
     Attributes:
         broken: The first violation; None while there is none.
         checks: How often each rule was looked at.
+        restores: How often an old backup was put in the database's place.
+        orphans: Attempts that sites held then and the restored database did not know.
     """
 
     def __init__(self, disk: Disk, hub: str, now_s: Callable[[], float], trace: Trace) -> None:
@@ -64,6 +76,9 @@ class Judge:
         self.credit_micro: dict[str, int] = {}
         self.balances: dict[tuple[str, str], int] = {}
         self.open_holds: set[str] = set()
+        self.restores = 0
+        self.orphans: set[str] = set()
+        self._epoch = 0
         self._disk = disk
         self._conn = disk.conn
         self._hub = hub
@@ -95,6 +110,18 @@ class Judge:
         if not good:
             self.complain(rule, what)
 
+    def remember(self) -> Remembered:
+        """Return what is known of the database, to go with a backup of it."""
+        return Remembered(dict(self.balances), set(self.open_holds), self._seq)
+
+    def go_back(self, known: Remembered, orphans: set[str]) -> None:
+        """Judge from now on a database that was restored; it knows nothing of `orphans`."""
+        self.balances, self.open_holds = dict(known.balances), set(known.open_holds)
+        self._seq = known.seq
+        self._committed.clear()
+        self.orphans |= orphans
+        self.restores += 1
+
     # --- after each commit ----------------------------------------------------------------
 
     def committed(self, process: Process) -> None:
@@ -114,6 +141,8 @@ class Judge:
                 not epoch or epoch == self._disk.epoch,
                 f"{process.name} wrote under epoch {epoch}, {self._disk.epoch} leads: {touched}",
             )
+        self.must("F3", self._disk.epoch >= self._epoch, f"epoch {self._disk.epoch} came before")
+        self._epoch = self._disk.epoch
         jobs = {number for kind, number in touched if kind == "job"}
         for kind, number in touched:
             if kind != "job":
@@ -262,6 +291,8 @@ class Judge:
         other = self._running.get(place)
         self.must("J3", other is None, f"{place} runs as {run.key} and as {other and other.key}")
         self._running[place] = run
+        if run.key in self.orphans or (self.restores and not self._stored(run.key)):
+            return
         row = self._conn.execute(
             "SELECT state, succeeded_set FROM job WHERE number = ?", (parse_job_id(run.job),)
         ).fetchone()
@@ -270,6 +301,11 @@ class Judge:
             self.must("J5", row[0] not in TERMINAL, f"{place} begins, the job is {row[0]}")
             again = run.task in TaskSet.parse(row[1])
             self.must("J3", not again, f"{place} begins as {run.key} and has succeeded before")
+
+    def _stored(self, key: str) -> bool:
+        number = parse_attempt_key(key)[1]
+        found = self._conn.execute("SELECT 1 FROM allocation WHERE number = ?", (number,))
+        return found.fetchone() is not None
 
     def ended(self, run: Run) -> None:
         """Take note of a payload's end."""

@@ -120,25 +120,35 @@ async def want(world: World, wish: Wish, wishes: list[Wish]) -> None:
                 world, lambda hub: hub.submit([spec], principal, wish.key, body)
             )
             wish.answers.append(parse_job_id(answers[0].id))
-            wish.number = wish.answers[0]
+            wish.number, wish.lost = wish.answers[0], False
     except InputError as error:
         wish.refused = str(error)
         world.trace.note("user", f"{wish.key} refused: {error}")
         return
-    world.judge.must("J2", len(set(wish.answers)) == 1, f"{wish.key} became {wish.answers}")
+    world.judge.must("J2", len(set(wish.answers)) < 2, f"{wish.key} became {wish.answers}")
     world.trace.note("user", f"{wish.key} is j{wish.number}")
-    if wish.again:
+    try:
+        await _go_on(world, wish, principal)
+    except NotFoundError:
+        world.judge.must("J1", wish.lost, f"j{wish.number} was acknowledged and is not found")
+
+
+async def _go_on(world: World, wish: Wish, principal: Principal) -> None:
+    """Do with an acknowledged job what its user has in mind."""
+    if wish.again and not wish.lost:
         await _contradict(world, wish, principal)
     await _look(world, wish)
-    if wish.cancel_s:
-        await asyncio.sleep(max(0.0, wish.cancel_s - world.loop.time()))
-        view = await persist(world, lambda hub: hub.cancel(wish.number, principal))
-        wish.cancel_answer = view.state
-        world.trace.note("user", f"cancel of j{wish.number} answered: {view.state}")
-        await asyncio.sleep(STOPPED_WITHIN_S)
-        living = [run for run in world.judge.running_of(wish.number) if world.is_well(run.site)]
-        late = living if world.is_led() else []
-        world.judge.must("J6", not late, f"j{wish.number} was cancelled and still runs: {late}")
+    if not wish.cancel_s:
+        return
+    await asyncio.sleep(max(0.0, wish.cancel_s - world.loop.time()))
+    view = await persist(world, lambda hub: hub.cancel(wish.number, principal))
+    world.judge.must("J2", view.name == wish.spec.name, f"{wish.key} has cancelled {view.name}")
+    wish.cancel_answer = view.state
+    world.trace.note("user", f"cancel of j{wish.number} answered: {view.state}")
+    await asyncio.sleep(STOPPED_WITHIN_S)
+    living = [run.key for run in world.judge.running_of(wish.number) if world.is_well(run.site)]
+    late = living if world.is_led() and wish.cancel_answer else []
+    world.judge.must("J6", not late, f"j{wish.number} was cancelled and still runs as {late[:1]}")
 
 
 async def _contradict(world: World, wish: Wish, principal: Principal) -> None:
@@ -149,6 +159,8 @@ async def _contradict(world: World, wish: Wish, principal: Principal) -> None:
     except ConflictError:
         world.judge.must("J2", good=True, what="")
     else:
+        if wish.lost:
+            return
         world.judge.complain("J2", f"{wish.key} was taken with another body")
 
 

@@ -36,6 +36,8 @@ class Wish:
         number: Of the job, once acknowledged; 0 before.
         refused: Why it was refused for good.
         cancel_answer: State that the acknowledged cancel has told.
+        lost: Whether a restored backup knows nothing of it.
+        answers: Numbers that it was acknowledged with.
     """
 
     key: str
@@ -47,6 +49,7 @@ class Wish:
     number: int = 0
     refused: str = ""
     cancel_answer: str = ""
+    lost: bool = False
     answers: list[int] = field(default_factory=list)
 
 

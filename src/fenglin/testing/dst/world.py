@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fenglin.errors import UnavailableError
 from fenglin.ledger.note import new_key
 from fenglin.ledger.standing import Limits
+from fenglin.model.ids import attempt_key
 from fenglin.planner.policy import BUILT_IN
 from fenglin.testing.dst.closing import judge_rest
 from fenglin.testing.dst.disk import Disk
@@ -24,13 +25,18 @@ from fenglin.testing.dst.virtual import SeededLoop, this_process
 from fenglin.testing.dst.workload import ACCOUNTS, QUEUES, draw_sites, draw_wishes
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
+
+    from fenglin.testing.dst.judge import Remembered
 
 EPOCH_MS = 1_760_000_000_000
 SETTLES_WITHIN_S = 86_400.0
 MOST_STEPS = 6_000_000
 # Users that look at a job of theirs, and at one that is not.
 LOOK_SHARE = 0.1
+# An operator who restores a backup takes this long, longer than any call is under way.
+RESTORED_AFTER_S = 120.0
 # What was wrong is felt no longer after this time.
 WELL_AFTER_S = 120.0
 
@@ -98,6 +104,7 @@ class World:
         self.lose_reply = 0.0
         self.crash_at = ("", 0)
         self.next_dies_at_step = 0
+        self.rest_s = 0.0
         self._foul_s = dict.fromkeys(self.truth, -1e9)
         self._died = asyncio.Event()
         self._connect()
@@ -166,6 +173,30 @@ class World:
         since_s = self.loop.time() - self._foul_s[site]
         calm = self.weather[site].fair and self.truth[site].lies == Lies()
         return calm and not self.disk.slow_s and since_s > WELL_AFTER_S
+
+    def restore(self, kept: sqlite3.Connection, known: Remembered) -> None:
+        """Lose the database, and put an old backup in its place."""
+        for hub in self.hubs:
+            hub.process.kill()
+        conn = self.disk.conn
+        self.disk.restore(kept, self.now_ms())
+        attempts = {
+            attempt_key(self.hub_id, number, attempt)
+            for number, attempt in conn.execute("SELECT number, attempt FROM allocation")
+        }
+        for truth in self.truth.values():
+            # The backup may know them as live; what they did is nowhere any more.
+            truth.lost_keys.update(dict.fromkeys(sorted(truth.forgotten), self.loop.time()))
+        held = {key for truth in self.truth.values() for key in truth.begun}
+        self.judge.go_back(known, held - attempts)
+        rows = {row[0]: row[1] for row in conn.execute("SELECT number, cancelling FROM job")}
+        for wish in self.wishes:
+            wish.answers.clear()
+            wish.lost = bool(wish.number) and wish.number not in rows
+            if not rows.get(wish.number):
+                wish.cancel_answer = ""
+        self.rest_s = RESTORED_AFTER_S
+        self.trace.note("FAULT", f"restored; {sum(wish.lost for wish in self.wishes)} wishes lost")
 
     def is_led(self) -> bool:
         """Whether one hub has led undisturbed for some time."""
@@ -274,7 +305,9 @@ class World:
             if not self.hubs or not self.leader.alive:
                 if self.hubs:
                     self._post_mortem(self.leader)
-                    await asyncio.sleep(self.random.choice((0.1, 1.0, 30.0)) * self.random.random())
+                    pause_s = self.random.choice((0.1, 1.0, 30.0)) * self.random.random()
+                    await asyncio.sleep(pause_s + self.rest_s)
+                    self.rest_s = 0.0
                 if not self.hubs or not self.leader.alive:
                     self.start_hub()
             self._died.clear()
