@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from fenglin.catalog.pricebook.items import Mode, Unit
+from fenglin.catalog.pricebook.items import Unit
 from fenglin.errors import InputError
-from fenglin.model.job import MAX_TASKS
+from fenglin.model.job import MAX_TASKS, Mode
 from fenglin.model.states import ComputeClass, JobState, SiteState
 from fenglin.ports.driver import LOG_CAP_BYTES
 from fenglin.ports.hub import Listing

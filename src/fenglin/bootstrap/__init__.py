@@ -164,6 +164,7 @@ async def _hub(
             {site.name: SiteStatus(site) for site in settings.sites},
             settings.queues,
             await granted(store, settings, loaded.epoch, clock.now_ms()),
+            settings.classes,
         )
         watchers: dict[str, Watcher] = {}
         drivers = _drivers(settings, folder, pool, clock, watchers)

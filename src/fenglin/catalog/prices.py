@@ -18,16 +18,21 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fenglin.catalog.pricebook.rating import cores_billed_milli
+from fenglin.catalog.pricebook.items import PriceTerms, Unit
+from fenglin.catalog.pricebook.rating import cores_billed_milli, rate
 from fenglin.model.allocation import Usage
 from fenglin.quantities.money import rate_micro
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from fenglin.model.site import Price
     from fenglin.quantities.resources import Resources
 
 _HOUR_MS = 3_600_000
 _GIB = 2**30
+# Stands between an item and the units above which a tier's price holds.
+TIER = "-above-"
 
 
 class PriceItem(StrEnum):
@@ -45,7 +50,8 @@ class RatedItem(Struct, frozen=True):
     The task minimum is the exception: its amount is what the lines above it lack.
 
     Attributes:
-        item: What it is for.
+        item: A `PriceItem`; beyond a tier with its beginning, such as
+            `core_hour-above-100000`.
         quantity: Exact use: milli-core-ms of the cores that are billed, byte-ms, milli-card-ms,
             or tasks.
         per: How many of these make one priced unit.
@@ -53,7 +59,7 @@ class RatedItem(Struct, frozen=True):
         amount_micro: The line's amount; never negative.
     """
 
-    item: PriceItem
+    item: str
     quantity: int
     per: int
     price_micro: int
@@ -65,33 +71,64 @@ def billed_ms(price: Price, wall_ms: int) -> int:
     return max(wall_ms, price.task_minimum_ms)
 
 
-def rate_usage(price: Price, resources: Resources, usage: Usage) -> tuple[RatedItem, ...]:
+def rate_usage(
+    price: Price,
+    resources: Resources,
+    usage: Usage,
+    before: Mapping[str, int] | None = None,
+) -> tuple[RatedItem, ...]:
     """Return the lines of one attempt's bill, without those that cost nothing.
 
     Args:
         price: The version that was frozen when the allocation was made.
         resources: What one task held, over all its nodes.
         usage: The attempt's total; `billed_ms` is the sum over its tasks.
+        before: By counter, what the account has used in the period of the tiers; None rates
+            everything below the first tier.
     """
-    cpu_milli = _cores_milli(price, resources)
-    amounts = (
-        (PriceItem.CORE_HOUR, cpu_milli, 1_000, price.core_hour_micro),
-        (PriceItem.MEMORY_GIB_HOUR, resources.memory_bytes, _GIB, price.memory_gib_hour_micro),
-        (PriceItem.CARD_HOUR, resources.accelerator_milli, 1_000, price.card_hour_micro),
-    )
-    lines = []
-    rated_micro = 0
-    for item, held, unit, price_micro in amounts:
-        quantity = held * usage.billed_ms
-        amount_micro = rate_micro(quantity, unit * _HOUR_MS, price_micro)
-        rated_micro += amount_micro
-        if amount_micro:
-            lines.append(RatedItem(item, quantity, unit * _HOUR_MS, price_micro, amount_micro))
-    lacking_micro = usage.tasks * price.task_minimum_micro - rated_micro
+    lines: list[RatedItem] = []
+    tiers = {} if before is None else {one.item: one for one in price.tiers}
+    for item, quantity, per, price_micro in _used(price, resources, usage):
+        tiered = tiers.get(item)
+        if tiered is None or before is None:
+            amount_micro = rate_micro(quantity, per, price_micro)
+            if amount_micro:
+                lines.append(RatedItem(item, quantity, per, price_micro, amount_micro))
+            continue
+        terms = PriceTerms(price.currency, price_micro, tiered.steps)
+        used = before.get(tiered.counter, 0)
+        for line in rate(Unit(item), terms, quantity, before=used):
+            name = f"{item}{TIER}{line.above}" if line.above else item
+            if line.amount_micro:
+                made = RatedItem(name, line.quantity, per, line.price_micro, line.amount_micro)
+                lines.append(made)
+    lacking_micro = usage.tasks * price.task_minimum_micro - total_micro(lines)
     if lacking_micro > 0:
         minimum = PriceItem.TASK_MINIMUM
         lines.append(RatedItem(minimum, usage.tasks, 1, price.task_minimum_micro, lacking_micro))
     return tuple(lines)
+
+
+def counted(price: Price, resources: Resources, usage: Usage) -> dict[str, int]:
+    """Return what an attempt adds to each counter of its price's tiers."""
+    used = {item: quantity for item, quantity, _, _ in _used(price, resources, usage)}
+    return {one.counter: used[PriceItem(one.item)] for one in price.tiers}
+
+
+def _used(
+    price: Price, resources: Resources, usage: Usage
+) -> tuple[tuple[PriceItem, int, int, int], ...]:
+    """Return (item, quantity, how many of it make a unit, price of a unit)."""
+    cpu_milli = _cores_milli(price, resources)
+    held = (
+        (PriceItem.CORE_HOUR, cpu_milli, 1_000, price.core_hour_micro),
+        (PriceItem.MEMORY_GIB_HOUR, resources.memory_bytes, _GIB, price.memory_gib_hour_micro),
+        (PriceItem.CARD_HOUR, resources.accelerator_milli, 1_000, price.card_hour_micro),
+    )
+    return tuple(
+        (item, amount * usage.billed_ms, unit * _HOUR_MS, price_micro)
+        for item, amount, unit, price_micro in held
+    )
 
 
 def _cores_milli(price: Price, resources: Resources) -> int:
@@ -101,7 +138,7 @@ def _cores_milli(price: Price, resources: Resources) -> int:
     )
 
 
-def total_micro(lines: tuple[RatedItem, ...]) -> int:
+def total_micro(lines: Iterable[RatedItem]) -> int:
     """Return the sum of a bill's lines."""
     return sum(line.amount_micro for line in lines)
 

@@ -83,7 +83,7 @@ class Admission:
             pending=spec.tasks,
             queue=spec.queue,
             account=spec.account,
-            priority=spec.priority,
+            priority=spec.rank,
             submitted_ms=now_ms,
             not_before_ms=spec.not_before_ms,
             deadline_ms=spec.deadline_ms,

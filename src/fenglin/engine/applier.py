@@ -134,7 +134,7 @@ def _allocation(
         resources=job.spec.resources,
         nodes=job.spec.nodes,
         tasks=job.pending,
-        price=flavor.price,
+        price=flavor.price_for(pool.shape_of(job).tariff),
         speed_milli=flavor.speed_milli,
         created_ms=now_ms,
         finish_ms=start.finish_ms,

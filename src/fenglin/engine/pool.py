@@ -26,7 +26,7 @@ from fenglin.snapshot.builder import JobRow, ShareRow, build
 from fenglin.snapshot.snapshot import Shape, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Plan, Reservation
@@ -114,6 +114,8 @@ class Pool:
     # The newest allocation that was stored when this picture was loaded.
     last_stored: int = 0
     finished_tasks: int = 0
+    # Classes of users for which prices differ, by account.
+    classes: Mapping[str, str] = field(default_factory=dict)
     live_of: dict[int, set[int]] = field(default_factory=dict)
     children: dict[int, set[int]] = field(default_factory=dict)
     spending: Spending | None = None
@@ -134,8 +136,9 @@ class Pool:
         sites: dict[str, SiteStatus],
         queues: tuple[Queue, ...],
         balances: dict[str, int],
+        classes: Mapping[str, str] | None = None,
     ) -> Pool:
-        """Return the picture of what a load found.
+        """Return the picture of what a load found; `classes` are of users, by account.
 
         Raises:
             DamageError: an allocation is live whose job has ended or is missing.
@@ -155,6 +158,7 @@ class Pool:
             _stored_spent_ms=loaded.spent_ms,
             _stored_spent_at_ms=loaded.spent_at_ms,
             foresight=Foresight(loaded.past),
+            classes=classes or {},
         )
         for name, reason in loaded.drained.items():
             if name in sites:
@@ -259,7 +263,7 @@ class Pool:
 
     def shape(self, spec: JobSpec) -> Shape:
         """Return the shape of a spec; equal shapes are one object."""
-        shape = Shape.of(spec)
+        shape = Shape.of(spec, self.classes.get(spec.account, ""))
         if len(self._shapes) >= MOST_SHAPES:
             # One object per shape only saves memory; whoever holds an old one keeps it.
             self._shapes.clear()
@@ -319,7 +323,7 @@ class Pool:
             pending=ready,
             queue=spec.queue,
             account=spec.account,
-            priority=spec.priority,
+            priority=spec.rank,
             submitted_ms=job.submitted_ms,
             not_before_ms=max(spec.not_before_ms, job.retry_at_ms),
             deadline_ms=spec.deadline_ms,
@@ -395,7 +399,7 @@ class Pool:
                     nodes=record.nodes,
                     licences=job.spec.licences,
                     allocation=record.number,
-                    priority=job.spec.priority,
+                    priority=job.spec.rank,
                     started_ms=record.started_ms,
                     preemptible=job.spec.preemptible,
                     checkpoint_ms=job.spec.checkpoint_ms,

@@ -52,6 +52,7 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "preemptible": spec.preemptible,
         "checkpoint": _duration(spec.checkpoint_ms),
         "labels": dict(spec.labels),
+        "mode": _unless(spec.mode.value, _DEFAULT.mode.value),
     }
     # Nothing that a user may write is empty or zero, so what is left out reads back as default.
     return {key: value for key, value in whole.items() if value}

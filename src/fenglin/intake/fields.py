@@ -17,6 +17,7 @@ from fenglin.model.job import (
     Dependency,
     FileInput,
     JobSpec,
+    Mode,
     Overlap,
     Topology,
 )
@@ -208,6 +209,12 @@ def _topology(value: object, out: dict[str, object], report: Report) -> None:
     out["topology"] = Topology(word) if word else None
 
 
+def _mode(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `mode`."""
+    word = things.one_of(value, ("mode",), report, tuple(Mode))
+    out["mode"] = Mode(word) if word else None
+
+
 def _plain(
     attribute: str, key: str, read: Callable[[object, Path, Report], object]
 ) -> Callable[[object, dict[str, object], Report], None]:
@@ -260,6 +267,7 @@ FIELDS: dict[str, Callable[[object, dict[str, object], Report], None]] = {
     "preemptible": _plain("preemptible", "preemptible", words.truth),
     "checkpoint": _plain("checkpoint_ms", "checkpoint", words.duration),
     "labels": place.pairs("labels", "{project: karst}"),
+    "mode": _mode,
 }
 
 
@@ -305,6 +313,9 @@ def _across(out: dict[str, object], report: Report) -> None:
     if "latency_ms" in out and "near" not in out:
         hint = "add near, the site whose users it serves, or leave latency out"
         report.add(("latency",), "latency says nothing without near", hint, at_key=True)
+    if out.get("mode") is Mode.SPOT and not out.setdefault("preemptible", True):
+        hint = "leave preemptible out, or choose another mode"
+        report.add(("mode",), "what runs as spot may be interrupted", hint, at_key=True)
     if "checkpoint_ms" in out and not out.get("preemptible"):
         hint = "add preemptible: true, or leave checkpoint out"
         what = "checkpoint says nothing of a job that is not preemptible"

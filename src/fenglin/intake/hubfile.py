@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from fenglin.catalog.pricebook.items import check_name
 from fenglin.errors import InputError
 from fenglin.fairness.tree import NO_LIMIT, check_queues
 from fenglin.intake.hubblock import HubBlock, check_database
@@ -124,6 +125,7 @@ class _AccountBlock(_Strict, frozen=True):
     credit: Amount = 0
     credit_limit: Amount = 0
     low: Amount = 0
+    user_class: str = field(name="class", default="")
     budget: dict[str, BudgetBlock] = {}
 
 
@@ -161,6 +163,7 @@ class HubConfig(Struct, frozen=True):
         queues: Declared queues, by name.
         credits_micro: Account → what it is granted when first seen.
         limits: Account → its limits.
+        classes: Account → class of user for which prices differ; without those of none.
         budgets: Account → what it may use per span.
         offset_min: Minutes by which the books' clock is ahead of UTC.
         patience_ms: How long the inventory may differ before an anomaly is opened.
@@ -177,6 +180,7 @@ class HubConfig(Struct, frozen=True):
     queues: tuple[Queue, ...]
     credits_micro: dict[str, int]
     limits: dict[str, Limits]
+    classes: dict[str, str]
     budgets: dict[str, tuple[Budget, ...]]
     offset_min: int
     patience_ms: int
@@ -284,6 +288,7 @@ def _config(file: _File) -> HubConfig:
             )
             for name, block in accounts.items()
         },
+        classes={name: _class(name, one) for name, one in accounts.items() if one.user_class},
         budgets={
             name: budgets_of(block.budget, f"account.{name}.budget")
             for name, block in accounts.items()
@@ -296,6 +301,11 @@ def _config(file: _File) -> HubConfig:
         tolerances=tolerances_of(_named(file.metering, MeteringBlock, "metering")),
         login=login_of(_block(file.login, LoginBlock, "login")) if file.login else None,
     )
+
+
+def _class(name: str, block: _AccountBlock) -> str:
+    check_name(block.user_class, f"account.{name}.class")
+    return block.user_class
 
 
 def _site(name: str, block: _SiteBlock) -> Site:

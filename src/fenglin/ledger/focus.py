@@ -20,7 +20,7 @@ import msgspec
 from fenglin.ledger.bill import units
 from fenglin.ledger.entry import Entry, Kind, Leg
 from fenglin.ledger.export import decimal_amount, text_cell, utc_time
-from fenglin.ledger.posting import charges_of
+from fenglin.ledger.posting import charges_of, unit_of
 from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN, Period, period_of
 
@@ -154,14 +154,14 @@ def _usage(entry: Entry) -> Iterator[dict[str, str]]:
             "ChargeDescription": f"{charge.item} of {entry.attempt}",
             "ChargeFrequency": "Usage-Based",
             "ConsumedQuantity": quantity,
-            "ConsumedUnit": charge.item,
+            "ConsumedUnit": unit_of(charge.item),
             "ContractedUnitPrice": price,
             "ListUnitPrice": price,
             "PricingCategory": "Standard",
             "PricingQuantity": quantity,
-            "PricingUnit": charge.item,
+            "PricingUnit": unit_of(charge.item),
             "SkuId": sku,
-            "SkuMeter": charge.item,
+            "SkuMeter": unit_of(charge.item),
             "SkuPriceId": "/".join(filter(None, (version, sku, price))),
         }
 

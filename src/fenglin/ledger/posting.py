@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fenglin.errors import DamageError, InputError
 from fenglin.ledger.accounts import GRANTS, available, due, held, is_held
@@ -193,6 +194,30 @@ def post(
             *details,
         ),
     )
+
+
+def recharged(draft: Draft, charges: Sequence[Charge]) -> Draft:
+    """Return a posting with other charges for the same use."""
+    used_micro = sum(line.amount_micro for line in charges)
+    _check_amount(used_micro, least=0)
+    kept, free, owed = draft.legs
+    less_micro = owed.amount_micro - used_micro
+    lines = [(_CHARGE + line.item, msgspec.json.encode(line).decode()) for line in charges]
+    others = [pair for pair in draft.details if not pair[0].startswith(_CHARGE)]
+    return replace(
+        draft,
+        legs=(
+            kept,
+            replace(free, amount_micro=free.amount_micro + less_micro),
+            replace(owed, amount_micro=used_micro),
+        ),
+        details=(*others, *lines),
+    )
+
+
+def unit_of(item: str) -> str:
+    """Return the unit of a charge: of `core_hour-above-1000`, a tier, `core_hour`."""
+    return item.partition("-above-")[0]
 
 
 def void(of: Hold, *, memo: str = "", details: Sequence[tuple[str, str]] = ()) -> Draft:

@@ -25,7 +25,7 @@ from fenglin.errors import DamageError
 from fenglin.ledger.accounts import FEE, tax
 from fenglin.ledger.entry import Draft, Entry, Kind
 from fenglin.ledger.moves import settle
-from fenglin.ledger.posting import charges_of
+from fenglin.ledger.posting import charges_of, unit_of
 from fenglin.ledger.settlement_deal import Deal, DealKind, deal_of
 from fenglin.quantities.money import format_money
 from fenglin.quantities.split import largest_remainder
@@ -188,7 +188,7 @@ class _Takings:
                 hint="run `fenglin settle --check` and `fenglin ledger verify`",
             )
         for line in charges:
-            place = (line.item, line.per, line.price_micro)
+            place = (unit_of(line.item), line.per, line.price_micro)
             quantity, amount = self._items.get(place, (0, 0))
             self._items[place] = (quantity + line.quantity, amount + line.amount_micro)
 

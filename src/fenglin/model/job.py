@@ -12,6 +12,8 @@ from fenglin.quantities.resources import Resources
 
 MAX_TASKS = 10_000_000
 MAX_NODES = 100_000
+# Priorities reach from -1000 to 1000: what is urgent goes before all that is not.
+URGENT_AHEAD = 2_001
 DEFAULT_QUEUE = "default"
 DEFAULT_ACCOUNT = "default"
 
@@ -119,6 +121,15 @@ class Overlap(StrEnum):
     ALLOW = "allow"
 
 
+class Mode(StrEnum):
+    """How a use is served, and by which prices it is therefore charged."""
+
+    SHARED = "shared"
+    EXCLUSIVE = "exclusive"
+    URGENT = "urgent"
+    SPOT = "spot"
+
+
 class JobSpec(Struct, frozen=True, omit_defaults=True):
     """A job as submitted; never changed afterwards.
 
@@ -160,6 +171,8 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         preemptible: Whether it may be interrupted for another job.
         checkpoint_ms: Most work of a task lost when it is interrupted; 0 for all of it.
         labels: Sorted (key, value) pairs.
+        mode: How it is served: with others; with whole nodes for itself; before all that is not
+            urgent; where it may be interrupted at any time (then `preemptible` is set).
     """
 
     name: str
@@ -198,3 +211,9 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     preemptible: bool = False
     checkpoint_ms: int = 0
     labels: tuple[tuple[str, str], ...] = ()
+    mode: Mode = Mode.SHARED
+
+    @property
+    def rank(self) -> int:
+        """Return the priority by which it is served."""
+        return self.priority + (URGENT_AHEAD if self.mode is Mode.URGENT else 0)

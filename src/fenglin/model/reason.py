@@ -28,6 +28,7 @@ class Reason(StrEnum):
     TOO_FAR_AWAY = "too_far_away"
     BLOCK_TOO_SMALL = "block_too_small"
     CAPABILITY_MISSING = "capability_missing"
+    NOT_WHOLE_NODES = "not_whole_nodes"
     DEPENDENCY_FAILED = "dependency_failed"
     NO_SITE_CAN_HOLD = "no_site_can_hold"
     # Transient: they pass with time or with an operator's action.
@@ -103,6 +104,7 @@ _PERMANENT = frozenset(
         Reason.TOO_FAR_AWAY,
         Reason.BLOCK_TOO_SMALL,
         Reason.CAPABILITY_MISSING,
+        Reason.NOT_WHOLE_NODES,
         Reason.DEPENDENCY_FAILED,
         Reason.NO_SITE_CAN_HOLD,
         Reason.COMMAND_NOT_FOUND,

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fenglin.model.states import ComputeClass, PlacementKind, SiteState
 from fenglin.quantities.resources import Resources
+
+
+class Tiered(Struct, frozen=True, omit_defaults=True):
+    """Prices of one unit that an account pays for what it uses beyond so many of them.
+
+    Attributes:
+        item: Which unit: `core_hour`, `memory_gib_hour` or `card_hour`.
+        counter: Names the item of the book whose use is added up, whatever its version.
+        steps: (units above which it holds, price of one unit), rising; what lies below the
+            first costs the price itself.
+        yearly: Whether use is added up by the year; else by the month.
+        offset_min: Minutes by which the calendar of these periods is ahead of UTC.
+    """
+
+    item: str
+    counter: str
+    steps: tuple[tuple[int, int], ...]
+    yearly: bool = False
+    offset_min: int = 0
 
 
 class Price(Struct, frozen=True, omit_defaults=True):
@@ -22,6 +42,7 @@ class Price(Struct, frozen=True, omit_defaults=True):
         memory_per_core_bytes: A use counts at least as many cores as its memory fills; 0 off.
         book: Versions of the price book that it was put together from, such as `p7`; empty for
             a price of the configuration.
+        tiers: Of the items that cost otherwise beyond an amount.
     """
 
     version: int = 1
@@ -33,11 +54,25 @@ class Price(Struct, frozen=True, omit_defaults=True):
     task_minimum_micro: int = 0
     memory_per_core_bytes: int = 0
     book: tuple[str, ...] = ()
+    tiers: tuple[Tiered, ...] = ()
 
     @property
     def name(self) -> str:
         """Return by what versions it is known, for the ledger."""
         return "+".join(self.book) or str(self.version)
+
+    @property
+    def dearest(self) -> Price:
+        """Return what nothing can cost more than, whatever the account has used: for holds."""
+        if not self.tiers:
+            return self
+        most = {
+            f"{one.item}_micro": max(
+                getattr(self, f"{one.item}_micro"), *(micro for _, micro in one.steps)
+            )
+            for one in self.tiers
+        }
+        return replace(self, **most)
 
 
 class Flavor(Struct, frozen=True, omit_defaults=True):
@@ -50,7 +85,8 @@ class Flavor(Struct, frozen=True, omit_defaults=True):
         speed_milli: Speed against the reference core, thousandths: 1000 runs a task in its
             estimate, 2000 in half of it.
         accelerator: Registry name of its cards; empty for none.
-        price: What a use costs.
+        price: What a shared use by an account of no class costs.
+        tariffs: (name, price) of other uses, where they cost otherwise; see `tariff_of`.
         note: For people, such as `a share of one machine`.
         power_watts: Draw of one whole node at full load; 0 unknown.
         labels: Sorted (key, value) pairs that jobs may require.
@@ -65,6 +101,19 @@ class Flavor(Struct, frozen=True, omit_defaults=True):
     note: str = ""
     power_watts: int = 0
     labels: tuple[tuple[str, str], ...] = ()
+    tariffs: tuple[tuple[str, Price], ...] = ()
+
+    def price_for(self, tariff: str) -> Price:
+        """Return what a use costs by that tariff."""
+        for name, price in self.tariffs:
+            if name == tariff:
+                return price
+        return self.price
+
+
+def tariff_of(user_class: str, mode: str) -> str:
+    """Return the name of the tariff for a class of user and a service mode; empty for the usual."""
+    return f"{user_class}/{mode}" if user_class or mode != "shared" else ""
 
 
 class Node(Struct, frozen=True, omit_defaults=True):

@@ -133,6 +133,7 @@ class _Wish(NamedTuple):
     near: str
     latency_ms: int
     capabilities: tuple[str, ...]
+    whole_milli: int
 
 
 def _wish(shape: Shape) -> _Wish:
@@ -147,6 +148,7 @@ def _wish(shape: Shape) -> _Wish:
         shape.near,
         shape.latency_ms,
         shape.capabilities,
+        shape.resources.cpu_milli if shape.exclusive else 0,
     )
 
 
@@ -206,6 +208,13 @@ def _refuse_kind(wish: _Wish, view: FlavorView) -> Refusal | None:
         reason = qualifies(flavor.accelerator, wish.accelerator)
         if reason is not None:
             return Refusal(reason, _accelerator_evidence(flavor.accelerator, wish.accelerator))
+    if wish.whole_milli and wish.whole_milli != flavor.node.cpu_milli:
+        has = format_milli(flavor.node.cpu_milli)
+        return Refusal(
+            Reason.NOT_WHOLE_NODES,
+            f"exclusive use takes all {has} cores of a node, it asks for"
+            f" {format_milli(wish.whole_milli)}",
+        )
     offered = dict(view.site.licences)
     for name, count in wish.licences:
         if offered.get(name, 0) < count:

@@ -96,7 +96,8 @@ def hold_per_task_micro(flavor: Flavor, shape: Shape, runtime: Runtime, policy: 
     if runtime.timeout_ms:
         expected = min(expected, runtime.timeout_ms) if runtime.known else runtime.timeout_ms
     need = shape.resources.times(shape.nodes)
-    price = flavor.price
+    # Which tier it falls into is known when it is settled: what is held is enough for any.
+    price = flavor.price_for(shape.tariff).dearest
     priced = (
         price.core_hour_micro * need.cpu_milli,
         price.memory_gib_hour_micro * need.memory_bytes,
@@ -109,4 +110,4 @@ def hold_per_task_micro(flavor: Flavor, shape: Shape, runtime: Runtime, policy: 
 def price_of_tasks_micro(flavor: Flavor, shape: Shape, task_ms: int, tasks: int) -> int:
     """Return the expected price of `tasks` tasks of that runtime on the flavor."""
     need = shape.resources.times(shape.nodes)
-    return estimate_micro(flavor.price, need, task_ms, tasks)
+    return estimate_micro(flavor.price_for(shape.tariff), need, task_ms, tasks)

@@ -134,6 +134,8 @@ def shape_key(shape: Shape) -> tuple[object, ...]:
         shape.latency_ms,
         shape.data,
         shape.capabilities,
+        shape.exclusive,
+        shape.tariff,
     )
 
 

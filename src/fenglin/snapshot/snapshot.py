@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fenglin.model.job import AcceleratorNeed, DataNeed, JobSpec, Topology
-from fenglin.model.site import Queue, Site
+from fenglin.model.job import AcceleratorNeed, DataNeed, JobSpec, Mode, Topology
+from fenglin.model.site import Queue, Site, tariff_of
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.resources import Resources
 
@@ -40,6 +40,8 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True
         latency_ms: Longest round trip to `near`; 0 for any.
         data: What it reads.
         capabilities: What the site's driver must be able to do, sorted.
+        exclusive: Whether a task must fill each of its nodes.
+        tariff: By which prices it is charged, as `model.site.tariff_of` names them.
     """
 
     resources: Resources
@@ -55,10 +57,12 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True
     latency_ms: int = 0
     data: tuple[DataNeed, ...] = ()
     capabilities: tuple[str, ...] = ()
+    exclusive: bool = False
+    tariff: str = ""
 
     @classmethod
-    def of(cls, spec: JobSpec) -> Shape:
-        """Return the shape of a job."""
+    def of(cls, spec: JobSpec, user_class: str = "") -> Shape:
+        """Return the shape of a job whose account is of that class."""
         return cls(
             spec.resources,
             spec.nodes,
@@ -73,6 +77,8 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True
             spec.latency_ms,
             spec.data,
             needed_capabilities(spec),
+            spec.mode is Mode.EXCLUSIVE,
+            tariff_of(user_class, spec.mode),
         )
 
 

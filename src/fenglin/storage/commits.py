@@ -9,7 +9,7 @@ from fenglin.errors import ConflictError, StaleEpochError
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.store import Event
-from fenglin.storage import audit, books, budgets, voucher_rows
+from fenglin.storage import audit, books, budgets, tiers, voucher_rows
 from fenglin.storage.rows import (
     INSERT_ALLOCATION,
     JSON,
@@ -58,6 +58,7 @@ def write(conn: sqlite3.Connection, change: Change) -> list[tuple[StartUnit, Rea
     # Give back before taking: a start may use what an end in the same change frees.
     for site, node, amounts in change.released:
         _use(conn, site, node, amounts, -1)
+    tiers.settle(conn, change)
     for job in change.jobs:
         _write_job(conn, job)
     for record in change.allocations:

@@ -27,7 +27,7 @@ from fenglin.model.ids import attempt_key, parse_attempt_key
 from fenglin.model.reason import Reason
 from fenglin.ports.metering import Taken
 from fenglin.quantities.period import period_of
-from fenglin.storage import books, ledger
+from fenglin.storage import books, ledger, tiers
 from fenglin.storage.discrepancies import open_items
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record
 
@@ -145,11 +145,25 @@ class LateUse:
                 self._decide(record, "unbilled")
             else:
                 after = used + _one(allocation, record.wall_ms, record.cpu_ms)
-                self._bill(record, allocation, _cost(allocation, after) - _cost(allocation, used))
+                self._bill(record, allocation, self._more(allocation, used, after, record))
                 self._decide(record, "billed")
                 used = after
                 billed += 1
         return billed
+
+    def _more(
+        self, allocation: AllocationRecord, used: Usage, after: Usage, record: UseRecord
+    ) -> int:
+        """Return what a record adds to the cost of its attempt."""
+        if not allocation.price.tiers:
+            return _cost(allocation, after) - _cost(allocation, used)
+        one = _one(allocation, record.wall_ms, record.cpu_ms)
+        payer = self._account(allocation)
+        return total_micro(tiers.take(self._conn, payer, allocation, one, self._now_ms))
+
+    def _account(self, allocation: AllocationRecord) -> str:
+        row = self._conn.execute("SELECT account FROM job WHERE number = ?", (allocation.job,))
+        return str(row.fetchone()[0])
 
     def _bill(self, record: UseRecord, allocation: AllocationRecord, micro: int) -> None:
         """Enter the difference that a record makes."""
@@ -159,9 +173,7 @@ class LateUse:
         if corrects is None:
             # Usage is never recorded without an entry that resolves its hold.
             raise InputError(f"the attempt {record.attempt} was never settled", where=record.key)
-        (account,) = self._conn.execute(
-            "SELECT account FROM job WHERE number = ?", (allocation.job,)
-        ).fetchone()
+        account = self._account(allocation)
         owed = [leg.account for leg in corrects.legs if leg.account.endswith(_DUE_SUFFIX)]
         provider = owed[0] if owed else due(self._providers.get(allocation.site, allocation.site))
         commodity = allocation.price.currency

@@ -11,7 +11,8 @@ from fenglin.catalog.prices import estimate_micro, rate_usage, total_micro
 from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.pool import SiteStatus
 from fenglin.model.allocation import Usage
-from fenglin.model.site import Price
+from fenglin.model.job import Mode
+from fenglin.model.site import Price, Tiered, tariff_of
 from fenglin.quantities.resources import Resources
 from fenglin.testing.builders import a_site
 
@@ -51,7 +52,8 @@ class Pool:
         return self.sites[name].site.flavors[0].price
 
 
-def follow(book, pool):
+def follow(book, pool, classes=()):
+    pool.classes = dict(enumerate(classes))
     pricing = Pricing(pool, book, book)
     asyncio.run(pricing.once())
     return pricing
@@ -87,6 +89,71 @@ def test_items_of_another_mode_or_class_or_of_a_currency_without_a_rate_are_not_
         pool,
     )
     assert pool.price() == Price(core_hour_micro=5)
+
+
+def test_a_class_and_a_mode_have_prices_of_their_own_where_the_book_speaks_of_them():
+    pool = Pool(WEST)
+    follow(
+        Book(
+            version(1, CORES, 1_000_001, factors=(("school", 500),)),
+            version(2, replace(CORES, mode="urgent"), 3_000_000),
+            version(3, replace(CORES, user_class="army"), 7),
+            version(4, replace(CORES, user_class="nobody"), 1),
+        ),
+        pool,
+        ("school", "army", "firm"),
+    )
+    flavor = pool.sites["west"].site.flavors[0]
+    costs = {
+        name: flavor.price_for(name).core_hour_micro
+        for group in ("", "school", "army", "firm")
+        for mode in Mode
+        if (name := tariff_of(group, mode))
+    }
+    # Half of 1,000,001 is rounded half to even. A class goes before a mode in the book's order.
+    assert flavor.price.core_hour_micro == 1_000_001
+    assert costs == {
+        "/urgent": 3_000_000, "/exclusive": 1_000_001, "/spot": 1_000_001,
+        "school/shared": 500_000, "school/exclusive": 500_000, "school/spot": 500_000,
+        "school/urgent": 3_000_000,
+        "army/shared": 7, "army/exclusive": 7, "army/urgent": 7, "army/spot": 7,
+        "firm/shared": 1_000_001, "firm/exclusive": 1_000_001, "firm/spot": 1_000_001,
+        "firm/urgent": 3_000_000,
+    }  # fmt: skip
+    assert flavor.price_for("army/spot").book == ("p3",)
+    assert not any("nobody" in name for name, _ in flavor.tariffs)
+
+
+def test_tiers_come_with_the_price_exchanged_and_by_class():
+    pool = Pool(WEST)
+    rate = PriceKey("exchange", model="USD")
+    follow(
+        Book(
+            version(1, CORES, 1_000, currency="USD", tiers=((100, 501),), tier_period="year",
+                    factors=(("school", 500),)),
+            version(2, rate, 7_000_000),
+        ),
+        pool,
+        ("school",),
+    )  # fmt: skip
+    flavor = pool.sites["west"].site.flavors[0]
+    (usual,), (school,) = flavor.price.tiers, flavor.price_for("school/spot").tiers
+    assert (usual.item, usual.steps, usual.yearly) == ("core_hour", ((100, 3_507),), True)
+    # 501 × 50 % × 7 = 1,753.5, to even.
+    assert (school.steps, school.counter) == (((100, 1_754),), usual.counter)
+    assert usual.offset_min == 480
+    # A later version of the item goes on counting; another item has a count of its own.
+    other = Pool(WEST)
+    follow(Book(version(9, CORES, 5, tiers=((100, 4),))), other)
+    assert other.price().tiers[0].counter == usual.counter
+    follow(Book(version(9, replace(CORES, mode="shared"), 5, tiers=((100, 4),))), other)
+    assert other.price().tiers[0].counter != usual.counter
+
+
+def test_a_hold_is_enough_for_the_dearest_tier():
+    price = Price(core_hour_micro=5, tiers=(Tiered("core_hour", "c", ((10, 3), (20, 9))),))
+    assert price.dearest.core_hour_micro == 9
+    assert Price(core_hour_micro=5).dearest == Price(core_hour_micro=5)
 
 
 def test_prices_come_and_go_with_time_and_the_file_rules_again():

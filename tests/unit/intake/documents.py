@@ -107,6 +107,7 @@ OPTIONAL: dict[str, st.SearchStrategy] = {
     "near": NAMES,
     "data": st.lists(DATASET, max_size=3, unique_by=lambda need: need["name"]),
     "preemptible": st.just(value=True),
+    "mode": st.sampled_from(["shared", "exclusive", "urgent", "spot"]),
     "labels": st.dictionaries(NAMES.filter(lambda n: n[-1].isalnum()), NAMES, max_size=3),
 }
 PAYLOADS = st.lists(NAMES, min_size=1, max_size=3).map(lambda c: {"command": c}) | NAMES.map(

@@ -143,6 +143,7 @@ data: [{name: a, size: 1GiB, sites: []}] | data[0].sites | 3:37 | no site is all
 data: [{name: a, size: 1GiB, at: [x]}] | data[0].at | 3:30 | unknown field  | 'sites'
 preemptible: yes               | preemptible       | 3:14 | the text 'yes'      | without quotes
 checkpoint: 10m                | checkpoint        | 3:1  | not preemptible     | preemptible: true
+mode: fast                     | mode              | 3:7  | one of shared       |
 labels: {-a: 1}                | labels.-a         | 3:10 | name of a label     | 63
 labels: {a: "x\\ty"}           | labels.a          | 3:13 | U+0009              | remove
 script: date                   | script            | 3:1  | command and script  | keep one
@@ -186,6 +187,7 @@ def test_refused_with_path_place_and_remedy(case: str) -> None:
         ('name: x\ncommand: ["a\\0b"]', "NUL character at character 2"),
         (f"name: x\ncommand: [{'n' * 131_072}]", "131072 bytes"),
         (f"name: x\ncommand: [{', '.join(['n' * 102] * 9_900)}]", "need"),
+        ("name: x\ncommand: [a]\nmode: spot\npreemptible: false", "may be interrupted"),
         ("name: x\ncommand: [a]\ndeadline: 1h\nnot_before: 2h", "not after not_before"),
         ("name: x\ncommand: [a]\ntasks: {count: 3, concurrency: 1}\nconcurrency: 2", "twice"),
         ("just words", "expected a mapping"),

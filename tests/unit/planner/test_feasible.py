@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fenglin.model.job import Topology
+from fenglin.model.job import Mode, Topology
 from fenglin.model.site import Flavor, Link, Node, Site
 from fenglin.model.states import ComputeClass
 from fenglin.planner import explain, plan
@@ -87,6 +87,16 @@ def test_what_a_driver_cannot_do_is_refused_by_a_typed_reason():
     assert option.evidence.startswith("the site cannot run container images")
     allowed = possible(snapshot, flavor_views(snapshot))[0].tolist()
     assert allowed == [True, False, True]
+
+
+def test_exclusive_use_takes_whole_nodes_only():
+    job = replace(a_job(cpu=8), mode=Mode.EXCLUSIVE)
+    sites = [a_site("fits", cpu=8), a_site("large", cpu=16)]
+    snapshot = a_snapshot(sites, [job])
+    option = only_option(snapshot, "large")
+    assert (option.reason, option.reason.transient) == ("not_whole_nodes", False)
+    assert option.evidence == "exclusive use takes all 16 cores of a node, it asks for 8"
+    assert possible(snapshot, flavor_views(snapshot))[0].tolist() == [True, False]
 
 
 @pytest.mark.parametrize("word", [word.value for word in Capability])

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import fields, replace
 
-from fenglin.model.job import AcceleratorNeed, DataNeed, FileInput, JobSpec, Topology
+from fenglin.model.job import AcceleratorNeed, DataNeed, FileInput, JobSpec, Mode, Topology
 from fenglin.model.states import ComputeClass
 from fenglin.ports.driver import Capability
 from fenglin.quantities.resources import Resources
@@ -31,10 +31,29 @@ WISHES = {
 
 
 def test_each_wish_reaches_the_shape():
-    names = [field.name for field in fields(Shape) if field.name != "capabilities"]
+    names = [
+        field.name
+        for field in fields(Shape)
+        if field.name not in ("capabilities", "exclusive", "tariff")
+    ]
     assert sorted(WISHES) == sorted(names)
     for name, wish in WISHES.items():
         assert getattr(Shape.of(replace(a_job(), **{name: wish})), name) == wish
+
+
+@pytest.mark.parametrize(
+    ("mode", "user_class", "expected"),
+    [
+        (Mode.SHARED, "", (False, "")),
+        (Mode.SHARED, "school", (False, "school/shared")),
+        (Mode.URGENT, "", (False, "/urgent")),
+        (Mode.EXCLUSIVE, "school", (True, "school/exclusive")),
+    ],
+)
+def test_mode_and_class_of_user_make_the_tariff(mode, user_class, expected):
+    plain, shape = Shape.of(a_job()), Shape.of(replace(a_job(), mode=mode), user_class)
+    assert (shape.exclusive, shape.tariff) == expected
+    assert (shape_key(shape) != shape_key(plain)) is (shape != plain) is (expected != (False, ""))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fenglin.catalog.pricebook.items import MINUTES_PER_DAY, Mode, Unit, band_minutes
+from fenglin.catalog.pricebook.items import MINUTES_PER_DAY, Unit, band_minutes
+from fenglin.model.job import Mode
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN
 
 if TYPE_CHECKING:

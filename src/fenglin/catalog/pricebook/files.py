@@ -24,7 +24,6 @@ from fenglin.catalog.offers.columns import (
 )
 from fenglin.catalog.offers.read import read_skypilot_csv
 from fenglin.catalog.pricebook.items import (
-    Mode,
     PriceDraft,
     PriceKey,
     PriceTerms,
@@ -36,6 +35,7 @@ from fenglin.catalog.pricebook.items import (
     read_band,
 )
 from fenglin.errors import InputError, InputProblems, Problem
+from fenglin.model.job import Mode
 from fenglin.quantities.money import parse_money_micro
 from fenglin.quantities.shown import shown
 from fenglin.quantities.sizes import parse_bytes

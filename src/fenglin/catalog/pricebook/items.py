@@ -13,6 +13,7 @@ from functools import cache
 from msgspec import Struct
 
 from fenglin.errors import InputError
+from fenglin.model.job import Mode
 from fenglin.quantities.money import MAX_MICRO
 from fenglin.quantities.shown import shown
 
@@ -43,15 +44,6 @@ class Unit(StrEnum):
     TASK = "task"
     FRAME = "frame"
     EXCHANGE = "exchange"
-
-
-class Mode(StrEnum):
-    """How a use is served."""
-
-    SHARED = "shared"
-    EXCLUSIVE = "exclusive"
-    URGENT = "urgent"
-    SPOT = "spot"
 
 
 class TierPeriod(StrEnum):

@@ -1,26 +1,35 @@
 """The price book at the sites: flavors cost what the book says, from the moment it says so.
 
-The planner, the hold and the allocation see one price per flavor, that of a shared use by any
-class of user, without tiers. A unit that the book does not price for a flavor costs what the
-configuration says. An item in another currency is exchanged at the book's own dated rate; where
-it has none, the configuration's price goes on and the log says so.
+The planner, the hold and the allocation see, per flavor, the price of a shared use by an account
+of no class, and the prices of other classes and service modes where they differ. What an account
+pays beyond a tier is known when a use is settled; see `storage.tiers`. A unit that the book does
+not price for a flavor costs what the configuration says. An item in another currency is exchanged
+at the book's own dated rate; where it has none, the configuration's price goes on and the log
+says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from fenglin.catalog.pricebook.book import Ask, PriceBook
-from fenglin.catalog.pricebook.items import Unit
+from fenglin.catalog.pricebook.items import FULL_PERMILLE, TierPeriod, Unit
+from fenglin.catalog.pricebook.rating import factor_of
 from fenglin.errors import FenglinError
+from fenglin.model.job import Mode
+from fenglin.model.site import Tiered, tariff_of
 from fenglin.quantities.money import MICRO, rate_micro
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from fenglin.catalog.pricebook.items import PriceVersion
     from fenglin.engine.pool import Pool
     from fenglin.model.site import Flavor, Price, Site
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
 
 # Bands change by the minute at most.
 EVERY_S = 10.0
+# A posting has a line for each tier that a use reaches, and room for so many.
+MOST_TIERS = 6
 _FIELDS = {
     Unit.CORE_HOUR: "core_hour_micro",
     Unit.MEMORY_GIB_HOUR: "memory_gib_hour_micro",
@@ -38,7 +49,13 @@ _log = structlog.get_logger("fenglin.prices")
 
 
 def price_of(
-    book: PriceBook, site: Site, flavor: Flavor, at_ms: int, offset_min: int
+    book: PriceBook,
+    site: Site,
+    flavor: Flavor,
+    at_ms: int,
+    offset_min: int,
+    user_class: str = "",
+    mode: Mode = Mode.SHARED,
 ) -> tuple[Price, tuple[str, ...]]:
     """Return the price of a flavor at a moment, and why items that apply are not used.
 
@@ -48,6 +65,8 @@ def price_of(
         flavor: With the price of the configuration, whose currency the price is in.
         at_ms: When.
         offset_min: Minutes by which the books' clock is ahead of UTC.
+        user_class: Of the account.
+        mode: How it is served.
     """
     ask = Ask(
         at_ms=at_ms,
@@ -57,39 +76,47 @@ def price_of(
         region=site.region,
         flavor=flavor.name,
         model=flavor.accelerator,
+        user_class=user_class,
+        mode=mode.value,
     )
     price = flavor.price
     versions: list[str] = []
+    tiers: list[Tiered] = []
     unused = []
     for unit, field in _FIELDS.items():
         found = book.find(unit, ask)
         if found is None:
             continue
-        price_micro, names = _exchanged(book, found, ask, price.currency)
-        if price_micro is None:
+        ratio, names = _ratio(book, found, ask, price.currency)
+        if ratio is None:
             unused.append(
                 f"p{found.number} is in {found.terms.currency}, of which the book has no exchange"
                 f" into {price.currency}"
             )
             continue
+        if len(found.terms.tiers) > MOST_TIERS:
+            unused.append(f"p{found.number} has more than {MOST_TIERS} tiers")
+            continue
         versions += [name for name in names if name not in versions]
-        price = replace(price, **{field: price_micro})
+        price = replace(price, **{field: _at(ratio, found.terms.price_micro)})
+        if found.terms.tiers:
+            tiers.append(_tiered(found, ratio, offset_min))
         if found.terms.memory_per_core_bytes:
             price = replace(price, memory_per_core_bytes=found.terms.memory_per_core_bytes)
-    return replace(price, book=tuple(versions)), tuple(unused)
+    return replace(price, book=tuple(versions), tiers=tuple(tiers)), tuple(unused)
 
 
-def _exchanged(
+def _ratio(
     book: PriceBook, found: PriceVersion, ask: Ask, currency: str
-) -> tuple[int | None, tuple[str, ...]]:
-    """Return an item's price in a currency, None without a rate, and the versions it is from.
+) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
+    """Return by which ratio an item's prices are taken, and the versions that this is from.
 
-    A price is rounded half to even at the micro-unit once it is exchanged; charges are then
-    reckoned from that price, which the ledger notes.
+    That is what the class of user pays of them, exchanged into a currency; None without a rate.
     """
     own = f"p{found.number}"
+    factor = factor_of(found.terms, ask.user_class)
     if found.terms.currency == currency:
-        return found.terms.price_micro, (own,)
+        return (factor, FULL_PERMILLE), (own,)
     wanted = Ask(
         at_ms=ask.at_ms,
         offset_min=ask.offset_min,
@@ -99,8 +126,42 @@ def _exchanged(
     rate = book.find(Unit.EXCHANGE, wanted)
     if rate is None or rate.terms.currency != currency:
         return None, ()
-    price_micro = rate_micro(found.terms.price_micro, MICRO, rate.terms.price_micro)
-    return price_micro, (own, f"p{rate.number}")
+    ratio = (factor * rate.terms.price_micro, FULL_PERMILLE * MICRO)
+    return ratio, (own, f"p{rate.number}")
+
+
+def _at(ratio: tuple[int, int], price_micro: int) -> int:
+    """Return a price, rounded once, half to even at the micro-unit: charges come from that."""
+    return rate_micro(price_micro, ratio[1], ratio[0])
+
+
+def _tiered(found: PriceVersion, ratio: tuple[int, int], offset_min: int) -> Tiered:
+    """Return an item's tiers. Use is counted per item, whichever of its versions is in force."""
+    return Tiered(
+        item=found.key.unit,
+        counter=msgspec.json.encode(astuple(found.key)).decode(),
+        steps=tuple((above, _at(ratio, micro)) for above, micro in found.terms.tiers),
+        yearly=found.terms.tier_period == TierPeriod.YEAR,
+        offset_min=offset_min,
+    )
+
+
+def _tariffs(
+    versions: Iterable[PriceVersion], classes: Collection[str]
+) -> list[tuple[str, str, Mode]]:
+    """Return each tariff but the usual, with a class and a mode that a book prices like it."""
+    said: set[str] = set()
+    any_mode = False
+    for one in versions:
+        said.add(one.key.user_class)
+        said.update(name for name, _ in one.terms.factors)
+        any_mode = any_mode or bool(one.key.mode)
+    return [
+        (name, user_class if user_class in said else "", mode if any_mode else Mode.SHARED)
+        for user_class in sorted({"", *classes})
+        for mode in Mode
+        if (name := tariff_of(user_class, mode))
+    ]
 
 
 class Pricing:
@@ -115,7 +176,9 @@ class Pricing:
         self._clock = clock
         self._offset_min = offset_min
         self._declared = {name: status.site for name, status in pool.sites.items()}
+        self._classes = frozenset(pool.classes.values())
         self._book = PriceBook(())
+        self._tariffs: list[tuple[str, str, Mode]] = []
         self._last = 0
         self._told = ""
         self._unused: frozenset[str] = frozenset()
@@ -136,7 +199,9 @@ class Pricing:
         last = await self._prices.last()
         if last != self._last:
             providers = {site.provider for site in self._declared.values()} | {""}
-            self._book = PriceBook(await self._prices.versions(providers))
+            versions = await self._prices.versions(providers)
+            self._book = PriceBook(versions)
+            self._tariffs = _tariffs(versions, self._classes)
             self._last = last
         if not last:
             return
@@ -144,17 +209,26 @@ class Pricing:
         unused: set[str] = set()
         for name, site in self._declared.items():
             status = self._pool.sites[name]
-            found = [
-                price_of(self._book, site, one, now_ms, self._offset_min) for one in site.flavors
-            ]
-            flavors = tuple(
-                replace(one, price=price)
-                for one, (price, _) in zip(site.flavors, found, strict=True)
-            )
-            unused.update(why for _, reasons in found for why in reasons)
+            flavors = tuple(self._priced(site, one, now_ms, unused) for one in site.flavors)
             if flavors != status.site.flavors:
                 status.site = replace(status.site, flavors=flavors)
                 _log.info("prices_changed", site=name)
         for why in sorted(unused - self._unused):
             _log.warning("price_not_used", what=why)
         self._unused = frozenset(unused)
+
+    def _priced(self, site: Site, flavor: Flavor, now_ms: int, unused: set[str]) -> Flavor:
+        """Return a flavor with what it costs now; add what is not used of the book, and why."""
+
+        @cache
+        def cost(user_class: str, mode: Mode) -> Price:
+            price, reasons = price_of(
+                self._book, site, flavor, now_ms, self._offset_min, user_class, mode
+            )
+            unused.update(reasons)
+            return price
+
+        usual = cost("", Mode.SHARED)
+        others = [(name, cost(group, mode)) for name, group, mode in self._tariffs]
+        tariffs = tuple((name, price) for name, price in others if price != usual)
+        return replace(flavor, price=usual, tariffs=tariffs)

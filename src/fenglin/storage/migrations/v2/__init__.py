@@ -13,6 +13,7 @@ from fenglin.storage.migrations.v2 import (
     prices,
     proofs,
     settlements,
+    tiers,
     vouchers,
 )
 
@@ -25,6 +26,7 @@ V2: tuple[str, ...] = (
     *budgets.STATEMENTS,
     *prices.STATEMENTS,
     *settlements.STATEMENTS,
+    *tiers.STATEMENTS,
     *vouchers.STATEMENTS,
     *inventory.STATEMENTS,
     *metering.STATEMENTS,
