@@ -116,7 +116,7 @@ demo-large: setup-render ## The same at 4096 x 4096 or more
 
 # --- judging it -------------------------------------------------------------------------
 
-.PHONY: check static test bench bench-ledger docs
+.PHONY: check static test soak bench bench-ledger docs
 check: static ## Style, types, layers and the quick tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -n $(JOBS)
 
@@ -128,6 +128,10 @@ static: setup-dev
 
 test: static ## Everything: check, and all tests
 	@$(BIN)/python -m pytest tests -n $(JOBS) --dist loadgroup
+
+SOAK_S ?= 600
+soak: setup-dev ## New seeds of simulated hubs for SOAK_S seconds; prints how to replay what it finds
+	@$(BIN)/python -m fenglin.testing.dst soak --seconds $(SOAK_S)
 
 bench: $(BENCH_VENV)/.stamp ## Measure against the peers in one run; prints ratios
 	@$(BENCH_VENV)/bin/python bench/run.py

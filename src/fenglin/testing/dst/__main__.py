@@ -13,11 +13,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from fenglin.testing.dst.faults import CATALOGUE
 from fenglin.testing.dst.run import report, run_seed
 from fenglin.testing.dst.world import FULL, SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fenglin.testing.dst.world import Size
 
@@ -36,17 +37,19 @@ def main() -> int:
     many.add_argument("count", type=int)
     for command in (one, many):
         command.add_argument("--size", choices=sorted(SIZES), default="small")
+        command.add_argument("--more", action="append", choices=sorted(CATALOGUE), default=[])
     long = commands.add_parser("soak", help="run new seeds for a time")
     long.add_argument("--seconds", type=float, default=600.0)
     long.add_argument("--first", type=int, default=1_000_000)
     asked = parser.parse_args()
     if asked.command == "replay":
-        outcome = run_seed(asked.seed, SIZES[asked.size], _say)
+        outcome = run_seed(asked.seed, SIZES[asked.size], _say, asked.more)
         _say(report(outcome))
         return int(outcome.violation is not None)
     if asked.command == "sweep":
         size = SIZES[asked.size]
-        return _run_all((seed, size) for seed in range(asked.first, asked.first + asked.count))
+        seeds = range(asked.first, asked.first + asked.count)
+        return _run_all(((seed, size) for seed in seeds), asked.more)
     return _run_all(_until(time.monotonic() + asked.seconds, asked.first))
 
 
@@ -57,14 +60,14 @@ def _until(end_s: float, first: int) -> Iterator[tuple[int, Size]]:
         seed += 1
 
 
-def _run_all(seeds: Iterable[tuple[int, Size]]) -> int:
+def _run_all(seeds: Iterable[tuple[int, Size]], more: Sequence[str] = ()) -> int:
     struck: Counter[str] = Counter()
     checks: Counter[str] = Counter()
     figures: Counter[str] = Counter()
     bad = runs = 0
     began_s = time.process_time()
     for seed, size in seeds:
-        outcome = run_seed(seed, size)
+        outcome = run_seed(seed, size, more=more)
         runs += 1
         struck.update(outcome.struck)
         checks.update(outcome.checks)

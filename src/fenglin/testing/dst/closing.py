@@ -56,7 +56,8 @@ def _runs(world: World) -> None:
     must = world.judge.must
     good: Counter[tuple[str, int]] = Counter()
     for truth in world.truth.values():
-        must("D2", not truth.live, f"{truth.name} still runs {truth.live[:3]}")
+        alive = sorted({run.key for run in truth.live})
+        must("D2", not alive, f"{truth.name} still runs {alive[:3]}")
         for run in truth.runs:
             good[run.job, run.task] += run.ended_s is not None and run.reason is None
     unseen = {

@@ -16,12 +16,14 @@ from fenglin.testing.dst.virtual import StuckError, this_process
 from fenglin.testing.dst.world import FULL, SMALL, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
     from fenglin.testing.dst.judge import ViolationError
     from fenglin.testing.dst.trace import Trace
     from fenglin.testing.dst.world import Size
 
+# Of the small runs every so many turns no knob: it looks as often as hubs do, which costs most.
+SHIPPED_EVERY = 8
 # Lines shown before a violation.
 STORY_LINES = 40
 
@@ -37,6 +39,7 @@ class Outcome:
         story: Last lines of the trace.
         struck: Faults, in order.
         checks: How often each rule was looked at.
+        more: Faults that were asked for besides.
         figures: Jobs, runs of tasks, commits, hubs, and steps of the loop.
         virtual_s: How much time has passed in it.
     """
@@ -48,6 +51,7 @@ class Outcome:
     story: list[str]
     struck: list[str]
     checks: dict[str, int]
+    more: tuple[str, ...] = ()
     figures: dict[str, int] = field(default_factory=dict)
     virtual_s: float = 0.0
 
@@ -73,22 +77,29 @@ def _logs_to(trace: Trace) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def run_seed(seed: int, size: Size = FULL, sink: Callable[[str], None] | None = None) -> Outcome:
+def run_seed(
+    seed: int,
+    size: Size = FULL,
+    sink: Callable[[str], None] | None = None,
+    more: Sequence[str] = (),
+) -> Outcome:
     """Run one seed.
 
     Args:
         seed: Every choice follows from it.
         size: How large.
         sink: Hears each line of the trace.
+        more: Faults that strike besides those that the seed has drawn.
     """
-    world = World(seed, size)
+    world = World(seed, size, more)
     world.trace.sink = sink
     knobs = Random(f"{seed}/knobs")  # noqa: S311 - a simulation
     collecting = gc.isenabled()
     gc.disable()
+    as_shipped = size is SMALL and seed % SHIPPED_EVERY == 0
     crashpoint.WATCHERS.append(world.crash_point)
     try:
-        with _logs_to(world.trace), turned(knobs, as_shipped=size is SMALL and seed % 4 == 0):
+        with _logs_to(world.trace), turned(knobs, as_shipped=as_shipped):
             try:
                 world.loop.run(world.live())
             except StuckError as error:
@@ -118,6 +129,7 @@ def _outcome(world: World) -> Outcome:
         story=story,
         struck=world.struck,
         checks=world.judge.checks,
+        more=tuple(world.more),
         figures={
             "jobs": conn.execute("SELECT count(*) FROM job").fetchone()[0],
             "tasks": sum(len(truth.runs) for truth in world.truth.values()),
@@ -136,5 +148,6 @@ def report(outcome: Outcome) -> str:
     if outcome.violation is None:
         return f"{head}: every promise was kept"
     again = f"python -m fenglin.testing.dst replay {outcome.seed} --size {outcome.size.name}"
+    again += "".join(f" --more '{name}'" for name in outcome.more)
     story = "\n".join(outcome.story[-STORY_LINES:])
     return f"{head}\nVIOLATION {outcome.violation}\n{story}\nreplay: {again}"

@@ -26,7 +26,7 @@ from fenglin.testing.dst.workload import ACCOUNTS, QUEUES, draw_sites, draw_wish
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fenglin.testing.dst.judge import Remembered
 
@@ -66,10 +66,11 @@ SIZES = {size.name: size for size in (FULL, SMALL)}
 class World:
     """Everything that there is in a run."""
 
-    def __init__(self, seed: int, size: Size) -> None:
-        """Draw it; nothing happens yet."""
+    def __init__(self, seed: int, size: Size, more: Sequence[str] = ()) -> None:
+        """Draw it; nothing happens yet. `more` names faults that strike besides, thrice each."""
         self.seed = seed
         self.size = size
+        self.more = more
         self.random = Random(f"{seed}/{size.name}")  # noqa: S311 - a simulation
         draw = Random(f"{seed}/{size.name}/draw")  # noqa: S311
         self.loop = SeededLoop(self.random)
@@ -94,10 +95,9 @@ class World:
             for site in self.sites
         }
         self.wishes = draw_wishes(draw, size.jobs, size.span_s)
-        self.plan = sorted(
-            (draw.random() * size.span_s, draw.choice(sorted(CATALOGUE)))
-            for _ in range(size.faults)
-        )
+        names = sorted(CATALOGUE)
+        struck = [draw.choice(names) for _ in range(size.faults)] + 3 * list(more)
+        self.plan = sorted((draw.random() * size.span_s, name) for name in struck)
         self.struck: list[str] = []
         self.hubs: list[Hub] = []
         self.hub_skew_ms = 0

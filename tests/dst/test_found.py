@@ -1,0 +1,27 @@
+"""What the simulator has found in the hub, each by a seed that showed it and must not again.
+
+A seed's story changes with the code, so each bug has a test of its own room as well, or a plant
+in `test_plants.py` that puts it back; `docs/decisions` tells what each was.
+"""
+
+import pytest
+
+from fenglin.testing.dst.run import report, run_seed
+from fenglin.testing.dst.world import SMALL
+
+FOUND = {
+    "a moment beyond 64 bits ended every hub": (0, ["garbage figures"]),
+    "a licence count beyond 64 bits ended every hub": (20, ["garbage figures"]),
+    "ids and keys were given out again after a restore": (100, ["old backup restored"]),
+    "epochs came twice after a second restore": (103, ["old backup restored"]),
+    "what ran unknown ran beside its own tasks": (107, ["old backup restored"]),
+    "a site not listed at the start was never asked again": (109, ["old backup restored"]),
+    "an impossible gang was admitted while a site was down": (350, []),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_stays_mended(name):
+    seed, more = FOUND[name]
+    outcome = run_seed(seed, SMALL, more=more)
+    assert outcome.violation is None, report(outcome)
