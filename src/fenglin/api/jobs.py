@@ -13,6 +13,7 @@ from fenglin.api.streams import file_answer, follow, primed
 from fenglin.errors import NotFoundError
 from fenglin.intake.native import decode_batch, decode_json
 from fenglin.model.ids import parse_job_id
+from fenglin.quantities.taskset import TaskSet
 from fenglin.wire.views import (
     ArtifactView,
     Changed,
@@ -143,15 +144,20 @@ async def events(request: Asked, job: FromPath[str]) -> Items[EventView]:
 
 @post(
     "/v1/jobs/{job:str}/cancel",
-    opt=needs("write"),
+    opt=needs("write", query.CANCEL),
     status_code=200,
     tags=_TAGS,
     operation_id="cancelJob",
-    summary="Cancel a job",
+    summary="Cancel a job, or some of its tasks",
 )
 async def cancel(request: Asked, job: FromPath[str]) -> JobView:
-    """Ask for the job's end, durably; no error on a job that has ended."""
-    return await desk_of(request).hub.cancel(parse_job_id(job), request.user)
+    """Ask for the job's end, durably; no error on a job that has ended.
+
+    With `tasks` only these end; 409 tells which run where none can be ended alone.
+    """
+    named = query_of(request).text("tasks")
+    tasks = TaskSet.parse(named) if named else None
+    return await desk_of(request).hub.cancel(parse_job_id(job), request.user, tasks)
 
 
 @get(

@@ -241,6 +241,7 @@ EVENTS: Params = (
     Param("after", "Only events after this sequence number.", "integer", default=0),
     Param("limit", "Most events.", "integer", default=100, lowest=1, highest=MAX_LIMIT),
 )
+CANCEL: Params = (Param("tasks", "Only these tasks, such as 3-5,9; else the whole job."),)
 WAIT: Params = (
     Param(
         "timeout_s", "How long to wait at most.", "number", default=MAX_WAIT_S, highest=MAX_WAIT_S

@@ -30,6 +30,7 @@ from fenglin.cli.session import (
     group,
     hub_client,
 )
+from fenglin.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -232,13 +233,18 @@ def explain_job(
 
 @command(app, "cancel")
 def cancel_jobs(
-    job_ids: JobsArgument, output: OutputOption = Output.TABLE, hub: HubOption = ""
+    job_ids: JobsArgument,
+    tasks: Annotated[str, typer.Option("--tasks", help="Only these tasks, such as 3-5,9.")] = "",
+    output: OutputOption = Output.TABLE,
+    hub: HubOption = "",
 ) -> None:
-    """Ask for the end of jobs; one that has ended stays as it is."""
+    """Ask for the end of jobs, or of some tasks of one; what has ended stays as it is."""
+    if tasks and len(job_ids) > 1:
+        raise InputError("tasks of one job can be named, not of several", where="--tasks")
     jobs: list[JobView] = []
     with hub_client(hub) as client:
         for job_id in job_ids:
-            job = client.cancel(job_id)
+            job = client.cancel(job_id, tasks)
             jobs.append(job)
             if output is Output.TABLE:
                 write_line(job.id, job.state)

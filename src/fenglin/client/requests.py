@@ -176,9 +176,10 @@ def events(job_id: str, after: int, limit: int) -> Call[Items[EventView]]:
     return Call("GET", _path("jobs", job_id, "events", query=query), Items[EventView])
 
 
-def cancel(job_id: str) -> Call[JobView]:
-    """Ask for a job's end; harmless when it has ended."""
-    return Call("POST", _path("jobs", job_id, "cancel"), JobView)
+def cancel(job_id: str, tasks: str) -> Call[JobView]:
+    """Ask for a job's end, or that of some tasks; harmless when it has ended."""
+    query = (("tasks", tasks),) if tasks else ()
+    return Call("POST", _path("jobs", job_id, "cancel", query=query), JobView)
 
 
 def wait(job_id: str, timeout_s: float) -> Call[JobView]:

@@ -115,9 +115,9 @@ def events(job_id: str, after: int = 0, limit: int = 100) -> Steps[list[EventVie
     return (yield from call(requests.events(job_id, after, limit))).items
 
 
-def cancel(job_id: str) -> Steps[JobView]:
-    """Ask for the job's end."""
-    return call(requests.cancel(job_id))
+def cancel(job_id: str, tasks: str = "") -> Steps[JobView]:
+    """Ask for the job's end, or only for that of some `tasks`, such as 3-5,9."""
+    return call(requests.cancel(job_id, tasks))
 
 
 def artifacts(job_id: str) -> Steps[list[ArtifactView]]:

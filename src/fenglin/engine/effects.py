@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -14,15 +14,17 @@ from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import STOP_GRACE_MS, StagedInput, StartOrder
+from fenglin.quantities.taskset import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from fenglin.engine.news import News
     from fenglin.engine.pool import Pool
-    from fenglin.ports.driver import Driver
+    from fenglin.ports.driver import Driver, StopsTasks
     from fenglin.ports.staging import Staging
     from fenglin.ports.store import AllocationRecord, JobRecord
+    from fenglin.quantities.taskset import TaskSet
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 30.0
@@ -49,6 +51,9 @@ class Effects:
         self._tell = tell
         self._gates = {site: asyncio.Semaphore(MOST_CALLS_PER_SITE) for site in drivers}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        # Allocation → tasks that are to end alone, and those of which the site has heard.
+        self._unwanted: dict[int, TaskSet] = {}
+        self._heard: dict[int, TaskSet] = {}
 
     def start(self, record: AllocationRecord, job: JobRecord) -> None:
         """Begin to start an attempt whose intent is committed, unless that is under way."""
@@ -62,8 +67,18 @@ class Effects:
             return
         self._spawn("stop", record.site, record.number, self._stop(record))
 
+    def stop_tasks(self, record: AllocationRecord, tasks: TaskSet) -> None:
+        """Begin to end some tasks of an attempt, unless the site has heard of all of them."""
+        unheard = tasks - self._heard.get(record.number, EMPTY)
+        if not unheard or self._unknown(record.site, record.number):
+            return
+        self._unwanted[record.number] = self._unwanted.get(record.number, EMPTY) | tasks
+        self._spawn("stop_tasks", record.site, record.number, self._stop_tasks(record))
+
     def forget(self, site: str, key: str, allocation: int) -> None:
         """Let the site drop what an ended attempt left behind."""
+        self._unwanted.pop(allocation, None)
+        self._heard.pop(allocation, None)
         if self._unknown(site, allocation):
             return
         self._spawn("forget", site, allocation, self._forget(site, key))
@@ -128,6 +143,25 @@ class Effects:
             else:
                 crash_point("c9")
                 return
+
+    async def _stop_tasks(self, record: AllocationRecord) -> None:
+        number = record.number
+        key = attempt_key(self._pool.hub, number, record.attempt)
+        driver = cast("StopsTasks", self._drivers[record.site])
+        # More may be asked for while the site is told of some.
+        while tasks := self._unwanted.get(number, EMPTY) - self._heard.get(number, EMPTY):
+            if number not in self._pool.allocations:
+                return
+            try:
+                async with self._gates[record.site], asyncio.timeout(STOP_DEADLINE_S):
+                    await driver.stop_tasks(key, tasks, STOP_GRACE_MS)
+            except Exception as error:  # noqa: BLE001 - a driver's fault must not end the wish
+                _log.warning("stop_tasks_failed", site=record.site, key=key, error=_why(error))
+                await asyncio.sleep(STOP_AGAIN_S)
+            else:
+                crash_point("c9")
+                if number in self._unwanted:
+                    self._heard[number] = self._heard.get(number, EMPTY) | tasks
 
     async def _forget(self, site: str, key: str) -> None:
         try:

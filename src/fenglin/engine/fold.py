@@ -14,6 +14,7 @@ from msgspec import structs
 from fenglin.catalog.prices import billed_ms, rate_usage
 from fenglin.engine.books.metering_energy import energy_at_settlement
 from fenglin.engine.dependencies import doomed
+from fenglin.engine.parts import can_end, refusal
 from fenglin.ledger.metering.energy_note import energy_details
 from fenglin.ledger.posting import Charge, Hold, Terms, post, void
 from fenglin.lifecycle.moves import check_attempt_move, check_job_move
@@ -27,7 +28,7 @@ from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord
 from fenglin.quantities.durations import MAX_DURATION_MS
 from fenglin.quantities.money import format_money
 from fenglin.quantities.sizes import MAX_BYTES
-from fenglin.quantities.taskset import TaskSet
+from fenglin.quantities.taskset import EMPTY, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,12 +119,19 @@ class Fold:
                 self._unstaged(job, record, why)
             self._attempt_ended(job, record, reason)
 
-    def cancel(self, number: int, actor: str, act: Act | None = None) -> None:
-        """Take in the user's wish that a job end."""
+    def cancel(
+        self, number: int, actor: str, act: Act | None = None, tasks: TaskSet | None = None
+    ) -> None:
+        """Take in the user's wish that a job end, or some of its tasks."""
         if number not in self._pool.jobs:
             return
         job = self._job(number)
         if job.cancelling:
+            return
+        if tasks is not None:
+            self._cancel_tasks(job, tasks, actor)
+            if act is not None:
+                self.change.acts.append(act)
             return
         job.cancelling = True
         job.cancelled |= job.pending
@@ -139,6 +147,33 @@ class Fold:
             if record is not None and record.state is not AttemptState.STOPPING:
                 self._move(record, AttemptState.STOPPING)
 
+    def _cancel_tasks(self, job: JobRecord, tasks: TaskSet, actor: str) -> None:
+        """Cancel what waits at once; what runs is noted until its site says that it has ended."""
+        waiting = job.pending & tasks
+        job.pending -= waiting
+        job.cancelled |= waiting
+        running, kept = EMPTY, EMPTY
+        sites: set[str] = set()
+        for live in self._pool.live(job.number):
+            record = self._allocation(live.number)
+            wanted = EMPTY if record is None else (record.remaining & tasks) - job.unwanted
+            if record is None or not wanted:
+                continue
+            if not can_end(self._pool, record, job.unwanted | wanted):
+                kept |= wanted
+                sites.add(record.site)
+                continue
+            running |= wanted
+            job.unwanted |= wanted
+            if not record.remaining - job.unwanted and record.state is not AttemptState.STOPPING:
+                self._move(record, AttemptState.STOPPING)
+        if waiting or running:
+            what = f"cancel was asked for tasks {waiting | running}"
+            told = f"{what}: {len(waiting)} waited, {len(running)} run"
+            self._tell(job, "cancel_asked", told, actor)
+        if kept:
+            self._tell(job, "cancel_refused", refusal(kept, sorted(sites)), actor)
+
     def added(self, jobs: Sequence[JobRecord]) -> None:
         """Take in new jobs, whose parents may have ended before they came."""
         for job in jobs:
@@ -148,15 +183,23 @@ class Fold:
     def _task_ended(self, job: JobRecord, record: AllocationRecord, end: TaskEnd) -> None:
         if end.index not in record.remaining:
             return
-        preempted = record.reason is Reason.PREEMPTED and not job.cancelling
+        one = TaskSet.span(end.index, end.index + 1)
+        alone = end.index in job.unwanted
+        unwanted = job.cancelling or alone
+        job.unwanted -= one
+        preempted = record.reason is Reason.PREEMPTED and not unwanted
         if preempted and end.reason is Reason.CANCELLED:
             # Interrupted: it waits again when the attempt has ended. No try of its own has
             # failed, and nobody pays for work that was taken away.
             return
         end = _sane(end)
-        one = TaskSet.span(end.index, end.index + 1)
+        if alone and end.reason is Reason.CANCELLED and not end.wall_ms:
+            # It never began, so there is nothing to pay for, not even a least charge.
+            record.failed |= one
+            job.cancelled |= one
+            return
         tries = job.tries.get(end.index, 0)
-        verdict = judge(end, job.spec.retries, tries, cancelling=job.cancelling)
+        verdict = judge(end, job.spec.retries, tries, cancelling=unwanted)
         record.usage += Usage(
             tasks=1,
             wall_ms=end.wall_ms,
@@ -198,7 +241,9 @@ class Fold:
 
         The first task stands for all: inputs are the job's. Nothing ran, so nothing is billed.
         """
-        left = record.remaining
+        left = record.remaining - job.unwanted
+        if not left:
+            return
         end = TaskEnd(next(iter(left)), self._now_ms, 0, 0, Reason.STAGING_FAILED)
         tries = job.tries.get(end.index, 0)
         verdict = judge(end, job.spec.retries, tries, cancelling=False)
@@ -216,10 +261,10 @@ class Fold:
     ) -> None:
         left = record.remaining
         if left:
-            if job.cancelling:
-                job.cancelled |= left
-            else:
-                job.pending |= left
+            unwanted = left if job.cancelling else left & job.unwanted
+            job.cancelled |= unwanted
+            job.pending |= left - unwanted
+            job.unwanted -= unwanted
         self._move(record, AttemptState.ENDED)
         record.ended_ms = self._now_ms
         # An eviction was noted as the reason when it was decided.

@@ -39,6 +39,7 @@ from fenglin.engine.news import (
     StartRefused,
     StartUnclear,
 )
+from fenglin.engine.parts import to_end
 from fenglin.errors import FenglinError, StaleEpochError, UnavailableError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import SITE_FAULTS, Reason
@@ -230,7 +231,7 @@ class Loop:
             case SiteSeen():
                 self._site_seen(news)
             case CancelAsked():
-                fold.cancel(news.job, news.actor, news.act)
+                fold.cancel(news.job, news.actor, news.act, news.tasks)
                 self._plan_due = True
             case JobsAdded():
                 self._arrived()
@@ -398,6 +399,8 @@ class Loop:
                 self._effects.stop(record)
             elif record.state is AttemptState.INTENT:
                 self._effects.start(record, self.pool.jobs[record.job])
+            elif unwanted := to_end(self.pool, record):
+                self._effects.stop_tasks(record, unwanted)
         if change.allocations or change.jobs:
             crash_point("c6")
         changed = list(change.jobs)

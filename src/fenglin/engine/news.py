@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fenglin.ports.acting import Act
     from fenglin.ports.driver import Observation, SiteReport
     from fenglin.ports.store import JobRecord
+    from fenglin.quantities.taskset import TaskSet
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,12 +60,16 @@ class SiteSeen:
 
 @dataclass(slots=True, frozen=True)
 class CancelAsked:
-    """A user wants a job's end; `done` gets None once that is durable, or the error."""
+    """A user wants the end of a job, or of some of its tasks.
+
+    `done` gets None once that is durable, or the error.
+    """
 
     job: int
     actor: str
     done: asyncio.Future[None]
     act: Act | None = None
+    tasks: TaskSet | None = None
 
 
 @dataclass(slots=True, frozen=True)

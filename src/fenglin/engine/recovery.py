@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import JobsAdded, StartUnclear
+from fenglin.engine.parts import to_end
 from fenglin.engine.threads import working_for
 from fenglin.errors import InputError
 from fenglin.model.ids import attempt_key, parse_attempt_key
@@ -42,6 +43,8 @@ def resume(pool: Pool, loop: Loop, effects: Effects) -> None:
             loop.tell(StartUnclear(record.number, "the hub was restarted"))
         elif record.state is AttemptState.STOPPING:
             effects.stop(record)
+        elif unwanted := to_end(pool, record):
+            effects.stop_tasks(record, unwanted)
 
 
 async def sweep(pool: Pool, drivers: Mapping[str, Driver], effects: Effects) -> None:

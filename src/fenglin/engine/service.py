@@ -17,6 +17,7 @@ from fenglin.engine import sights
 from fenglin.engine.books.exports import export_forms, export_pieces
 from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.news import CancelAsked, JobsAdded
+from fenglin.engine.parts import check_heard, check_tasks
 from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
 from fenglin.model.ids import attempt_key, job_id, parse_job_id
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from fenglin.ports.hub import Principal
     from fenglin.ports.staging import Staging
     from fenglin.ports.store import AllocationRecord, JobRecord, Store
+    from fenglin.quantities.taskset import TaskSet
     from fenglin.snapshot.snapshot import Snapshot
     from fenglin.wire.views import (
         EventView,
@@ -210,18 +212,18 @@ class HubService:
         await self.job(number, principal)
         return await self._store.events(number, after_seq, limit)
 
-    async def cancel(self, number: int, principal: Principal) -> JobView:
+    async def cancel(
+        self, number: int, principal: Principal, tasks: TaskSet | None = None
+    ) -> JobView:
         """See `ports.hub.Hub`."""
         view = await self.job(number, principal)
+        check_tasks(view, tasks)
         if not JobState(view.state).terminal:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._loop.tell(CancelAsked(number, principal.name, done, ACTING.get()))
+            self._loop.tell(CancelAsked(number, principal.name, done, ACTING.get(), tasks))
             await done
             view = await self.job(number, principal)
-            if not (state := JobState(view.state)).terminal and state is not JobState.CANCELLING:
-                raise UnavailableError(
-                    f"{view.id} is being stored at this moment", hint="cancel it again"
-                )
+            check_heard(self._pool, number, view, tasks)
         return view
 
     async def wait(self, number: int, timeout_s: float, principal: Principal) -> JobView:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import LogChunk
     from fenglin.ports.identity import TokenDesk
     from fenglin.ports.login import LoginDesk
+    from fenglin.quantities.taskset import TaskSet
     from fenglin.wire.views import (
         ArtifactView,
         BlobView,
@@ -128,8 +129,17 @@ class Hub(Protocol):
         """Return the job's story after a sequence number."""
         ...
 
-    async def cancel(self, number: int, principal: Principal) -> JobView:
-        """Ask for the job's end, durably; idempotent, no error on an ended job."""
+    async def cancel(
+        self, number: int, principal: Principal, tasks: TaskSet | None = None
+    ) -> JobView:
+        """Ask for the job's end, or that of some tasks, durably; idempotent.
+
+        What has ended already is no error.
+
+        Raises:
+            InputError: it has no such task.
+            ConflictError: tasks run at a site that cannot end them alone; the others end.
+        """
         ...
 
     async def wait(self, number: int, timeout_s: float, principal: Principal) -> JobView:

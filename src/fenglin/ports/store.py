@@ -53,6 +53,7 @@ class JobRecord:
         learned_ms: Sum of their runtimes, scaled to speed 1.
         retry_at_ms: No start before this; 0 for none.
         cancelling: Whether the user asked for its end.
+        unwanted: Tasks that run, whose end the user asked for one by one.
         cost_micro: Posted so far.
         tries: Task index → failed tries, for tasks that have failed.
         actor: Who submitted it; empty for unknown.
@@ -75,6 +76,7 @@ class JobRecord:
     learned_ms: int = 0
     retry_at_ms: int = 0
     cancelling: bool = False
+    unwanted: TaskSet = EMPTY
     cost_micro: int = 0
     tries: dict[int, int] = field(default_factory=dict)
     actor: str = ""

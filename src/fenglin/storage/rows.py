@@ -30,13 +30,13 @@ _UNREADABLE = (ValueError, TypeError, InputError, msgspec.MsgspecError)
 JOB_COLUMNS = (
     "number, version, state, reason, detail, submitted_ms, started_ms, ended_ms, pending_set,"
     " succeeded_set, failed_set, cancelled_set, learned_tasks, learned_ms, retry_at_ms,"
-    " cancelling, cost_micro, spec, actor"
+    " cancelling, cost_micro, spec, actor, unwanted_set"
 )
 UPDATE_JOB = (
     "UPDATE job SET version = ?, state = ?, reason = ?, detail = ?, started_ms = ?,"
     " ended_ms = ?, pending_set = ?, succeeded_set = ?, failed_set = ?, cancelled_set = ?,"
-    " learned_tasks = ?, learned_ms = ?, retry_at_ms = ?, cancelling = ?, cost_micro = ?"
-    " WHERE number = ? AND version = ?"
+    " learned_tasks = ?, learned_ms = ?, retry_at_ms = ?, cancelling = ?, cost_micro = ?,"
+    " unwanted_set = ? WHERE number = ? AND version = ?"
 )
 ALLOCATION_COLUMNS = (
     "number, job, site, flavor, shares, resources, nodes, tasks_set, price, speed_milli,"
@@ -74,6 +74,7 @@ def job_values(job: JobRecord) -> tuple[Any, ...]:
         job.retry_at_ms,
         int(job.cancelling),
         job.cost_micro,
+        str(job.unwanted),
         job.number,
         job.version - 1,
     )
@@ -119,6 +120,7 @@ def _job_record(row: tuple[Any, ...], specs: dict[bytes, JobSpec]) -> JobRecord:
         cost_micro=row[16],
         spec=spec,
         actor=row[18],
+        unwanted=TaskSet.parse(row[19]),
     )
 
 

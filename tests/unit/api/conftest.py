@@ -153,8 +153,8 @@ class FakeHub:
         self._asked("events", number, after_seq, limit, principal.name)
         return (EventView(3, NOW_MS, "submitted", "by ada"),)
 
-    async def cancel(self, number, principal):
-        self._asked("cancel", number, principal.name)
+    async def cancel(self, number, principal, tasks=None):
+        self._asked("cancel", number, *([] if tasks is None else [str(tasks)]), principal.name)
         return job_view(number, state="cancelling")
 
     async def wait(self, number, timeout_s, principal):

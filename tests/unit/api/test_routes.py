@@ -46,6 +46,8 @@ GOOD = [
      {"items": [{"seq": 3, "time_ms": 1_700_000_000_000, "kind": "submitted",
                  "text": "by ada"}]}),
     ("POST", "/v1/jobs/j7/cancel", b"", 200, ("cancel", 7, "ada"), {"state": "cancelling"}),
+    ("POST", "/v1/jobs/j7/cancel?tasks=3-5,9", b"", 200, ("cancel", 7, "3-5,9", "ada"),
+     {"state": "cancelling"}),
     ("GET", "/v1/jobs/j7/wait?timeout_s=0.01", b"", 200, ("wait", 7, 0.01, "ada"),
      {"state": "running"}),
     ("GET", "/v1/jobs/j7/artifacts", b"", 200, ("artifacts", 7, "ada"),

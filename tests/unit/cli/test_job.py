@@ -153,6 +153,14 @@ def test_cancel_many(fenglin, hub, job):
     assert json.loads(fenglin("job", "cancel", "j7", "-o", "json").out)["state"] == "cancelling"
 
 
+def test_cancel_some_tasks_of_one_job(fenglin, hub, job):
+    hub.on("POST", "/v1/jobs/j7/cancel", job(state="running"))
+    assert fenglin("job", "cancel", "j7", "--tasks", "3-5,9").out == "j7  running\n"
+    assert hub.asked[0].query == [("tasks", "3-5,9")]
+    assert fenglin("job", "cancel", "j7", "j8", "--tasks", "1").code == 2
+    assert len(hub.asked) == 1
+
+
 def test_cancel_stops_at_an_unknown_job_after_telling_what_was_done(fenglin, hub, job):
     hub.on("POST", "/v1/jobs/j7/cancel", job(state="cancelling"))
     done = fenglin("job", "cancel", "j7", "j404")

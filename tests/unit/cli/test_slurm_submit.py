@@ -157,7 +157,8 @@ def two(hub, job):
 
 
 def cancelled(hub):
-    return [one.path.split("/")[3] for one in hub.asked if one.method == "POST"]
+    posts = [one for one in hub.asked if one.method == "POST"]
+    return [one.path.split("/")[3] + "".join(f" {v}" for _, v in one.query) for one in posts]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +166,9 @@ def cancelled(hub):
     [
         (["7"], 0, ["j7"]), (["7,8"], 0, ["j7", "j8"]), (["-n", "plain"], 0, ["j7"]),
         (["-u", "default"], 0, ["j7", "j8"]), (["-u", "nobody"], 0, []),
-        (["7", "-n", "other"], 0, []), (["8_[0-3]"], 0, ["j8"]), (["8_1"], 1, []),
-        (["-t", "R"], 1, []), (["-t", "PENDING"], 1, ["j7"]), (["999"], 0, []),
+        (["7", "-n", "other"], 0, []), (["8_[0-3]"], 0, ["j8"]), (["8_1"], 0, ["j8 1"]),
+        (["8_[1-2]"], 0, ["j8 1-2"]), (["-t", "R"], 0, ["j8 0-1"]),
+        (["-t", "PENDING"], 0, ["j7", "j8 2-3"]), (["999"], 0, []),
         (["999", "7"], 0, ["j7"]), (["-s", "KILL", "7"], 0, ["j7"]),
         (["-sSIGTERM", "7"], 0, ["j7"]), (["--signal=USR1", "7"], 1, []), (["abc"], 1, []),
         ([], 1, []),
@@ -176,6 +178,18 @@ def cancelled(hub):
 def test_scancel(fenglin, hub, words, code, ended):
     done = fenglin("scancel", *words)
     assert (done.code, done.out, cancelled(hub)) == (code, "", ended)
+
+
+@pytest.mark.usefixtures("two")
+def test_scancel_tells_what_cannot_be_ended_alone(fenglin, hub, play):
+    view = {"code": "conflict", "what": "1 goes on"}
+    hub.on("POST", "/v1/jobs/j8/cancel", play(409, view))
+    done = fenglin("scancel", "-v", "8_1")
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "scancel: Terminating job 8_[1]",
+        "scancel: error: Kill job error on job id 8: 1 goes on",
+    ]
 
 
 @pytest.mark.usefixtures("two")

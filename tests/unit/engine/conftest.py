@@ -140,6 +140,9 @@ class FakeEffects:
     def stop(self, record):
         self.calls.append(("stop", record.number))
 
+    def stop_tasks(self, record, tasks):
+        self.calls.append(("stop_tasks", record.number, str(tasks)))
+
     def forget(self, site, key, allocation):
         self.calls.append(("forget", site, key, allocation))
 

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from msgspec import structs
 
 from fenglin.engine import loop as room
 from fenglin.engine.loop import Loop
@@ -23,6 +24,8 @@ from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState, JobState
 from fenglin.planner.policy import BALANCED, CONSERVATIVE
 from fenglin.ports.driver import Observation, Presence, SiteReport
+from fenglin.quantities.taskset import TaskSet
+from fenglin.testing.builders import a_site
 
 
 @pytest.fixture
@@ -148,6 +151,25 @@ def test_a_cancel_is_answered_when_durable_and_refused_when_not(world, play, sto
     assert isinstance(first, UnavailableError)
     assert second is None
     assert effects.calls[-1] == ("stop", 1)
+
+
+def test_a_cancel_of_some_tasks_reaches_the_site_as_soon_as_it_runs_them(world, play, effects):
+    site = structs.replace(a_site(cpu=64), capabilities=("stop_tasks",))
+    record = world.allocation(1, 1, "0-2", state=AttemptState.UNKNOWN)
+    pool = world.pool([world.job(tasks=3)], [record], sites=[site])
+
+    async def scene(loop, _task):
+        await settle()
+        done = asyncio.get_running_loop().create_future()
+        loop.tell(CancelAsked(1, "ann", done, tasks=TaskSet.of([1])))
+        await done
+        before = list(effects.calls)
+        loop.tell(StartAnswered(1))
+        await until(lambda: effects.calls)
+        return before
+
+    assert play(pool, scene) == []
+    assert effects.calls == [("stop_tasks", 1, "1")]
 
 
 def test_a_stale_epoch_ends_the_loop(world, play, store):

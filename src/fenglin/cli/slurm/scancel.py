@@ -10,7 +10,7 @@ from fenglin.cli.output import safe
 from fenglin.cli.session import hub_client
 from fenglin.cli.slurm.states import LIVE
 from fenglin.cli.slurm.words import FAILED, Given, Habit, app_of, options, tell
-from fenglin.errors import InputError, NotFoundError
+from fenglin.errors import ConflictError, InputError, NotFoundError
 from fenglin.quantities.taskset import TaskSet
 
 if TYPE_CHECKING:
@@ -72,26 +72,27 @@ def _as_squeue(given: Given) -> Given:
 
 
 def _end(client: Client, rows: list[Row], given: Given) -> int:
-    """Cancel the jobs of the rows, unless only a part of one is meant."""
+    """Cancel the jobs of the rows, or those of their tasks that are meant."""
     from fenglin.cli.slurm.rows import rows_of  # noqa: PLC0415 - help needs no client
 
     code = 0
     jobs = {row.job.id: row.job for row in rows}
     for job_id, job in jobs.items():
-        rest = TaskSet()
+        rest, meant = TaskSet(), TaskSet()
         for row in rows_of(job, 0):
             rest |= row.tasks if row.state in LIVE else TaskSet()
         for row in rows:
             if row.job.id == job_id:
-                rest -= row.tasks
-        if rest:
-            what = f"{job_id} can only be ended as a whole, and {len(rest)} more of its tasks"
-            tell("scancel", f"{what} go on; end all of it with `scancel {job_id[1:]}`")
-            code = FAILED
-            continue
+                meant |= row.tasks
+        part = str(meant) if rest - meant else ""
         if "verbose" in given.values:
-            sys.stderr.write(f"scancel: Terminating job {safe(job_id[1:])}\n")
-        client.cancel(job_id)
+            name = f"{job_id[1:]}_[{part}]" if part else job_id[1:]
+            sys.stderr.write(f"scancel: Terminating job {safe(name)}\n")
+        try:
+            client.cancel(job_id, part)
+        except ConflictError as error:
+            tell("scancel", f"Kill job error on job id {job_id[1:]}: {error.what}")
+            code = FAILED
     return code
 
 

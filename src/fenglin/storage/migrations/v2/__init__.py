@@ -10,6 +10,7 @@ from fenglin.storage.migrations.v2 import (
     inventory,
     ledger,
     metering,
+    parts,
     prices,
     proofs,
     settlements,
@@ -19,6 +20,7 @@ from fenglin.storage.migrations.v2 import (
 
 V2: tuple[str, ...] = (
     *ledger.STATEMENTS,
+    *parts.STATEMENTS,
     *proofs.STATEMENTS,
     *audit.STATEMENTS,
     *identity.STATEMENTS,
