@@ -98,7 +98,8 @@ async def readyz(request: Asked) -> Response[dict[str, str]] | Response[ErrorVie
     """Answer 200, or 503 with what hinders the hub."""
     health = desk_of(request).hub.health()
     if health.ready:
-        return Response({"status": "ready"})
+        notes = "; ".join(health.notes)
+        return Response({"status": "ready", "notes": notes} if notes else {"status": "ready"})
     view = ErrorView(
         code="not_ready",
         what="the hub is not ready",

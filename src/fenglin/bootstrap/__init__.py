@@ -34,7 +34,9 @@ from fenglin.engine.identity import TokenDesk
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.quarantine import Warden
 from fenglin.engine.recovery import Recovery, resume
+from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import SiteThreads, working_for
 from fenglin.engine.tokens import Tokens
@@ -57,6 +59,7 @@ from fenglin.storage.audit import SqliteAudit
 from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.prices import SqlitePrices
+from fenglin.storage.quarantine import SqliteQuarantine
 
 if TYPE_CHECKING:
     import socket
@@ -176,7 +179,8 @@ async def _hub(
         cycles = _cycles(folder, settings.hub.keep_cycles, pool)
         if cycles is not None:
             ending.push_async_callback(cycles.close)
-        control = Loop(pool, store, policy, clock, meters, cycles)
+        warden = Warden(pool, SqliteQuarantine(store), clock, meters)
+        control = Loop(pool, store, policy, clock, meters, cycles, warden)
         effects = Effects(pool, drivers, staging, control.tell)
         ending.push_async_callback(effects.close)
         identity = SqliteIdentity(store)
@@ -200,6 +204,7 @@ async def _hub(
                 books=books,
                 identity=TokenDesk(identity, clock, lambda: pool.epoch, frozenset(settings.limits)),
                 audit=AuditDesk(SqliteAudit(store)),
+                safety=SafetyDesk(control, warden.kept, effects, clock, meters),
                 login=open_login(settings, identity, clock, lambda: pool.epoch),
                 cycles=cycles,
             )
@@ -212,14 +217,8 @@ async def _hub(
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
         _calm_collector()
-        background = [
-            control.run(),
-            recovery.run(),
-            *books.background(),
-            pricing.run(),
-            *(watcher.run() for watcher in watchers.values()),
-        ]
-        yield service, background
+        ours = [control.run(), recovery.run(), pricing.run()]
+        yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
 
 
 async def _close(site: str, driver: Driver) -> None:

@@ -253,6 +253,34 @@ def cancel_jobs(
         write_data(jobs[0] if len(jobs) == 1 else {"items": jobs}, output)
 
 
+@command(app, "quarantine")
+def list_quarantine(
+    output: OutputOption = Output.TABLE, no_header: NoHeaderOption = False, hub: HubOption = ""
+) -> None:
+    """List jobs that the hub has set aside, since handling them raised."""
+    from fenglin.client.safety import show_safety  # noqa: PLC0415 - slow; help needs none
+
+    with hub_client(hub) as client:
+        found = client.call(show_safety()).quarantined
+    if output is not Output.TABLE:
+        write_data({"items": found}, output)
+        return
+    rows = [(one.id, moment(one.time_ms), one.stage, one.why) for one in found]
+    columns = [Column(name) for name in ("ID", "SINCE", "STAGE", "WHY")]
+    write_table(columns, rows, header=not no_header)
+
+
+@command(app, "release")
+def release_jobs(job_ids: JobsArgument, hub: HubOption = "") -> None:
+    """Let the hub try jobs again that it has set aside."""
+    from fenglin.client.safety import release_job  # noqa: PLC0415 - slow; help needs none
+
+    with hub_client(hub) as client:
+        for job_id in job_ids:
+            write_line(client.call(release_job(job_id)).id, "released")
+            flush()
+
+
 @command(app, "wait")
 def wait_for_jobs(
     job_ids: JobsArgument,

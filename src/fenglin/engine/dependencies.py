@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fenglin.errors import UnavailableError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.job import AfterCondition
 from fenglin.model.states import JobState
 from fenglin.quantities.taskset import EMPTY, TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from fenglin.ports.store import JobRecord
+    from fenglin.engine.pool import Pool
+    from fenglin.ports.store import JobRecord, Store
 
     ParentOf = Callable[[int], JobRecord | None]
 
@@ -63,3 +65,21 @@ def _met_tasks(parent: JobRecord, condition: AfterCondition) -> TaskSet:
     if condition is AfterCondition.FAIL:
         return parent.failed
     return parent.succeeded | parent.failed | parent.cancelled
+
+
+async def bring_parents(pool: Pool, store: Store, records: Sequence[JobRecord]) -> None:
+    """Bring parents that have ended into the pool before their children come.
+
+    Raises:
+        UnavailableError: one cannot be read at this moment.
+    """
+    wanted = {parse_job_id(need.job) for job in records for need in job.spec.after}
+    own = {job.number for job in records}
+    loaded: dict[int, JobRecord] = {}
+    while missing := [n for n in wanted - own if pool.parent(n) is None and n not in loaded]:
+        loaded |= await store.parents(missing)
+        if not loaded.keys() >= set(missing):
+            raise UnavailableError("a parent job cannot be read", hint="retry in a moment")
+    for number, parent in loaded.items():
+        if parent.state.terminal:
+            pool.ended_parents[number] = parent

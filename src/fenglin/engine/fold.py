@@ -52,10 +52,13 @@ class Fold:
         self._jobs: dict[int, JobRecord] = {}
         self._allocations: dict[int, AllocationRecord] = {}
         self.change = Change(epoch=pool.epoch, now_ms=now_ms)
+        # The job that is being handled: to be set aside if that raises.
+        self.at = 0
 
     def finish(self) -> Change:
         """Return the change, each touched job judged as a whole."""
         for number in sorted(self._jobs):
+            self.at = number
             self._judge_job(self._jobs[number])
         # A parent's end dooms or frees its children, which may be parents themselves.
         self._settle_children()
@@ -337,6 +340,7 @@ class Fold:
 
     def _doom(self, child: int) -> bool:
         """Cancel a child's doomed tasks; return whether there were any."""
+        self.at = child
         lost = doomed(self._jobs.get(child) or self._pool.jobs[child], self._parent)
         if not lost:
             return False
@@ -386,6 +390,7 @@ class Fold:
 
     def _job(self, number: int) -> JobRecord:
         """Return this fold's copy of a job, one version on."""
+        self.at = number
         if number not in self._jobs:
             job = self._pool.jobs[number]
             self._jobs[number] = replace(job, version=job.version + 1)
@@ -398,6 +403,7 @@ class Fold:
                 return None
             self._allocations[number] = replace(self._pool.allocations[number])
         record = self._allocations[number]
+        self.at = record.job
         return None if record.state is AttemptState.ENDED else record
 
 

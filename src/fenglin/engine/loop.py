@@ -40,7 +40,14 @@ from fenglin.engine.news import (
     StartUnclear,
 )
 from fenglin.engine.parts import to_end
-from fenglin.errors import FenglinError, StaleEpochError, UnavailableError
+from fenglin.engine.quarantine import is_poison, only_job, smaller_change
+from fenglin.errors import (
+    ConflictError,
+    DamageError,
+    FenglinError,
+    StaleEpochError,
+    UnavailableError,
+)
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import SITE_FAULTS, Reason
 from fenglin.model.states import AttemptState
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
     from fenglin.engine.meters import Meters
     from fenglin.engine.news import News
     from fenglin.engine.pool import Pool
+    from fenglin.engine.quarantine import Warden
     from fenglin.model.plan import Plan
     from fenglin.planner.policy import Policy
     from fenglin.ports.clock import Clock
@@ -99,8 +107,12 @@ class Loop:
         clock: Clock,
         meters: Meters,
         cycles: Cycles | None = None,
+        warden: Warden | None = None,
     ) -> None:
-        """Take the rooms; `connect` must follow before `run`. Without `cycles` none is kept."""
+        """Take the rooms; `connect` must follow before `run`.
+
+        Without `cycles` none is kept; without a warden what raises ends the hub.
+        """
         self.pool = pool
         self.last: LastPlan | None = None
         self.alive = True
@@ -110,6 +122,7 @@ class Loop:
         self._clock = clock
         self._meters = meters
         self._cycles = cycles
+        self._warden = warden
         self._effects: Effects
         self._on_change: Callable[[list[JobRecord], list[JobRecord]], None]
         self._inbox: list[News] = []
@@ -178,24 +191,46 @@ class Loop:
             await asyncio.sleep(min(MOST_REST_S, REST_PER_WORK * spent_s))
 
     async def _cycle(self) -> None:
+        if self._warden is not None and self.pool.poison:
+            await self._warden.found()
         if self._inbox:
-            await self._record()
+            await self._record_soundly()
         if not self._plan_due:
             return
         self._plan_due = False
         self.pool.cycle += 1
-        snapshot, made = await self._make_plan()
+        try:
+            snapshot, made = await self._make_plan()
+        except Exception as error:
+            if self._warden is None or not is_poison(error):
+                raise
+            await self._warden.unplannable(error, self._policy)
+            self._plan_due = True
+            return
         if made.starts or made.evictions:
             await self._apply(snapshot, made)
 
-    async def _record(self) -> None:
-        """Fold the inbox into one change and commit it; on failure the inbox stands."""
-        taken = self._inbox[:]
+    async def _record_soundly(self) -> None:
+        """Record the inbox, or a part of it when a job in it is poison, which is set aside."""
+        portion = len(self._inbox)
+        while portion:
+            fold = Fold(self.pool, self._clock.now_ms())
+            try:
+                await self._record(fold, self._inbox[:portion])
+            except Exception as error:
+                if self._warden is None or not is_poison(error):
+                    raise
+                portion = await self._warden.blame(self._inbox, portion, fold.at, error)
+            else:
+                return
+
+    async def _record(self, fold: Fold, taken: list[News]) -> None:
+        """Fold news into one change and commit it; on failure the inbox stands."""
         self._marks.clear()
-        fold = Fold(self.pool, self._clock.now_ms())
         for news in taken:
             self._take(fold, news)
         change = fold.finish()
+        fold.at = 0
         change.spent_ms = self.pool.spent_ms(change.now_ms)
         try:
             if change:
@@ -360,9 +395,33 @@ class Loop:
     async def _apply(self, snapshot: Snapshot, made: Plan) -> None:
         """Commit what the plan starts and stops, then call the sites for it."""
         crash_point("c2")
-        change = applier.commitments(self.pool, snapshot, self._policy, made, self._clock.now_ms())
+        commitments = partial(
+            applier.commitments, self.pool, snapshot, self._policy, now_ms=self._clock.now_ms()
+        )
+        try:
+            change = commitments(made)
+        except Exception as error:
+            if self._warden is None:
+                raise
+            await self._warden.unstartable(error, made, commitments)
+            self._plan_due = True
+            return
+        await self._commit(change)
+
+    async def _commit(self, change: Change) -> None:
+        """Commit starts and stops, part by part when one of them is poison."""
         change.spent_ms = self.pool.spent_ms(change.now_ms)
-        refused = await self._store.commit(change)
+        try:
+            refused = await self._store.commit(change)
+        except (ConflictError, DamageError) as error:
+            if self._warden is None:
+                raise
+            for part in smaller_change(change):
+                await self._commit(part)
+            if len(change.starts) + len(change.allocations) == 1:
+                await self._warden.set_aside(only_job(change), "start", error)
+                self._plan_due = True
+            return
         crash_point("c3")
         out = {id(unit): reason for unit, reason in refused}
         self._report_refused(refused)

@@ -45,6 +45,12 @@ class Meters:
             "fenglin_jobs_submitted", "Jobs made durable", registry=self.registry
         )
         self._jobs = Gauge("fenglin_jobs_unended", "Jobs not ended", registry=self.registry)
+        self._quarantined = Counter(
+            "fenglin_jobs_quarantined", "Jobs set aside since they raised", registry=self.registry
+        )
+        self._aside = Gauge(
+            "fenglin_jobs_aside", "Jobs that are set aside now", registry=self.registry
+        )
         self._epoch = Gauge("fenglin_epoch", "Leader's epoch", registry=self.registry)
         self.cycle_ms = 0.0
 
@@ -55,6 +61,14 @@ class Meters:
     def cycle_not_kept(self) -> None:
         """Count a cycle that cannot be planned again later, since the disk is too slow."""
         self._not_kept.inc()
+
+    def quarantined(self) -> None:
+        """Count a job that was set aside."""
+        self._quarantined.inc()
+
+    def aside(self, jobs: int) -> None:
+        """Tell how many jobs are set aside now."""
+        self._aside.set(jobs)
 
     def cycle(self, seconds: float) -> None:
         """Count one cycle."""

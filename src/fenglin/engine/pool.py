@@ -14,7 +14,7 @@ from msgspec import structs
 from fenglin.engine.dependencies import eligible
 from fenglin.engine.foresight import Foresight
 from fenglin.engine.spending import Spending
-from fenglin.errors import DamageError
+from fenglin.errors import DamageError, InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.site import Queue, Site
 from fenglin.model.states import AttemptState, JobState, SiteState
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fenglin.model.plan import Plan, Reservation
     from fenglin.planner.policy import Policy
     from fenglin.ports.driver import SiteReport
+    from fenglin.ports.quarantine import Aside
 
 MOST_SHAPES = 10_000
 MOST_LICENCES = 10**9
@@ -122,6 +123,12 @@ class Pool:
     foresight: Foresight = field(default_factory=Foresight)
     # What the last plan promised and the next one keeps; after a restart it is made anew.
     reservations: tuple[Reservation, ...] = ()
+    # Jobs that are set aside, what their live allocations hold, and the numbers of those.
+    aside: dict[int, Aside] = field(default_factory=dict)
+    aside_numbers: set[int] = field(default_factory=set)
+    _aside_held: list[AllocationRecord] = field(default_factory=list)
+    # Jobs whose row could not be taken in, until the loop sets them aside.
+    poison: dict[int, Exception] = field(default_factory=dict)
     _stored_spent_ms: dict[str, int] = field(default_factory=dict)
     _stored_spent_at_ms: int = 0
     _rows: dict[int, JobRow] = field(default_factory=dict)
@@ -159,6 +166,9 @@ class Pool:
             _stored_spent_at_ms=loaded.spent_at_ms,
             foresight=Foresight(loaded.past),
             classes=classes or {},
+            aside=dict(loaded.ward.jobs),
+            aside_numbers=set(loaded.ward.numbers),
+            _aside_held=list(loaded.ward.allocations),
         )
         for name, reason in loaded.drained.items():
             if name in sites:
@@ -206,8 +216,11 @@ class Pool:
         """Take new or loaded jobs in."""
         for job in records:
             self.jobs[job.number] = job
-            for parent in job.spec.after:
-                self.children.setdefault(parse_job_id(parent.job), set()).add(job.number)
+            try:
+                for parent in job.spec.after:
+                    self.children.setdefault(parse_job_id(parent.job), set()).add(job.number)
+            except InputError as error:
+                self.poison[job.number] = error
             self._refresh(job)
             for child in self.children.get(job.number, ()):
                 if child in self.jobs:
@@ -276,7 +289,12 @@ class Pool:
         return self.picture(now_ms, extra, alone=alone)()
 
     def picture(
-        self, now_ms: int, extra: Sequence[JobRow] = (), *, alone: bool = False
+        self,
+        now_ms: int,
+        extra: Sequence[JobRow] = (),
+        *,
+        alone: bool = False,
+        only: frozenset[int] | None = None,
     ) -> Callable[[], Snapshot]:
         """Return what builds the snapshot of this moment, on whatever thread and however late.
 
@@ -284,7 +302,15 @@ class Pool:
             now_ms: Unix time.
             extra: Jobs that are asked about but not stored.
             alone: As if no other job waited and nothing were wrong with any site.
+            only: Leave all jobs out of it but these.
         """
+        rows = list(extra) if alone else [*self._rows.values(), *extra]
+        shares = self._share_rows(now_ms)
+        reservations = () if alone else self.reservations
+        if only is not None:
+            rows = [row for row in rows if row.number in only]
+            shares = (share for share in shares if share.job in only)
+            reservations = ()
         return partial(
             build,
             index=self.cycle,
@@ -294,16 +320,20 @@ class Pool:
             ],
             queues=self.queues,
             accounts=self.balances,
-            jobs=list(extra) if alone else [*self._rows.values(), *extra],
-            shares=list(self._share_rows(now_ms)),
+            jobs=rows,
+            shares=list(shares),
             spent_ms=self.spent_ms(now_ms) or {},
-            reservations=() if alone else self.reservations,
+            reservations=reservations,
         )
 
     def promised(self, plan: Plan, policy: Policy) -> None:
         """Remember a plan's reservations where the next plan is to keep them."""
         kept = policy.backfill is Backfill.CONSERVATIVE
         self.reservations = plan.reservations if kept else ()
+
+    def rows(self) -> Iterable[JobRow]:
+        """Return the planner's rows of the jobs with pending tasks."""
+        return self._rows.values()
 
     def pending_rows(self) -> int:
         """Return how many jobs have pending tasks."""
@@ -370,10 +400,42 @@ class Pool:
     def _refresh(self, job: JobRecord) -> None:
         """Recompute the planner's row of one job."""
         waits = job.state in (JobState.PENDING, JobState.RUNNING)
-        if waits and job.pending and not job.cancelling:
-            self._rows[job.number] = self.job_row(job)
+        if waits and job.pending and not job.cancelling and job.number not in self.poison:
+            try:
+                self._rows[job.number] = self.job_row(job)
+            except Exception as error:  # noqa: BLE001 - one bad row must not stop the others (J9)
+                self.poison[job.number] = error
+                self._rows.pop(job.number, None)
         else:
             self._rows.pop(job.number, None)
+
+    def set_aside(self, one: Aside) -> None:
+        """Take a job out of all that is decided; what its live allocations hold stays held."""
+        self.aside[one.job] = one
+        self.poison.pop(one.job, None)
+        for record in list(self.live(one.job)):
+            if self.spending is not None:
+                self._hold(record, -1)
+            del self.allocations[record.number]
+            self.aside_numbers.add(record.number)
+            self._aside_held.append(record)
+        self.live_of.pop(one.job, None)
+        self.jobs.pop(one.job, None)
+        self._rows.pop(one.job, None)
+
+    def put_back(self, number: int, found: tuple[JobRecord, list[AllocationRecord]] | None) -> None:
+        """Decide about a job again that was set aside."""
+        del self.aside[number]
+        self.aside_numbers -= {one.number for one in self._aside_held if one.job == number}
+        self._aside_held = [one for one in self._aside_held if one.job != number]
+        if found is None:
+            return
+        job, allocations = found
+        self.jobs[number] = job
+        for record in allocations:
+            self.aside_numbers.discard(record.number)
+            self.adopt_allocation(record)
+        self.add_jobs([job])
 
     def _stops_by_ms(self, record: AllocationRecord, now_ms: int) -> int:
         """Return when an allocation that was told to stop should have ended."""
@@ -383,6 +445,19 @@ class Pool:
         return self._asked_to_stop_ms.get(record.number, now_ms) + STOP_GRACE_MS
 
     def _share_rows(self, now_ms: int) -> Iterator[ShareRow]:
+        for record in self._aside_held:
+            for share in record.shares:
+                yield ShareRow(
+                    job=record.job,
+                    site=record.site,
+                    node=share.node,
+                    slots=share.slots,
+                    end_ms=record.finish_ms,
+                    resources=record.resources,
+                    nodes=record.nodes,
+                    allocation=record.number,
+                    cards=share.cards,
+                )
         for record in self.allocations.values():
             job = self.jobs[record.job]
             stopping = record.state is AttemptState.STOPPING

@@ -129,6 +129,9 @@ class Recovery:
                 # Not ours, whatever the driver says: it is never touched.
                 _log.warning("foreign_attempt_left_alone", site=site, key=key)
                 continue
+            if allocation in pool.aside_numbers:
+                _log.warning("attempt_of_set_aside_job_left_alone", site=site, key=key)
+                continue
             self._leftover[site].add(key)
             if allocation > pool.last_stored:
                 # Its key must not be used for another one.

@@ -16,11 +16,12 @@ from msgspec import structs
 from fenglin.engine import sights
 from fenglin.engine.books.exports import export_forms, export_pieces
 from fenglin.engine.changes import Changes, Pick
+from fenglin.engine.dependencies import bring_parents
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.parts import check_heard, check_tasks
 from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
-from fenglin.model.ids import attempt_key, job_id, parse_job_id
+from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.states import JobState
 from fenglin.planner import Explainer, explain, plan
 from fenglin.planner.record import record_bytes
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from fenglin.engine.login import LoginDesk
     from fenglin.engine.loop import LastPlan, Loop
     from fenglin.engine.meters import Meters
+    from fenglin.engine.safety import SafetyDesk
     from fenglin.engine.tokens import Tokens
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Receipt
@@ -93,6 +95,7 @@ class Rooms:
     identity: TokenDesk
     login: LoginDesk
     audit: AuditDesk
+    safety: SafetyDesk
     cycles: Cycles | None = None
 
 
@@ -117,6 +120,7 @@ class HubService:
         self.identity = rooms.identity
         self.login = rooms.login
         self.audit = rooms.audit
+        self.safety = rooms.safety
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)
@@ -154,7 +158,7 @@ class HubService:
         answers, records = await self._store.submit(request)
         crash_point("c1")
         if records:
-            await self._load_parents(records)
+            await bring_parents(self._pool, self._store, records)
             self._pool.add_jobs(records)
             self.changed(records, [])
             self._meters.submitted(len(records))
@@ -223,6 +227,7 @@ class HubService:
             self._loop.tell(CancelAsked(number, principal.name, done, ACTING.get(), tasks))
             await done
             view = await self.job(number, principal)
+            self.safety.check_cancellable(number)
             check_heard(self._pool, number, view, tasks)
         return view
 
@@ -413,7 +418,7 @@ class HubService:
         """See `ports.hub.Hub`."""
         leads = "" if self._loop.alive else "another hub leads"
         problems = tuple(filter(None, (self._loop.problem, leads, *self.books.problems)))
-        return Health(not problems, problems)
+        return Health(not problems, problems, self.safety.notes())
 
     def metrics(self) -> bytes:
         """See `ports.hub.Hub`."""
@@ -433,21 +438,6 @@ class HubService:
         if principal.account and principal.account != account:
             # Exactly what an unknown account answers (S1).
             raise InputError(f"account {account!r} does not exist", where="account")
-
-    async def _load_parents(self, records: Sequence[JobRecord]) -> None:
-        """Bring parents that have ended into the pool before their children come."""
-        wanted = {parse_job_id(need.job) for job in records for need in job.spec.after}
-        own = {job.number for job in records}
-        loaded: dict[int, JobRecord] = {}
-        while missing := [
-            n for n in wanted - own if self._pool.parent(n) is None and n not in loaded
-        ]:
-            loaded |= await self._store.parents(missing)
-            if not loaded.keys() >= set(missing):
-                raise UnavailableError("a parent job cannot be read", hint="retry in a moment")
-        for number, parent in loaded.items():
-            if parent.state.terminal:
-                self._pool.ended_parents[number] = parent
 
     def _receipt(self, number: int) -> Receipt | None:
         """Return the job's receipt in the newest plan; made once per plan."""

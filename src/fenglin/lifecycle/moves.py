@@ -17,14 +17,15 @@ JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
     _J.PENDING: frozenset(
         {_J.HELD, _J.RUNNING, _J.CANCELLING, _J.SUCCEEDED, _J.FAILED, _J.CANCELLED}
     ),
-    _J.HELD: frozenset({_J.PENDING, _J.CANCELLING, _J.CANCELLED}),
+    # Held is what was set aside; it comes back as it was.
+    _J.HELD: frozenset({_J.PENDING, _J.RUNNING, _J.CANCELLING, _J.CANCELLED}),
     # Back to pending when every running task was lost and none has ended yet. Cancelled at once
     # when the wish comes while nothing runs, or when a parent's end takes its last tasks.
     _J.RUNNING: frozenset(
         {_J.PENDING, _J.HELD, _J.CANCELLING, _J.SUCCEEDED, _J.FAILED, _J.CANCELLED}
     ),
     # A task may finish well before the stop reaches it: the job is cancelled all the same.
-    _J.CANCELLING: frozenset({_J.CANCELLED}),
+    _J.CANCELLING: frozenset({_J.HELD, _J.CANCELLED}),
     _J.SUCCEEDED: frozenset(),
     _J.FAILED: frozenset(),
     _J.CANCELLED: frozenset(),

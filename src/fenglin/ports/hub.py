@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import LogChunk
     from fenglin.ports.identity import TokenDesk
     from fenglin.ports.login import LoginDesk
+    from fenglin.ports.safety import SafetyDesk
     from fenglin.quantities.taskset import TaskSet
     from fenglin.wire.views import (
         ArtifactView,
@@ -84,10 +85,11 @@ class Listing(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether the hub can serve, and what hinders it."""
+    """Whether the hub can serve, what hinders it, and what waits for an operator meanwhile."""
 
     ready: bool
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Hub(Protocol):
@@ -254,6 +256,11 @@ class Hub(Protocol):
     @property
     def login(self) -> LoginDesk:
         """Return the room of logging in."""
+        ...
+
+    @property
+    def safety(self) -> SafetyDesk:
+        """Return the room of what is set aside or held back."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fenglin.model.states import AttemptState, JobState
+from fenglin.ports.quarantine import Ward
 from fenglin.quantities.taskset import EMPTY, TaskSet
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ class Loaded:
         spent_at_ms: When that was; 0 for never.
         past: The newest ended jobs, oldest first, to learn from.
         last_allocation: The newest that is stored; after a restore far below `next_allocation`.
+        ward: Jobs that are set aside, which are in no other field.
     """
 
     hub: str
@@ -250,6 +252,7 @@ class Loaded:
     spent_at_ms: int = 0
     past: tuple[JobRecord, ...] = ()
     last_allocation: int = 0
+    ward: Ward = field(default_factory=Ward)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fenglin.errors import InputError
+from fenglin.errors import DamageError, InputError
 from fenglin.intake.document import to_document
 from fenglin.model.ids import allocation_id, job_id, parse_job_id
 from fenglin.model.states import JobState, TaskState
@@ -121,20 +121,24 @@ def _detailed(conn: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[Job
         f"SELECT {ALLOCATION_COLUMNS} FROM allocation"  # noqa: S608 - numbers of our own
         f" WHERE job IN ({numbers}) ORDER BY number"
     ):
-        record = allocation_record(row)
+        try:
+            record = allocation_record(row)
+        except DamageError:
+            # Its job is set aside, or will be; what can be read of it is shown.
+            continue
         held.setdefault(record.job, []).append(_allocation_view(record))
     specs: dict[bytes, JobSpec] = {}
     views = []
     for row in rows:
         spec = specs.get(row[20])
-        if spec is None:
-            spec = specs[row[20]] = decode_spec(row[20])
+        if spec is None and (spec := _spec(row[20])) is not None:
+            specs[row[20]] = spec
         views.append(
             msgspec.structs.replace(
                 _job_view(row),
                 allocations=held.get(row[0], []),
-                spec=to_document(spec),
-                labels=dict(spec.labels),
+                spec=to_document(spec) if spec else {},
+                labels=dict(spec.labels) if spec else {},
                 task_sets=_task_sets(row),
             )
         )
@@ -145,7 +149,7 @@ def _task_sets(row: tuple[Any, ...]) -> TaskSets:
     """Return which task is where; what is in no other set runs."""
     others = TaskSet()
     for text in row[9:13]:
-        others |= TaskSet.parse(text)
+        others |= _tasks(text)
     running = TaskSet.span(0, row[8]) - others
     return TaskSets(row[9], str(running), row[10], row[11], row[12])
 
@@ -210,8 +214,8 @@ def _any_of(field: str, wanted: list[str]) -> tuple[list[str], list[Any]]:
 
 
 def _job_view(row: tuple[Any, ...]) -> JobView:
-    pending, succeeded, failed, cancelled = (len(TaskSet.parse(text)) for text in row[9:13])
-    running = row[8] - pending - succeeded - failed - cancelled
+    pending, succeeded, failed, cancelled = (len(_tasks(text)) for text in row[9:13])
+    running = max(0, row[8] - pending - succeeded - failed - cancelled)
     return JobView(
         id=job_id(row[0]),
         name=row[1],
@@ -262,6 +266,22 @@ def _allocation_view(record: AllocationRecord) -> AllocationView:
         wall_ms=record.usage.wall_ms,
         ended=str(record.succeeded | record.failed),
     )
+
+
+def _spec(body: bytes) -> JobSpec | None:
+    """Return a job's document; None for one that cannot be read, which hides no other job."""
+    try:
+        return decode_spec(body)
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return None
+
+
+def _tasks(text: str) -> TaskSet:
+    """Return a set of tasks; none for one that cannot be read."""
+    try:
+        return TaskSet.parse(text)
+    except (InputError, ValueError, TypeError):
+        return TaskSet()
 
 
 def _write_cursor(key: object, number: int) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import structlog
+
+from fenglin.errors import DamageError
+from fenglin.model.ids import job_id
+from fenglin.ports.quarantine import Aside
 from fenglin.ports.store import Loaded
+from fenglin.storage import quarantine
 from fenglin.storage.restored import numbers_above
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, read_jobs
 from fenglin.storage.schema import CAPACITY_TRIGGER
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
 
     from fenglin.model.site import Site
 
+_log = structlog.get_logger("fenglin.store")
 # How many of the newest jobs are looked at for those that have ended well.
 MOST_PAST = 5_000
 _DECLARE = (
@@ -27,7 +34,7 @@ _DECLARE = (
 )
 
 
-def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
+def take_over(conn: sqlite3.Connection, sites: Sequence[Site], now_ms: int = 0) -> Loaded:
     """Become the leader: raise the epoch, then read everything (F2, F3)."""
     hub = _meta(conn, "hub") or _set_meta(conn, "hub", secrets.token_hex(4))
     if not _meta(conn, "ledger"):
@@ -35,25 +42,25 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
     epoch = int(_meta(conn, "epoch") or 0) + 1
     _set_meta(conn, "epoch", str(epoch))
     declare_nodes(conn, sites)
-    jobs = {job.number: job for job in read_jobs(conn, "ended_ms = 0", ())}
-    allocations = {
-        row[0]: allocation_record(row)
-        for row in conn.execute(
-            f"SELECT {ALLOCATION_COLUMNS} FROM allocation"  # noqa: S608 - our own constant
-            " WHERE state <> 'ended' ORDER BY number"
-        )
-    }
+    unread: list[Aside] = []
+    live = read_jobs(
+        conn, "ended_ms = 0", (), lambda job, why: unread.append(Aside(job, "load", why, now_ms))
+    )
+    jobs = {job.number: job for job in live}
+    allocations, ward = quarantine.take_in(conn, jobs, unread, epoch, now_ms)
     parents = read_jobs(
         conn,
         "ended_ms > 0 AND number IN (SELECT parent FROM job_parent, job AS child"
         " WHERE child.number = job_parent.child AND child.ended_ms = 0)",
         (),
+        _pass_over,
     )
     past = read_jobs(
         conn,
         "state = 'succeeded' AND learned_tasks > 0"
         " AND number > (SELECT coalesce(max(number), 0) FROM job) - ?",
         (MOST_PAST,),
+        _pass_over,
     )
     spent_ms, spent_at_ms = read_spent(conn)
     last_allocation = _scalar(conn, "SELECT coalesce(max(number), 0) FROM allocation")
@@ -70,6 +77,7 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site]) -> Loaded:
         spent_ms=spent_ms,
         spent_at_ms=spent_at_ms,
         past=tuple(sorted(past, key=lambda job: (job.ended_ms, job.number))),
+        ward=ward,
     )
 
 
@@ -95,7 +103,11 @@ def declare_nodes(conn: sqlite3.Connection, sites: Sequence[Site]) -> None:
     for row in conn.execute(
         f"SELECT {ALLOCATION_COLUMNS} FROM allocation WHERE state <> 'ended'"  # noqa: S608
     ):
-        record = allocation_record(row)
+        try:
+            record = allocation_record(row)
+        except DamageError:
+            # Set aside below; what it holds nobody can say.
+            continue
         for share in record.shares:
             totals = used.setdefault((record.site, share.node), [0, 0, 0, 0])
             for i, amount in enumerate(record.resources.times(share.slots)):
@@ -108,6 +120,11 @@ def declare_nodes(conn: sqlite3.Connection, sites: Sequence[Site]) -> None:
         [(*totals, site, node) for (site, node), totals in used.items()],
     )
     conn.execute(CAPACITY_TRIGGER)
+
+
+def _pass_over(job: int, why: str) -> None:
+    """Leave out a job that has ended: it can only be learned from, or waited for."""
+    _log.error("ended_job_unreadable", job=job_id(job), why=why)
 
 
 def _meta(conn: sqlite3.Connection, name: str) -> str:

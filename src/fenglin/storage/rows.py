@@ -18,7 +18,7 @@ from fenglin.quantities.taskset import TaskSet
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 JSON = msgspec.json.Encoder()
 decode_spec = msgspec.json.Decoder(JobSpec).decode
@@ -222,13 +222,22 @@ def _allocation_record(row: tuple[Any, ...]) -> AllocationRecord:
     )
 
 
-def read_jobs(conn: sqlite3.Connection, where: str, values: Iterable[Any]) -> list[JobRecord]:
+def read_jobs(
+    conn: sqlite3.Connection,
+    where: str,
+    values: Iterable[Any],
+    unread: Callable[[int, str], None] | None = None,
+) -> list[JobRecord]:
     """Return the jobs that match, with their tries, by number.
 
     Args:
         conn: Any connection.
         where: Our own SQL condition with `?` for values; never text from outside.
         values: Its parameters.
+        unread: Hears of each row that cannot be read, and why; without it such a row raises.
+
+    Raises:
+        DamageError: a row is unreadable; says which.
     """
     specs: dict[bytes, JobSpec] = {}
     records: dict[int, JobRecord] = {}
@@ -236,7 +245,12 @@ def read_jobs(conn: sqlite3.Connection, where: str, values: Iterable[Any]) -> li
         f"SELECT {JOB_COLUMNS} FROM job WHERE {where} ORDER BY number",  # noqa: S608
         tuple(values),
     ):
-        records[row[0]] = job_record(row, specs)
+        try:
+            records[row[0]] = job_record(row, specs)
+        except DamageError as error:
+            if unread is None:
+                raise
+            unread(row[0], error.what)
     for job, task, tries in conn.execute(
         f"SELECT job, task, tries FROM task_try WHERE job IN"  # noqa: S608
         f" (SELECT number FROM job WHERE {where})",

@@ -95,7 +95,7 @@ class SqlStore(ABC):
 
         def work(conn: sqlite3.Connection) -> Loaded:
             self._may_lead(conn)
-            loaded = loads.take_over(conn, sites)
+            loaded = loads.take_over(conn, sites, now_ms)
             books.found(conn, now_ms)
             last = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()
             self._last_job = max(last[0], numbers_above(conn))

@@ -18,6 +18,7 @@ from tests.unit.api.fakerooms import (
     FakeLogin,
     FakePrices,
     FakeProofs,
+    FakeSafety,
 )
 from tests.unit.api.fakesettling import FakeSettling
 from tests.unit.api.fakevouchers import FakeVouchers
@@ -112,6 +113,10 @@ class FakeHub:
     @property
     def audit(self):
         return FakeAudit(self._asked)
+
+    @property
+    def safety(self):
+        return FakeSafety(self._asked)
 
     @property
     def login(self):

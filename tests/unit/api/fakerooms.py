@@ -12,6 +12,7 @@ from fenglin.wire.audit_views import AuditCheck, AuditPage
 from fenglin.wire.login_views import LoginView
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
+from fenglin.wire.safety_views import ReleasedView, SafetyView
 from fenglin.wire.token_views import TokenList, TokenView
 from fenglin.wire.views import Page
 
@@ -164,6 +165,21 @@ class FakeAudit:
     async def check(self, principal):
         self._asked("verify_audit", principal.name)
         return AuditCheck(ok=True, records=3, first_bad=0, why="", head="ab")
+
+
+@dataclass
+class FakeSafety:
+    """What is set aside or held back."""
+
+    _asked: object
+
+    async def show(self, principal):
+        self._asked("safety", principal.name)
+        return SafetyView(quarantined=[], starts_per_s=9)
+
+    async def release(self, job, principal):
+        self._asked("release", job, principal.name)
+        return ReleasedView(f"j{job}")
 
 
 @dataclass

@@ -58,6 +58,8 @@ ROUTES = [
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
     ("GET", "/v1/audit", b"", AUDIT),
     ("GET", "/v1/audit:verify", b"", AUDIT),
+    ("GET", "/v1/safety", b"", ADMIN),
+    ("POST", "/v1/jobs/j7/release", b"", ADMIN),
     ("GET", "/v1/tokens", b"", TENANT),
     ("GET", "/v1/tokens/own", b"", ANY),
     ("POST", "/v1/tokens", TOKEN, TENANT),

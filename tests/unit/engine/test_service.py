@@ -10,6 +10,7 @@ from fenglin.engine.admission import Admission
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.news import CancelAsked
+from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.sights import NODE_FILTERS, nodes, page
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
@@ -69,6 +70,7 @@ def play(world, clock):
                     loop=loop, store=store, policy=BALANCED, clock=clock, drivers={}, staging=None,
                     admission=Admission(pool, BALANCED, frozenset({"default"})), tokens=None,
                     meters=meters, version="0", identity=None, login=None, audit=None,
+                    safety=SafetyDesk(loop, None, None, clock, meters),
                     books=SimpleNamespace(problems=(), bills=SimpleNamespace(offset_min=480)),
                 )
             )  # fmt: skip

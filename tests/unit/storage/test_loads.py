@@ -8,6 +8,7 @@ import pytest
 
 from fenglin.errors import DamageError
 from fenglin.model.job import Dependency
+from fenglin.ports.hub import Listing
 from fenglin.testing.builders import a_job, a_site
 
 
@@ -98,14 +99,28 @@ def test_a_node_may_shrink_below_what_runs_and_then_takes_no_more(desk):
         ("UPDATE allocation SET reason = 'moon'", "a1"),
     ],
 )
-def test_an_unreadable_row_is_named(desk, damage, named):
+def test_an_unreadable_row_is_set_aside_with_its_reason(desk, damage, named):
     async def write(here):
         await here.start(here.unit(await here.job()))
-        here.sql(damage)
+        await here.job()
+        here.sql(damage + (" WHERE number = 1"))
+
+    async def look(here):
+        ward = here.loaded.ward
+        view = await here.store.job(1, "")
+        page = await here.store.jobs(Listing(), "")
+        story = await here.store.events(1, 0, 10)
+        return ward, list(here.loaded.jobs), here.loaded.allocations, view, page.items, story
 
     desk(write)
-    with pytest.raises(DamageError, match=named):
-        desk(lambda here: asyncio.sleep(0, here))
+    for _ in range(2):  # and again after another restart
+        ward, live, allocations, view, items, story = desk(look)
+        assert (list(ward.jobs), ward.numbers, live, allocations) == ([1], {1}, [2], {})
+        assert named in ward.jobs[1].why
+        assert (view.state, view.reason) == ("held", "quarantined")
+        assert named in view.detail
+        assert [one.id for one in items] == ["j2", "j1"]
+        assert [one.kind for one in story].count("quarantined") == 1
 
 
 def test_past_use_comes_back_and_is_kept_by_changes_that_do_not_know_it(desk):

@@ -13,6 +13,7 @@ from fenglin.storage.migrations.v2 import (
     parts,
     prices,
     proofs,
+    quarantine,
     settlements,
     tiers,
     vouchers,
@@ -32,4 +33,5 @@ V2: tuple[str, ...] = (
     *vouchers.STATEMENTS,
     *inventory.STATEMENTS,
     *metering.STATEMENTS,
+    *quarantine.STATEMENTS,
 )

@@ -1,0 +1,99 @@
+"""What is set aside or held back, told to operators and let go by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fenglin.engine.news import JobsAdded, StartUnclear
+from fenglin.errors import ConflictError, DeniedError
+from fenglin.model.ids import job_id
+from fenglin.model.role import Scope
+from fenglin.model.states import AttemptState
+from fenglin.wire.safety_views import AsideView, ReleasedView, SafetyView
+
+if TYPE_CHECKING:
+    from fenglin.engine.effects import Effects
+    from fenglin.engine.loop import Loop
+    from fenglin.engine.meters import Meters
+    from fenglin.ports.clock import Clock
+    from fenglin.ports.hub import Principal
+    from fenglin.ports.quarantine import Quarantine
+    from fenglin.ports.store import AllocationRecord, JobRecord
+
+_log = structlog.get_logger("fenglin.safety")
+
+
+class SafetyDesk:
+    """Implements `ports.safety.SafetyDesk`."""
+
+    def __init__(
+        self, loop: Loop, kept: Quarantine, effects: Effects, clock: Clock, meters: Meters
+    ) -> None:
+        """Take the loop that sets jobs aside, and where they are kept."""
+        self._loop = loop
+        self._effects = effects
+        self._pool = loop.pool
+        self._kept = kept
+        self._clock = clock
+        self._meters = meters
+
+    async def show(self, principal: Principal) -> SafetyView:
+        """See `ports.safety.SafetyDesk`."""
+        _check(principal)
+        aside = self._pool.aside
+        return SafetyView(
+            quarantined=[
+                AsideView(
+                    job_id(number), aside[number].stage, aside[number].why, aside[number].time_ms
+                )
+                for number in sorted(aside)
+            ],
+        )
+
+    async def release(self, job: int, principal: Principal) -> ReleasedView:
+        """See `ports.safety.SafetyDesk`."""
+        _check(principal)
+        pool = self._pool
+        found = await self._kept.release(pool.epoch, job, self._clock.now_ms(), principal.name)
+        pool.put_back(job, found)
+        self._meters.aside(len(pool.aside))
+        _log.info("job_released", job=job_id(job), actor=principal.name)
+        if found is not None:
+            self._resume(*found)
+        return ReleasedView(job_id(job))
+
+    def _resume(self, job: JobRecord, allocations: list[AllocationRecord]) -> None:
+        """Go on with a job as after a restart."""
+        self._loop.tell(JobsAdded([job]))
+        for one in allocations:
+            if one.state is AttemptState.INTENT:
+                self._loop.tell(StartUnclear(one.number, "its job was set aside"))
+            elif one.state is AttemptState.STOPPING:
+                self._effects.stop(one)
+        self._loop.replan()
+
+    def check_cancellable(self, job: int) -> None:
+        """Refuse to end what is set aside: what it holds at sites is not known for certain.
+
+        Raises:
+            ConflictError: the job is set aside.
+        """
+        if job in self._pool.aside:
+            raise ConflictError(
+                f"{job_id(job)} is set aside: {self._pool.aside[job].why}",
+                hint=f"an operator releases it first: fenglin job release {job_id(job)}",
+            )
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what waits for an operator, in words."""
+        aside = len(self._pool.aside)
+        if not aside:
+            return ()
+        return (f"{aside} job{'s are' if aside > 1 else ' is'} set aside: fenglin job quarantine",)
+
+
+def _check(principal: Principal) -> None:
+    if not principal.may(Scope.ADMIN):
+        raise DeniedError("only operators see and release what is held back")

@@ -1,0 +1,218 @@
+"""What raises is set aside, whatever the loop was doing, and all else goes on (J9)."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from fenglin.engine import loop as room
+from fenglin.engine.fold import Fold
+from fenglin.engine.loop import Loop
+from fenglin.engine.meters import Meters
+from fenglin.engine.news import Observed
+from fenglin.engine.quarantine import Warden
+from fenglin.engine.safety import SafetyDesk
+from fenglin.errors import DamageError, DeniedError, NotFoundError, UnavailableError
+from fenglin.model.allocation import TaskEnd
+from fenglin.model.states import JobState
+from fenglin.planner.policy import BALANCED
+from fenglin.ports.driver import Observation, Presence
+from fenglin.ports.hub import Principal
+from fenglin.ports.quarantine import Aside
+
+ADMIN = Principal("ada", frozenset({"admin"}))
+
+
+class Kept:
+    """Holds jobs in memory; fails as often as it is told to."""
+
+    def __init__(self):
+        self.held = []
+        self.errors = []
+        self.found = None
+
+    async def set_aside(self, epoch, one):
+        if self.errors:
+            raise self.errors.pop(0)
+        self.held.append((epoch, one.job, one.stage))
+
+    async def release(self, _epoch, job, _now_ms, _actor):
+        if job not in {held[1] for held in self.held}:
+            raise NotFoundError("it is not set aside")
+        return self.found
+
+
+@pytest.fixture
+def kept():
+    return Kept()
+
+
+@pytest.fixture
+def play(store, effects, clock, kept, monkeypatch):
+    """Run a scene with a running loop that has a warden."""
+    monkeypatch.setattr(room, "STORE_RETRY_S", 0.0)
+    monkeypatch.setattr(room, "REST_PER_WORK", 0.0)
+
+    def run(pool, scene):
+        async def inner():
+            meters = Meters()
+            warden = Warden(pool, kept, clock, meters)
+            loop = Loop(pool, store, BALANCED, clock, meters, None, warden)
+            loop.connect(effects, lambda _changed, _ended: None)
+            task = asyncio.create_task(loop.run())
+            try:
+                async with asyncio.timeout(30):
+                    return await scene(loop, task, SafetyDesk(loop, kept, effects, clock, meters))
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError, DamageError, RuntimeError):
+                    await task
+
+        return asyncio.run(inner())
+
+    return run
+
+
+async def until(wanted, task):
+    while not wanted():
+        if task.done():
+            task.result()
+        await asyncio.sleep(0.001)
+
+
+def ends(*numbers):
+    """Return one piece of news: the first task of each allocation has ended well."""
+    seen = [
+        (n, Observation(f"hub-a{n}-1", Presence.ENDED, (TaskEnd(n - 1, 1_000, 50),), 1, 1_000, "9"))
+        for n in numbers
+    ]
+    return Observed("site", seen, asyncio.Event())
+
+
+def three(world):
+    """Return a pool in which three jobs run."""
+    jobs = [world.job(n, tasks=3) for n in (1, 2, 3)]
+    return world.pool(jobs, [world.allocation(n, n, str(n - 1)) for n in (1, 2, 3)])
+
+
+def test_an_end_that_cannot_be_recorded_stops_no_other(world, play, store, kept, monkeypatch):
+    pool = three(world)
+    real = Fold._task_ended
+
+    def spoilt(self, job, record, end):
+        if job.number == 2:
+            raise ZeroDivisionError
+        real(self, job, record, end)
+
+    monkeypatch.setattr(Fold, "_task_ended", spoilt)
+
+    async def scene(loop, task, _desk):
+        news = ends(1, 2, 3)
+        loop.tell(news)
+        await until(news.taken.is_set, task)
+        await until(lambda: len(pool.jobs[3].succeeded), task)
+
+    play(pool, scene)
+    assert kept.held == [(3, 2, "record")]
+    assert 2 not in pool.jobs
+    ended = {record.number for change in store.changes for record in change.allocations}
+    assert ended == {1, 3}
+    # What it runs goes on, so its place is not given away.
+    assert [share.job for share in pool._share_rows(0) if share.allocation == 2] == [2]
+    assert 2 in pool.aside_numbers
+
+
+def test_what_the_store_refuses_for_good_is_parted_until_it_is_found(world, play, store, kept):
+    pool = three(world)
+    commit = store.commit
+
+    async def refuse(change):
+        if any(job.number == 3 for job in change.jobs):
+            raise DamageError("the database refused a row")
+        return await commit(change)
+
+    store.commit = refuse
+
+    async def scene(loop, task, _desk):
+        loop.tell(ends(1, 2, 3))
+        await until(lambda: kept.held and not loop._inbox, task)
+
+    play(pool, scene)
+    assert kept.held == [(3, 3, "record")]
+    assert [len(pool.jobs[n].succeeded) for n in (1, 2)] == [1, 1]
+
+
+def test_a_start_that_the_store_refuses_for_good_stops_no_other(world, play, store, effects, kept):
+    pool = world.pool([world.job(n) for n in (1, 2, 3)])
+    commit = store.commit
+
+    async def refuse(change):
+        if any(unit.job.number == 2 for unit in change.starts):
+            raise DamageError("the database refused a row")
+        return await commit(change)
+
+    store.commit = refuse
+
+    async def scene(_loop, task, _desk):
+        await until(lambda: len(effects.calls) == 2 and kept.held, task)
+
+    play(pool, scene)
+    assert kept.held == [(3, 2, "start")]
+    assert sorted(call[2] for call in effects.calls) == [1, 3]
+
+
+def test_what_no_job_can_be_blamed_for_ends_the_hub(world, play, kept, monkeypatch):
+    pool = world.pool([world.job(1)])
+
+    def broken(*_args, **_kwargs):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("fenglin.engine.loop.plan", broken)
+    monkeypatch.setattr("fenglin.engine.quarantine.plan", broken)
+
+    async def scene(_loop, task, _desk):
+        with pytest.raises(RuntimeError, match="ours"):
+            await task
+
+    play(pool, scene)
+    assert kept.held == []
+
+
+def test_it_waits_for_the_store_to_hold_it(world, play, kept):
+    """What could not be held is still there, and is held when the store is back."""
+    pool = world.pool([world.job(1), world.job(2)])
+    pool.poison[1] = ValueError("spoilt")
+    kept.errors = [UnavailableError("the disk is full")]
+
+    async def scene(_loop, task, _desk):
+        await until(lambda: kept.held, task)
+
+    play(pool, scene)
+    assert kept.held == [(3, 1, "take in")]
+
+
+def test_a_release_goes_on_where_it_was(world, play, kept):
+    pool = three(world)
+    before = pool.jobs[1]
+
+    async def scene(loop, task, desk):
+        one = Aside(1, "record", "x", 5)
+        kept.held.append((3, 1, "record"))
+        pool.set_aside(one)
+        view = await desk.show(ADMIN)
+        assert [row.id for row in view.quarantined] == ["j1"]
+        assert desk.notes() == ("1 job is set aside: fenglin job quarantine",)
+        kept.found = (before, [world.allocation(1, 1, "0")])
+        await desk.release(1, ADMIN)
+        assert (await desk.show(ADMIN)).quarantined == []
+        loop.tell(ends(1))
+        await until(lambda: len(pool.jobs[1].succeeded) == 1, task)
+        with pytest.raises(DeniedError):
+            await desk.release(1, Principal("bo", frozenset({"write"})))
+        with pytest.raises(NotFoundError):
+            await desk.release(7, ADMIN)
+
+    play(pool, scene)
+    assert pool.aside == {}
+    assert pool.aside_numbers == set()
+    assert pool.jobs[1].state in tuple(JobState)
