@@ -11,6 +11,7 @@ from litestar.openapi.config import OpenAPIConfig
 from fenglin import __version__
 from fenglin.api import (
     accounts,
+    agents,
     audit,
     bills,
     inventory,
@@ -81,6 +82,7 @@ def create_app(
             *vouchers.ROUTES,
             *tokens.ROUTES,
             *login.ROUTES,
+            *agents.ROUTES,
             openapi_json,
         ],
         guards=[admit],

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 JOBS = "/v1/jobs"
 JOB_PREFIX = JOBS + "/"
 BLOB_PREFIX = "/v1/blobs/"
+AGENT_PREFIX = "/v1/agent/"
+AGENT_FILES = "/artifacts/"
 PRICE_FILE = "/v1/prices:import"
 MAX_PRICE_FILE_BYTES = 256 * 2**20
 # Goes to the disk piece by piece; a million lines of a cloud's bill are half of it.
@@ -115,7 +117,9 @@ class Door:
 
     def _most_bytes(self, path: str) -> int:
         """Return how large the body of a request may be."""
-        if path.startswith(BLOB_PREFIX):
+        if path.startswith(BLOB_PREFIX) or (
+            path.startswith(AGENT_PREFIX) and AGENT_FILES in path
+        ):
             return self._max_blob_bytes
         if path == METERING_FILE:
             return MAX_METERING_FILE_BYTES

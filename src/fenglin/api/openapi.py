@@ -126,6 +126,11 @@ _BODIES: dict[str, tuple[bool, Json]] = {
     "importMetering": (True, {"text/plain": {"schema": _TEXT}}),
     "recordUse": (
         True,
+    **{
+        operation: (True, {"application/json": {"schema": {"type": "object"}}})
+        for operation in ("agentHello", "agentOrders", "agentAnswers")
+    },
+    "agentArtifact": (True, {"application/octet-stream": {"schema": _BINARY}}),
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="LateUses")}}},
     ),
     "resolveDiscrepancy": (

@@ -27,6 +27,7 @@ from fenglin.bootstrap.tokens import first_token, open_login
 from fenglin.bootstrap.turns import open_store, open_turn, run_beside, run_in_turn
 from fenglin.catalog.devices import use
 from fenglin.engine.admission import Admission
+from fenglin.engine.agents import Agents
 from fenglin.engine.audit import AuditDesk
 from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.effects import Effects
@@ -205,6 +206,7 @@ async def _hub(
                 identity=TokenDesk(identity, clock, lambda: pool.epoch, frozenset(settings.limits)),
                 audit=AuditDesk(SqliteAudit(store)),
                 safety=SafetyDesk(control, warden.kept, effects, clock, meters),
+                agents=Agents(pool, drivers),
                 login=open_login(settings, identity, clock, lambda: pool.epoch),
                 cycles=cycles,
             )

@@ -55,6 +55,7 @@ COMMANDS = {
     "db": Entry("fenglin.cli.db", "Migrate, back up, restore, check and move a hub's database."),
     "hub": Entry("fenglin.cli.hub", "Run a hub."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),
+    "agent": Entry("fenglin.cli.agent", "Run the agent of a site that dials in."),
     "squeue": Entry("fenglin.cli.slurm.squeue", "Show jobs, as Slurm's squeue does."),
     "sbatch": Entry("fenglin.cli.slurm.sbatch", "Submit a script, as Slurm's sbatch does."),
     "scancel": Entry("fenglin.cli.slurm.scancel", "End jobs, as Slurm's scancel does."),

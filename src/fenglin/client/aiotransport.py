@@ -199,6 +199,7 @@ class AsyncTransport:
         deadline_s: Longest time for one call with all its tries; None for no limit.
         retry: When to try again.
         sleep: Replaces `asyncio.sleep` in tests.
+        tls: How an `https` hub is checked and what is shown to it; the system's way if left out.
 
     Raises:
         InputError: the URL is not one of an HTTP server.
@@ -213,11 +214,13 @@ class AsyncTransport:
         deadline_s: float | None = None,
         retry: Retry | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.hub = hub.rstrip("/")
         self.sleep = sleep
         self._limits = (timeout_s, deadline_s)
         self._token = token
+        self._tls = tls
         self._retry = retry or Retry()
         self._address = Address.parse(self.hub)
         self._idle: list[_Connection] = []
@@ -352,7 +355,7 @@ class AsyncTransport:
         try:
             if at.socket:
                 return _Connection(*await asyncio.open_unix_connection(at.socket))
-            secure = ssl.create_default_context() if at.secure else None
+            secure = (self._tls or ssl.create_default_context()) if at.secure else None
             return _Connection(*await asyncio.open_connection(at.host, at.port, ssl=secure))
         except OSError as error:
             raise _ConnectFailedError(error) from error

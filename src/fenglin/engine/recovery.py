@@ -47,11 +47,6 @@ def resume(pool: Pool, loop: Loop, effects: Effects) -> None:
             effects.stop_tasks(record, unwanted)
 
 
-async def sweep(pool: Pool, drivers: Mapping[str, Driver], effects: Effects) -> None:
-    """List some sites once more, such as one that could not be asked before; see `Recovery`."""
-    await Recovery(pool, drivers, effects, lambda: None).look()
-
-
 class Recovery:
     """Makes what sites hold and what the store knows agree, before anything new is started.
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.engine.admission import Admission
+    from fenglin.engine.agents import Agents
     from fenglin.engine.audit import AuditDesk
     from fenglin.engine.identity import TokenDesk
     from fenglin.engine.login import LoginDesk
@@ -96,6 +97,7 @@ class Rooms:
     login: LoginDesk
     audit: AuditDesk
     safety: SafetyDesk
+    agents: Agents
     cycles: Cycles | None = None
 
 
@@ -119,8 +121,9 @@ class HubService:
         self.books = rooms.books
         self.identity = rooms.identity
         self.login = rooms.login
-        self.audit = rooms.audit
         self.safety = rooms.safety
+        self.audit = rooms.audit
+        self.agents = rooms.agents
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)

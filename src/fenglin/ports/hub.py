@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fenglin.model.job import JobSpec
+    from fenglin.ports.agent import AgentDesk
     from fenglin.ports.audit import AuditDesk
     from fenglin.ports.books import Books
     from fenglin.ports.driver import LogChunk
@@ -256,6 +257,11 @@ class Hub(Protocol):
     @property
     def login(self) -> LoginDesk:
         """Return the room of logging in."""
+        ...
+
+    @property
+    def agents(self) -> AgentDesk:
+        """Return the room of sites that dial in."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from tests.unit.api.fakeinventory import FakeInventory
 from tests.unit.api.fakemetering import FakeMetering
 from tests.unit.api.fakerooms import (
     FakeAccounts,
+    FakeAgents,
     FakeAudit,
     FakeBills,
     FakeIdentity,
@@ -105,6 +106,10 @@ class FakeHub:
             inventory=FakeInventory(self._asked),
             problems=(),
         )
+
+    @property
+    def agents(self):
+        return FakeAgents(self._asked, self.artifact_path)
 
     @property
     def identity(self):

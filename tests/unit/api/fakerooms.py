@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from msgspec import Raw
+
 from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
 from fenglin.ledger.bill import make_bill
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.statement import Funds
 from fenglin.quantities.period import parse_period
 from fenglin.wire.account_views import AccountList, AccountView, MoneyMoved, PeriodClosed
+from fenglin.wire.agent_views import Order, Orders, Welcome
 from fenglin.wire.audit_views import AuditCheck, AuditPage
 from fenglin.wire.login_views import LoginView
 from fenglin.wire.price_views import PricesAdded, PriceView
@@ -202,3 +205,33 @@ def token_view():
         id="t7", name="ann", role="member", scopes=["read"], account="lab", party="", maker="ada",
         created_ms=1, expires_ms=0, revoked_ms=0, used_ms=0, live=True,
     )  # fmt: skip
+
+
+@dataclass
+class FakeAgents:
+    """The room of sites that dial in, and its one mailbox."""
+
+    _asked: object
+    file: object
+
+    async def hello(self, site, hello, principal):
+        self._asked("agent_hello", site, hello.protocol, principal.name)
+        return Welcome(hello.protocol, "hub", 3, "s", "b")
+
+    async def orders(self, site, ask, principal):
+        self._asked("agent_orders", site, ask.after, principal.name)
+        return Orders("hub", 3, (Order(4, "keys", Raw(b"null")),))
+
+    def take(self, site, answers, principal):
+        self._asked("agent_answers", site, answers.answers, answers.news, principal.name)
+
+    def mailbox(self, _site, _principal):
+        return self
+
+    async def input(self, key, digest):
+        self._asked("agent_input", key, digest)
+        return self.file
+
+    async def keep(self, place, chunks, *, executable):
+        self._asked("agent_artifact", place, executable)
+        return sum([len(piece) async for piece in chunks])

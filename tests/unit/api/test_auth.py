@@ -6,7 +6,7 @@ SHA = "ab" * 32
 DOCUMENT = b'{"name": "karst", "command": ["true"]}'
 PRICE = b'{"unit": "core_hour", "currency": "CNY", "price": "0.12"}'
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
-TENANT, AUDIT, ANY = "tenant", "audit", "any"
+TENANT, AUDIT, AGENT, ANY = "tenant", "audit", "agent", "any"
 
 TOKEN = b'{"digest": "ab", "name": "ann"}'
 MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
@@ -56,12 +56,17 @@ ROUTES = [
     ("GET", "/v1/settlements:check?period=2026-11", b"", AUDIT),
     ("GET", "/v1/reports/month?period=2026-11", b"", AUDIT),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
-    ("GET", "/v1/audit", b"", AUDIT),
-    ("GET", "/v1/audit:verify", b"", AUDIT),
     ("GET", "/v1/safety", b"", ADMIN),
     ("POST", "/v1/jobs/j7/release", b"", ADMIN),
     ("GET", "/v1/tokens", b"", TENANT),
     ("GET", "/v1/tokens/own", b"", ANY),
+    ("GET", "/v1/audit", b"", AUDIT),
+    ("GET", "/v1/audit:verify", b"", AUDIT),
+    ("POST", "/v1/agent/west/hello", b'{"protocol": 1, "agent": "a"}', AGENT),
+    ("POST", "/v1/agent/west/orders", b'{"session": "s"}', AGENT),
+    ("POST", "/v1/agent/west/answers", b'{"session": "s"}', AGENT),
+    ("GET", "/v1/agent/west/inputs/h-a1-1/ab", b"", AGENT),
+    ("PUT", "/v1/agent/west/artifacts/h-a1-1/0?path=a", b"x", AGENT),
     ("POST", "/v1/tokens", TOKEN, TENANT),
     ("POST", "/v1/tokens/t7/rotate", b'{"digest": "ab"}', ANY),
     ("POST", "/v1/tokens/t7/revoke", b"", ANY),
@@ -111,7 +116,7 @@ REACH = {
     "read": {OPEN, ANY, READ},
     "write": {OPEN, ANY, READ, WRITE},
     "tenant": {OPEN, ANY, READ, WRITE, TENANT},
-    "full": {OPEN, ANY, READ, WRITE, TENANT, AUDIT, ADMIN},
+    "full": {OPEN, ANY, READ, WRITE, TENANT, AUDIT, AGENT, ADMIN},
 }
 names = [f"{method} {target.partition('?')[0]}" for method, target, _, _ in ROUTES]
 
@@ -149,6 +154,10 @@ def test_the_table_names_every_route(call):
         "t7": "{token}",
     }
     named = set()
+        "h-a1-1": "{key}",
+        "ab": "{digest}",
+        "gz": "{provider}",
+        "0": "{task}",
     for method, target, _, _ in ROUTES:
         path = target.partition("?")[0]
         for concrete, slot in fill.items():
