@@ -62,13 +62,13 @@ POST /v1/settlements                                       409 403 403 403 403 4
 GET /v1/settlements:check                                  200 200 403 403 403 403 403
 GET /v1/reports/month                                      200 200 403 403 403 403 403
 POST /v1/ledger/close                                      400 403 403 403 403 403 403
-GET /v1/tokens                                             200 403 200 403 403 403 403
-GET /v1/tokens/own                                         200 200 200 200 200 200 200
 POST /v1/agent/{site}/hello                                404 403 403 403 403 403 404
 POST /v1/agent/{site}/orders                               404 403 403 403 403 403 404
 POST /v1/agent/{site}/answers                              404 403 403 403 403 403 404
 GET /v1/agent/{site}/inputs/{key}/{digest}                 404 403 403 403 403 403 404
 PUT /v1/agent/{site}/artifacts/{key}/{task}                404 403 403 403 403 403 404
+GET /v1/tokens                                             200 403 200 403 403 403 403
+GET /v1/tokens/own                                         200 200 200 200 200 200 200
 POST /v1/tokens                                            400 403 201 403 403 403 403
 POST /v1/tokens/{token}/rotate                             404 403 404 403 403 403 403
 POST /v1/tokens/{token}/revoke                             404 403 404 403 403 403 403
@@ -162,12 +162,12 @@ THINGS = {
     "{job}": "j99",
     "{item}": "d7",
     "{site}": "west",
-    "{sha256}": "ab" * 32,
-    "{path}": "0/a.png",
-    "{index}": "12",
     "{key}": "h-a1-1",
     "{digest}": "ab",
     "{task}": "0",
+    "{sha256}": "ab" * 32,
+    "{path}": "0/a.png",
+    "{index}": "12",
     "{account}": "nobody",
     "{pool}": "gz-2027",
     "{voucher}": "a1",

@@ -122,15 +122,15 @@ _BODIES: dict[str, tuple[bool, Json]] = {
             ("useVouchers", "UseAsk"),
         )
     },
-    "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
-    "importMetering": (True, {"text/plain": {"schema": _TEXT}}),
-    "recordUse": (
-        True,
     **{
         operation: (True, {"application/json": {"schema": {"type": "object"}}})
         for operation in ("agentHello", "agentOrders", "agentAnswers")
     },
     "agentArtifact": (True, {"application/octet-stream": {"schema": _BINARY}}),
+    "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
+    "importMetering": (True, {"text/plain": {"schema": _TEXT}}),
+    "recordUse": (
+        True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="LateUses")}}},
     ),
     "resolveDiscrepancy": (

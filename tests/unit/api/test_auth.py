@@ -58,8 +58,6 @@ ROUTES = [
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
     ("GET", "/v1/safety", b"", ADMIN),
     ("POST", "/v1/jobs/j7/release", b"", ADMIN),
-    ("GET", "/v1/tokens", b"", TENANT),
-    ("GET", "/v1/tokens/own", b"", ANY),
     ("GET", "/v1/audit", b"", AUDIT),
     ("GET", "/v1/audit:verify", b"", AUDIT),
     ("POST", "/v1/agent/west/hello", b'{"protocol": 1, "agent": "a"}', AGENT),
@@ -67,6 +65,8 @@ ROUTES = [
     ("POST", "/v1/agent/west/answers", b'{"session": "s"}', AGENT),
     ("GET", "/v1/agent/west/inputs/h-a1-1/ab", b"", AGENT),
     ("PUT", "/v1/agent/west/artifacts/h-a1-1/0?path=a", b"x", AGENT),
+    ("GET", "/v1/tokens", b"", TENANT),
+    ("GET", "/v1/tokens/own", b"", ANY),
     ("POST", "/v1/tokens", TOKEN, TENANT),
     ("POST", "/v1/tokens/t7/rotate", b'{"digest": "ab"}', ANY),
     ("POST", "/v1/tokens/t7/revoke", b"", ANY),
@@ -152,12 +152,12 @@ def test_the_table_names_every_route(call):
         "p7": "{price}",
         "s1": "{snapshot}",
         "t7": "{token}",
-    }
-    named = set()
         "h-a1-1": "{key}",
         "ab": "{digest}",
         "gz": "{provider}",
         "0": "{task}",
+    }
+    named = set()
     for method, target, _, _ in ROUTES:
         path = target.partition("?")[0]
         for concrete, slot in fill.items():

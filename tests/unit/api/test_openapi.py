@@ -112,11 +112,11 @@ def test_bodies_and_raw_answers_are_told(document):
         "clawBackVoucher": {"application/json"},
         "useVouchers": {"application/json"},
         "login": {"application/json"},
-        "makeToken": {"application/json"},
         "agentHello": {"application/json"},
         "agentOrders": {"application/json"},
         "agentAnswers": {"application/json"},
         "agentArtifact": {"application/octet-stream"},
+        "makeToken": {"application/json"},
         "rotateToken": {"application/json"},
     }
     log = document["paths"]["/v1/jobs/{job}/logs"]["get"]["responses"]["200"]
