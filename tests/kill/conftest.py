@@ -29,6 +29,16 @@ CREDIT_MICRO = 1_000_000_000
 TERMINAL = {"succeeded", "failed", "cancelled"}
 SITES = [LocalSite("ai", cpu=1), LocalSite("general", cpu=2), LocalSite("super", cpu=1, speed=2)]
 
+# The same questions that `Campaign` puts to SQLite.
+POSTGRES = {
+    "live": "SELECT number, state FROM allocation WHERE state <> 'ended'",
+    "use": "SELECT site, name FROM node WHERE cpu_used_milli <> 0 OR memory_used_bytes <> 0",
+    "holds": "SELECT key FROM ledger_entry AS hold WHERE key LIKE 'hold:%' AND"
+    " (SELECT count(*) FROM ledger_entry AS done WHERE done.key IN"
+    " ('post:' || substr(hold.key, 6), 'void:' || substr(hold.key, 6))) <> 1",
+    "usage": "SELECT number FROM allocation WHERE number NOT IN (SELECT allocation FROM usage)",
+}
+
 
 @dataclass
 class Wish:
@@ -248,6 +258,16 @@ class Campaign:
 def cycles():
     """Return how often one campaign kills its hub."""
     return CYCLES
+
+
+@pytest.fixture
+def checks():
+    """Return what yields what a PostgreSQL database itself shows to be unsettled."""
+
+    def unsettled(server, name):
+        return [(what, row) for what, query in POSTGRES.items() for row in server.sql(query, name)]
+
+    return unsettled
 
 
 @pytest.fixture

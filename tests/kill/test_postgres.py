@@ -9,14 +9,6 @@ from fenglin.testing import LocalSite, hub_file
 from fenglin.testing.servers.postgres import PostgresServer, find_postgres
 
 SITES = [LocalSite("ai", cpu=1), LocalSite("general", cpu=2), LocalSite("super", cpu=1, speed=2)]
-CHECKS = {
-    "live": "SELECT number, state FROM allocation WHERE state <> 'ended'",
-    "use": "SELECT site, name FROM node WHERE cpu_used_milli <> 0 OR memory_used_bytes <> 0",
-    "holds": "SELECT key FROM ledger_entry AS hold WHERE key LIKE 'hold:%' AND"
-    " (SELECT count(*) FROM ledger_entry AS done WHERE done.key IN"
-    " ('post:' || substr(hold.key, 6), 'void:' || substr(hold.key, 6))) <> 1",
-    "usage": "SELECT number FROM allocation WHERE number NOT IN (SELECT allocation FROM usage)",
-}
 
 
 @pytest.fixture
@@ -27,14 +19,14 @@ def server():
         yield made
 
 
-def test_nothing_is_lost_or_doubled_wherever_the_hub_dies(campaign, server, record_property):
+def test_nothing_is_lost_or_doubled_wherever_the_hub_dies(
+    campaign, server, checks, record_property
+):
     url = server.database()
     block = f'database = "{url}"\nlease = "1s"'
     campaign.hub.config.write_text(hub_file(SITES, accounts={"default": "1000 CNY"}, hub=block))
     name = url.rpartition("/")[2]
-    campaign._database = lambda: [
-        (what, row) for what, query in CHECKS.items() for row in server.sql(query, name)
-    ]
+    campaign._database = lambda: checks(server, name)
 
     # The door opens before the first leader has made the first token.
     campaign.hub.start()

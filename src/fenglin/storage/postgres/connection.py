@@ -353,9 +353,12 @@ class PostgresConnection:
             try:
                 self._conn = self._connect()
                 with _in_our_words():
-                    # The lock waits for a commit that is still under way without us.
+                    # A write of the mark waits for a commit that is under way without us, and is
+                    # itself confirmed only after all before it have reached the standby.
                     row = self._conn.execute(
-                        "SELECT number FROM commit_mark WHERE writer = %s FOR UPDATE",
+                        "INSERT INTO commit_mark (writer, number) VALUES (%s, 0)"
+                        " ON CONFLICT (writer) DO UPDATE SET number = commit_mark.number"
+                        " RETURNING number",
                         (self._writer,),
                     ).fetchone()
             except sqlite3.OperationalError:

@@ -91,9 +91,17 @@ class PostgresServer:
         port: On 127.0.0.1.
     """
 
-    def __init__(self, *options: str) -> None:
-        """Take settings such as `log_statement=all`; nothing is started yet."""
+    def __init__(self, *options: str, of: PostgresServer | None = None, port: int = 0) -> None:
+        """Take how it is to be; nothing is started yet.
+
+        Args:
+            options: Settings such as `log_statement=all`.
+            of: A running server whose standby this is to be.
+            port: Where to listen; 0 for any free one.
+        """
         self._options = (*_QUICK, *options)
+        self._of = of
+        self.port = port
         self._count = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._user = ACCOUNT if os.geteuid() == 0 else None
@@ -113,11 +121,8 @@ class PostgresServer:
                 _make_account()
                 shutil.chown(self.folder, self._user)
                 shutil.chown(self._data, self._user)
-            self._run(
-                "initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "--no-sync",
-                "-E", "UTF8", "--locale=C",
-            )  # fmt: skip
-            self.port = _free_port()
+            self._fill()
+            self.port = self.port or _free_port()
             self.start()
         except BaseException:
             self._end()
@@ -199,6 +204,19 @@ class PostgresServer:
         except subprocess.TimeoutExpired:
             _kill_session(process.pid)
             process.wait()
+
+    def _fill(self) -> None:
+        """Make the data folder: an empty server's, or a copy that goes on as a standby."""
+        if self._of is None:
+            self._run(
+                "initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "--no-sync",
+                "-E", "UTF8", "--locale=C",
+            )  # fmt: skip
+            return
+        self._run(
+            "pg_basebackup", "-D", str(self._data), "-h", "127.0.0.1", "-p", str(self._of.port),
+            "-U", USER, "-R", "-X", "stream", "-c", "fast", "--no-sync",
+        )  # fmt: skip
 
     def _end(self) -> None:
         self.stop()
