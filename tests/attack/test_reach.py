@@ -59,6 +59,8 @@ POST /v1/accounts/{account}/deposit                        404 403 403 403 403 4
 POST /v1/accounts/{account}/refund                         404 403 403 403 403 403 403
 GET /v1/settlements                                        200 200 403 403 403 404 403
 POST /v1/settlements                                       409 403 403 403 403 403 403
+GET /v1/providers                                          200 200 403 403 403 200 403
+POST /v1/providers/{provider}/pay                          404 403 403 403 403 403 403
 GET /v1/settlements:check                                  200 200 403 403 403 403 403
 GET /v1/reports/month                                      200 200 403 403 403 403 403
 POST /v1/ledger/close                                      400 403 403 403 403 403 403
@@ -139,6 +141,7 @@ BODIES = {
     "POST /v1/ledger/proof": '{"account": "nobody"}',
     "POST /v1/accounts/{account}/deposit": '{"amount_micro": 5, "key": "bank-1"}',
     "POST /v1/accounts/{account}/refund": '{"amount_micro": 5, "key": "bank-1"}',
+    "POST /v1/providers/{provider}/pay": '{"amount_micro": 5, "key": "bank-1"}',
     "POST /v1/settlements": '{"period": "2026-11"}',
     "POST /v1/ledger/close": '{"period": "2027-03"}',
     "POST /v1/tokens": '{"digest": "' + "cd" * 32 + '", "name": "ann"}',

@@ -114,6 +114,28 @@ def test_last_month_is_closed_settled_once_checked_and_reported(fenglin, tmp_pat
     assert all(row["difference"] == 0 for row in rows.values())
 
 
+def test_a_provider_is_paid_what_was_settled_and_no_more(fenglin):
+    shown = fenglin("provider", "show", "provider-east")
+    assert "0.98 CNY" in shown.out
+    command = ("provider", "pay", "provider-east")
+    refused = fenglin(*command, "0.99 CNY", "--key", "bank-1")
+    assert refused.code == 5
+    assert "0.98 CNY is payable" in refused.err
+    paid = fenglin(*command, "0.98 CNY", "--key", "bank-1", "-o", "json")
+    assert paid.code == 0, paid.err
+    assert (paid.json["due"]["paid_micro"], paid.json["due"]["payable_micro"]) == (980_000, 0)
+    again = fenglin(*command, "0.98 CNY", "--key", "bank-1", "-o", "json")
+    assert again.json == paid.json
+    listed = fenglin("provider", "list", "-o", "json").json["items"]
+    assert {one["provider"]: one["paid_micro"] for one in listed} == {
+        "provider-east": 980_000,
+        "provider-west": 0,
+    }
+    assert fenglin("provider", "show", "nobody").code == 3
+    assert fenglin("ledger", "verify").code == 0
+    assert fenglin("settle", "--period", LAST, "--check").code == 0
+
+
 def test_this_month_is_reported_with_what_ran_in_it(fenglin):
     report = fenglin("report", "month", "--period", NOW, "-o", "json").json
     assert sum(row["tasks"] for row in report["usage"]) >= 4

@@ -88,6 +88,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="RotateAsk")}}},
     ),
+    "payProvider": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="MoneyMove")}}},
+    ),
     "settle": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="SettleAsk")}}},

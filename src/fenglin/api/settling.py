@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from fenglin.api import query
 from fenglin.api.caller import ANY, Asked, desk_of, inlet_of, needs, query_of
 from fenglin.api.reading import read_body
-from fenglin.wire.settling_views import SettleAsk, SettledMonth
+from fenglin.wire.account_views import MoneyMove
+from fenglin.wire.settling_views import DueList, ProviderPaid, SettleAsk, SettledMonth
 
 _TAGS = ["settlement"]
 _JSON = "application/json"
@@ -73,4 +75,30 @@ async def month_report(request: Asked) -> Response[bytes]:
     return Response(msgspec.json.encode(made), media_type=_JSON)
 
 
-ROUTES = (settlements, settle, check, month_report)
+@get(
+    "/v1/providers",
+    opt=needs(ANY),
+    tags=_TAGS,
+    operation_id="listProviders",
+    summary="Show what providers are owed",
+)
+async def providers(request: Asked) -> DueList:
+    """Return what each provider has earned, was paid and may be paid; a provider sees its own."""
+    return await desk_of(request).hub.books.settling.dues(request.user)
+
+
+@post(
+    "/v1/providers/{provider:str}/pay",
+    opt=needs("admin"),
+    status_code=200,
+    tags=_TAGS,
+    operation_id="payProvider",
+    summary="Enter money that went out to a provider",
+)
+async def pay_provider(request: Asked, provider: FromPath[str]) -> ProviderPaid:
+    """Enter money that went out, at most what is payable; the same key again enters nothing."""
+    move = read_body(await inlet_of(request).read(), MoneyMove)
+    return await desk_of(request).hub.books.settling.pay(provider, move, request.user)
+
+
+ROUTES = (settlements, settle, check, month_report, providers, pay_provider)

@@ -35,6 +35,7 @@ COMMANDS = {
     "audit": Entry("fenglin.cli.audit", "List who changed what; verify the trail."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "statement": Entry("fenglin.cli.statement", "Show a tenant's bill of a month, with its proof."),
+    "provider": Entry("fenglin.cli.provider", "Show what providers are owed; enter pay-outs."),
     "settle": Entry("fenglin.cli.settle", "Settle a month with providers, and reconcile it."),
     "report": Entry("fenglin.cli.report", "Make the operation report of a month."),
     "device": Entry("fenglin.cli.device", "List, show and match accelerators and CPUs."),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from fenglin.client.requests import API, Call
 from fenglin.ledger.settlement_check import ThreeWay
-from fenglin.wire.settling_views import MonthReport, SettleAsk, SettledMonth
+from fenglin.wire.account_views import MoneyMove
+from fenglin.wire.settling_views import (
+    DueList,
+    MonthReport,
+    ProviderPaid,
+    SettleAsk,
+    SettledMonth,
+)
 
 _JSON = (("Content-Type", "application/json"),)
 # A busy month has a million entries.
@@ -25,6 +32,17 @@ def settle(period: str, provider: str = "") -> Call[SettledMonth]:
     """Post a closed month's settlements; a second time posts nothing."""
     body = msgspec.json.encode(SettleAsk(period=period, provider=provider))
     return Call("POST", f"{API}/settlements", SettledMonth, _JSON, body, extra_s=_EXTRA_S)
+
+
+def providers() -> Call[DueList]:
+    """Show what providers are owed."""
+    return Call("GET", f"{API}/providers", DueList)
+
+
+def pay_provider(provider: str, move: MoneyMove) -> Call[ProviderPaid]:
+    """Enter money that went out to a provider."""
+    path = f"{API}/providers/{quote(provider, safe='')}/pay"
+    return Call("POST", path, ProviderPaid, _JSON, msgspec.json.encode(move))
 
 
 def check_settlements(period: str) -> Call[ThreeWay]:

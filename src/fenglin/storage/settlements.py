@@ -15,14 +15,17 @@ from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.ports.settling import Settled
 from fenglin.quantities.resources import Resources
 from fenglin.storage import books, ledger
+from fenglin.storage import dues as rooms
 from fenglin.storage.ledger_rows import COLUMNS, LEG_COLUMNS, assemble
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
 
+    from fenglin.ledger.entry import Draft
     from fenglin.ledger.settlement_deal import Deal
     from fenglin.ledger.verify import Unreadable
+    from fenglin.ports.settling import Due
     from fenglin.quantities.period import Period
     from fenglin.storage.store import SqlStore
 
@@ -57,6 +60,14 @@ class SqliteSettlings:
             return tuple(_post(conn, one, who, now_ms) for one in made)
 
         return await self._store.write(epoch, work)
+
+    async def dues(self) -> tuple[Due, ...]:
+        """See `ports.settling.Settlings`."""
+        return await self._store.read(rooms.dues)
+
+    async def pay(self, epoch: int, draft: Draft, now_ms: int) -> Entry:
+        """See `ports.settling.Settlings`."""
+        return await self._store.write(epoch, lambda conn: rooms.pay(conn, draft, now_ms))
 
     async def check(self, period: Period) -> ThreeWay:
         """See `ports.settling.Settlings`."""

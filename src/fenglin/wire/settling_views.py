@@ -53,6 +53,49 @@ class SettledMonth(Struct, frozen=True, kw_only=True):
     items: list[SettlementView]
 
 
+class DueView(Struct, frozen=True, kw_only=True):
+    """What a provider is owed.
+
+    Attributes:
+        provider: Who.
+        currency: Of the amounts.
+        due_micro: Earned and not paid, what of it is the hub's and the taxes' included until
+            its month is settled.
+        settled_micro: What posted settlements say is payable, of all months together.
+        paid_micro: What was paid of that.
+        payable_micro: What may be paid now.
+    """
+
+    provider: str
+    currency: str
+    due_micro: int
+    settled_micro: int
+    paid_micro: int
+    payable_micro: int
+
+
+class DueList(Struct, frozen=True, kw_only=True):
+    """What providers are owed, by name and currency."""
+
+    items: list[DueView]
+
+
+class ProviderPaid(Struct, frozen=True, kw_only=True):
+    """Money that went out.
+
+    Attributes:
+        entry: Number of the ledger's entry.
+        key: Of the entry.
+        time_ms: Of the entry; of the first one for a key that came before.
+        due: What the provider is owed now.
+    """
+
+    entry: int
+    key: str
+    time_ms: int
+    due: DueView
+
+
 class MonthReport(Struct, frozen=True, kw_only=True):
     """A month's operation; each part says how much its figures are worth.
 

@@ -2,7 +2,13 @@
 
 from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.inventory_views import InventoryReport
-from fenglin.wire.settling_views import MonthReport, SettledMonth
+from fenglin.wire.settling_views import (
+    DueList,
+    DueView,
+    MonthReport,
+    ProviderPaid,
+    SettledMonth,
+)
 from fenglin.wire.views import PromiseView
 
 DECLARED = InventoryReport(
@@ -10,6 +16,11 @@ DECLARED = InventoryReport(
     unsettled=[], steps={},
 )  # fmt: skip
 THREE_WAY = ThreeWay(period="2026-11", ok=True, rows=(), charges=(), faults=())
+
+
+DUE = DueView(
+    provider="gz", currency="CNY", due_micro=9, settled_micro=7, paid_micro=5, payable_micro=2
+)
 
 
 class FakeSettling:
@@ -25,6 +36,14 @@ class FakeSettling:
     async def post(self, period, provider, principal):
         self._asked("settle", period, provider, principal.name)
         return SettledMonth(period=period, zone="+08:00", closed=7, items=[])
+
+    async def dues(self, principal):
+        self._asked("dues", principal.name)
+        return DueList(items=[DUE])
+
+    async def pay(self, provider, move, principal):
+        self._asked("pay", provider, move.amount_micro, move.key, principal.name)
+        return ProviderPaid(entry=9, key=f"pay:{move.key}", time_ms=5, due=DUE)
 
     async def check(self, period, principal):
         self._asked("check_settlements", period, principal.name)

@@ -53,6 +53,8 @@ ROUTES = [
     ("POST", "/v1/accounts/lab/refund", MOVE, ADMIN),
     ("GET", "/v1/settlements?period=2026-11", b"", ANY),
     ("POST", "/v1/settlements", b'{"period": "2026-11"}', ADMIN),
+    ("GET", "/v1/providers", b"", ANY),
+    ("POST", "/v1/providers/gz/pay", b'{"amount_micro": 5, "key": "b"}', ADMIN),
     ("GET", "/v1/settlements:check?period=2026-11", b"", AUDIT),
     ("GET", "/v1/reports/month?period=2026-11", b"", AUDIT),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
@@ -154,6 +156,7 @@ def test_the_table_names_every_route(call):
         "t7": "{token}",
         "h-a1-1": "{key}",
         "ab": "{digest}",
+        "gz": "{provider}",
         "gz": "{provider}",
         "0": "{task}",
     }

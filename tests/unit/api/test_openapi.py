@@ -105,6 +105,7 @@ def test_bodies_and_raw_answers_are_told(document):
         "refund": {"application/json"},
         "closePeriod": {"application/json"},
         "proveEntries": {"application/json"},
+        "payProvider": {"application/json"},
         "settle": {"application/json"},
         "openVoucherPool": {"application/json"},
         "applyForVouchers": {"application/json"},

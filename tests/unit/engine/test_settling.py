@@ -4,10 +4,12 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from fenglin.engine.books.settling import SettleDesk
 from fenglin.engine.foresight import Kept
 from fenglin.errors import ConflictError, DeniedError, InputError, NotFoundError
+from fenglin.ledger.entry import Leg
 from fenglin.ledger.report import UsageSum
 from fenglin.ledger.settlement import Settlement
 from fenglin.ledger.settlement_check import ThreeWay
@@ -15,9 +17,10 @@ from fenglin.ledger.settlement_deal import Deal
 from fenglin.model.site import Flavor, Node, Site
 from fenglin.model.states import ComputeClass
 from fenglin.ports.hub import Principal
-from fenglin.ports.settling import Settled
+from fenglin.ports.settling import Due, Settled
 from fenglin.quantities.period import Period
 from fenglin.quantities.resources import Resources
+from fenglin.wire.account_views import MoneyMove
 from fenglin.wire.inventory_views import InventoryReport
 
 ADMIN = Principal("ada", frozenset({"admin"}))
@@ -65,6 +68,13 @@ class Settlings:
     async def post(self, epoch, made, who, now_ms):
         self.posted.append((epoch, [one.provider for one in made], who, now_ms))
         return tuple(Settled(one, 9, who) for one in made)
+
+    async def dues(self):
+        return (Due("cloud", "CNY", 3), Due("gz", "CNY", 9, 7, 5))
+
+    async def pay(self, epoch, draft, now_ms):
+        self.posted.append((epoch, draft.key, draft.legs, draft.memo, now_ms))
+        return SimpleNamespace(seq=4, key=draft.key, time_ms=now_ms)
 
     async def check(self, period):
         return ThreeWay(period=str(period), ok=True, rows=(), charges=(), faults=())
@@ -193,3 +203,30 @@ def test_a_report_tells_how_much_each_figure_is_worth():
     assert made.declared.period == "2026-11"
     assert (made.promises.jobs, made.hub, made.three_way.ok) == (3, "h1", True)
     assert [one.settlement.provider for one in made.settlements] == ["cloud", "gz"]
+
+
+def test_dues_are_for_the_operator_auditors_and_each_providers_own():
+    for who, expected in ((ADMIN, ["cloud", "gz"]), (AUDITOR, ["cloud", "gz"]), (PROVIDER, ["gz"])):
+        found = ask("dues", principal=who).items
+        assert [one.provider for one in found] == expected
+        assert (found[-1].due_micro, found[-1].payable_micro) == (9, 2)
+    with pytest.raises(DeniedError):
+        ask("dues", principal=TENANT)
+
+
+def test_only_the_operator_pays_and_only_who_is_known():
+    settlings = Settlings()
+    move = MoneyMove(amount_micro=2, key="bank-1", memo="March")
+    for who in (AUDITOR, PROVIDER, TENANT):
+        with pytest.raises(DeniedError):
+            ask("pay", "gz", move, settlings=settlings, principal=who)
+    with pytest.raises(NotFoundError):
+        ask("pay", "sz", move, settlings=settlings)
+    for wrong in (replace(move, key=""), replace(move, key="a\n"), replace(move, amount_micro=0)):
+        with pytest.raises(InputError):
+            ask("pay", "gz", wrong, settlings=settlings)
+    assert settlings.posted == []
+    paid = ask("pay", "gz", move, settlings=settlings)
+    legs = (Leg("provider:gz:due", "CNY", -2), Leg("hub:bank", "CNY", 2))
+    assert settlings.posted == [(POOL.epoch, "pay:bank-1", legs, "March", NOW_MS)]
+    assert (paid.entry, paid.key, paid.due.provider) == (4, "pay:bank-1", "gz")

@@ -142,12 +142,7 @@ class AccountDesk:
             raise DeniedError("only an admin may move an account's money")
         if account not in self._limits:
             raise _missing(account)
-        if not 0 < len(move.key) <= MOST_KEY_CHARS or not move.key.isprintable():
-            raise InputError(
-                "the key is empty, too long or not printable",
-                where="key",
-                hint="such as the bank's reference, at most 128 characters",
-            )
+        check_money_key(move.key)
 
     async def _told(self, account: str, seq: int, key: str, time_ms: int) -> MoneyMoved:
         self.moved()
@@ -169,6 +164,20 @@ class AccountDesk:
             low_micro=limits.low_micro,
             standing=standing(funds.available_micro, limits),
             budgets=[_budget(one) for one in uses],
+        )
+
+
+def check_money_key(key: str) -> None:
+    """Refuse what cannot be the key of money that came or went.
+
+    Raises:
+        InputError: it is empty, too long or not printable.
+    """
+    if not 0 < len(key) <= MOST_KEY_CHARS or not key.isprintable():
+        raise InputError(
+            "the key is empty, too long or not printable",
+            where="key",
+            hint="such as the bank's reference, at most 128 characters",
         )
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fenglin.engine.books.accounts import check_money_key
 from fenglin.errors import ConflictError, DeniedError, NotFoundError
+from fenglin.ledger.moves import CURRENCY, pay
 from fenglin.ledger.report import SiteStock, load_rows, stock_rows, usage_rows
 from fenglin.model.role import Scope
 from fenglin.quantities.period import offset_text, parse_period
-from fenglin.wire.settling_views import MonthReport, SettledMonth, SettlementView
+from fenglin.wire.settling_views import (
+    DueList,
+    DueView,
+    MonthReport,
+    ProviderPaid,
+    SettledMonth,
+    SettlementView,
+)
 from fenglin.wire.views import PromiseView
 
 if TYPE_CHECKING:
@@ -19,8 +28,9 @@ if TYPE_CHECKING:
     from fenglin.ledger.settlement_deal import Deal
     from fenglin.ports.clock import Clock
     from fenglin.ports.hub import Principal
-    from fenglin.ports.settling import Settled, Settlings
+    from fenglin.ports.settling import Due, Settled, Settlings
     from fenglin.quantities.period import Period
+    from fenglin.wire.account_views import MoneyMove
     from fenglin.wire.inventory_views import InventoryReport
 
 # The driver that scripts faults; nothing real runs there.
@@ -81,6 +91,27 @@ class SettleDesk:
             self._pool.epoch, fresh, principal.name, self._clock.now_ms()
         )
         return _view(month, posted, closed)
+
+    async def dues(self, principal: Principal) -> DueList:
+        """See `ports.settling.SettleDesk`."""
+        if not (principal.may(Scope.AUDIT) or principal.may(Scope.PROVIDER)):
+            raise DeniedError("only the operator, auditors and providers may see dues")
+        mine = "" if principal.may(Scope.AUDIT) else principal.party
+        found = await self._settlings.dues()
+        return DueList(items=[_due(one) for one in found if mine in {"", one.provider}])
+
+    async def pay(self, provider: str, move: MoneyMove, principal: Principal) -> ProviderPaid:
+        """See `ports.settling.SettleDesk`."""
+        if not principal.may(Scope.ADMIN):
+            raise DeniedError("only the operator may pay a provider")
+        if not any(one.provider == provider for one in await self._settlings.dues()):
+            raise NotFoundError(f"the ledger knows no provider {provider!r}", where="provider")
+        check_money_key(move.key)
+        draft = pay(provider, move.amount_micro, move.key, memo=move.memo)
+        entry = await self._settlings.pay(self._pool.epoch, draft, self._clock.now_ms())
+        found = await self._settlings.dues()
+        (due,) = (one for one in found if (one.provider, one.commodity) == (provider, CURRENCY))
+        return ProviderPaid(entry=entry.seq, key=entry.key, time_ms=entry.time_ms, due=_due(due))
 
     async def check(self, period: str, principal: Principal) -> ThreeWay:
         """See `ports.settling.SettleDesk`."""
@@ -148,6 +179,17 @@ class SettleDesk:
                     )
                 )
         return found
+
+
+def _due(one: Due) -> DueView:
+    return DueView(
+        provider=one.provider,
+        currency=one.commodity,
+        due_micro=one.due_micro,
+        settled_micro=one.settled_micro,
+        paid_micro=one.paid_micro,
+        payable_micro=one.payable_micro,
+    )
 
 
 def _of(settled: Sequence[Settled], provider: str, month: Period) -> Sequence[Settled]:
