@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import structlog
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from fenglin.drivers.cloud.provider import Machine, Provider
     from fenglin.drivers.cloud.settings import CloudSettings
     from fenglin.model.allocation import Usage
-    from fenglin.ports.driver import Charge, Driver, DriverContext, StartOrder
+    from fenglin.ports.driver import Charge, Driver, DriverContext, StartOrder, StopsTasks
+    from fenglin.quantities.taskset import TaskSet
 
 START_WAIT_S = 20.0
 FRESH_S = 30.0
@@ -55,6 +56,7 @@ CAPABILITIES = frozenset(
         Capability.FENCE,
         Capability.MEMORY_LIMIT,
         Capability.METERS,
+        Capability.STOP_TASKS,
         Capability.COSTS,
     }
 )
@@ -208,6 +210,22 @@ class CloudDriver:
         if driver is not None:
             await driver.stop(key, grace_ms)
         self._context.wake()
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """End some tasks on the hosts that have them; asked again while these come up.
+
+        Raises:
+            DriverError: its nodes are not up yet, or a host could not be told.
+        """
+        _check_key(key)
+        attempt = self._attempts.get(key)
+        if attempt is None or attempt.reason is not None or attempt.forgotten:
+            return
+        if attempt.stage is Stage.QUEUED:
+            raise DriverError(f"{key} waits for its nodes", where=self._where)
+        driver = cast("StopsTasks | None", await self._groups.of(attempt.numbers))
+        if driver is not None:
+            await driver.stop_tasks(key, tasks, grace_ms)
 
     async def usage(self, key: str) -> Usage:
         """Return the total of an ended attempt, kept when it was forgotten.
