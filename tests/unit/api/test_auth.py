@@ -157,7 +157,6 @@ def test_the_table_names_every_route(call):
         "h-a1-1": "{key}",
         "ab": "{digest}",
         "gz": "{provider}",
-        "gz": "{provider}",
         "0": "{task}",
     }
     named = set()
