@@ -130,7 +130,7 @@ def read_proof(raw: bytes) -> ProofFile:
     """
     try:
         file = _FILES.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InputError(f"this is no proof file: {error}") from error
     if file.format != FORMAT:
         raise InputError(f"a proof of format {file.format[:80]!r}", hint=f"{FORMAT} is understood")

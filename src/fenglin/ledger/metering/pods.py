@@ -81,7 +81,7 @@ def read_pods(lines: Iterable[str], reading: Reading, offset_min: int) -> Iterat
     text = "".join(lines)
     try:
         found = _DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         match = _OFFSET.search(str(error))
         before = text.encode("utf-8", "surrogateescape")[: int(match[1]) if match else 0]
         line = before.count(b"\n") + 1

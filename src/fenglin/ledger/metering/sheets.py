@@ -174,7 +174,7 @@ def _tag(row: Row) -> str:
         return ""
     try:
         tags = _TAG_DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         raise CellError(
             "Tags", "this is no JSON object", 'such as {"fenglin/attempt": …}'
         ) from None
@@ -182,7 +182,7 @@ def _tag(row: Row) -> str:
         if name in tags:
             try:
                 return cells.attempt_of(_TEXT_DECODER.decode(tags[name]))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeError):
                 return ""
     return ""
 
