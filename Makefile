@@ -107,12 +107,15 @@ $(BENCH_VENV)/.stamp: requirements/bench.txt pyproject.toml $(BENCH_VENV)/.stamp
 
 # --- using it ---------------------------------------------------------------------------
 
-.PHONY: demo demo-large
+.PHONY: demo demo-large demo-ha
 demo: setup-render ## Render a small VR panorama on three sites of this machine, into demo-out/
 	@$(BIN)/python examples/demo/run.py --preset demo
 
 demo-large: setup-render ## The same at 4096 x 4096 or more
 	@$(BIN)/python examples/demo/run.py --preset large
+
+demo-ha: setup-postgres ## Kill a leading hub of three, then the primary of two database servers
+	@$(BIN)/python examples/ha/run.py
 
 # --- judging it -------------------------------------------------------------------------
 
