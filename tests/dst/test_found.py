@@ -16,6 +16,7 @@ FOUND = {
     "epochs came twice after a second restore": (103, ["old backup restored"]),
     "what ran unknown ran beside its own tasks": (107, ["old backup restored"]),
     "a site not listed at the start was never asked again": (109, ["old backup restored"]),
+    "two absences days apart counted as one long one": (72, []),
     "an impossible gang was admitted while a site was down": (350, []),
 }
 

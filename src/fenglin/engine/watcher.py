@@ -49,6 +49,8 @@ class Watcher:
         self._tell = tell
         self._wake = asyncio.Event()
         self._inventory_at_ms = -INVENTORY_EVERY_MS
+        # Allocations that the site lacked when it was last asked.
+        self._lacked: set[int] = set()
 
     def wake(self) -> None:
         """Look soon; called on the loop's thread."""
@@ -96,12 +98,20 @@ class Watcher:
         presence = seen.presence
         record = self._pool.allocations.get(number)
         if record is None:
+            self._lacked.discard(number)
             return False
+        if presence is Presence.ABSENT:
+            self._lacked.add(number)
+            return True
         if presence is Presence.UNKNOWN:
             # Nothing is known, so nothing has changed, unless it could tell ends all the same.
             return bool(seen.ends)
+        # Back again: absences before and after are not one, however little else is new (D3).
+        back = number in self._lacked
+        self._lacked.discard(number)
         return (
-            presence is not Presence.RUNNING
+            back
+            or presence is not Presence.RUNNING
             or seen.cursor != record.cursor
             or record.state in (AttemptState.INTENT, AttemptState.UNKNOWN)
         )

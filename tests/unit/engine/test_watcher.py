@@ -87,6 +87,22 @@ def test_it_asks_again_only_when_its_news_is_committed(watch):
     watch(scene)
 
 
+def test_two_absences_with_a_presence_between_are_not_one(watch):
+    async def scene(watcher, driver, told, _pool):
+        presences = [Presence.ABSENT, Presence.RUNNING, Presence.RUNNING, Presence.ABSENT]
+        for presence in presences:
+            driver.answer = [seen(cursor="3", presence=presence)]
+            await turns(watcher, 1)
+            if news := observed(told):
+                news[-1].taken.set()
+                await turns(watcher, 0)
+        told_of = [news.observations[0][1].presence for news in observed(told)]
+        # That it is there again is news once, however little else is new.
+        assert told_of == [Presence.ABSENT, Presence.RUNNING, Presence.ABSENT]
+
+    watch(scene)
+
+
 @pytest.mark.parametrize(
     ("state", "observation", "news"),
     [

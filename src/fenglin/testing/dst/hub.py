@@ -29,7 +29,7 @@ from fenglin.testing.dst.line import CAPABILITIES, Line
 from fenglin.testing.dst.virtual import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from fenglin.ports.driver import Driver
     from fenglin.ports.staging import Staging
@@ -74,9 +74,17 @@ class _BooksAlone:
     problems: tuple[str, ...] = ()
 
 
+class _Empty:
+    """A room that no simulation has furnished: whatever is asked there has nothing against it."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Return what does nothing."""
+        return lambda *_given, **_named: None
+
+
 def _rooms(**given: object) -> Rooms:
-    """Return the rooms of a hub; those that no user of a simulation enters are not there."""
-    absent = {field.name: None for field in fields(Rooms) if field.default is MISSING}
+    """Return the rooms of a hub; those that a simulation does not judge are empty."""
+    absent = {field.name: _Empty() for field in fields(Rooms) if field.default is MISSING}
     return Rooms(**cast("dict[str, Any]", {**absent, **given}))
 
 
