@@ -84,6 +84,7 @@ def _run_all(seeds: Iterable[tuple[int, Size]], more: Sequence[str] = ()) -> int
 
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
