@@ -117,9 +117,7 @@ class Door:
 
     def _most_bytes(self, path: str) -> int:
         """Return how large the body of a request may be."""
-        if path.startswith(BLOB_PREFIX) or (
-            path.startswith(AGENT_PREFIX) and AGENT_FILES in path
-        ):
+        if path.startswith(BLOB_PREFIX) or (path.startswith(AGENT_PREFIX) and AGENT_FILES in path):
             return self._max_blob_bytes
         if path == METERING_FILE:
             return MAX_METERING_FILE_BYTES

@@ -38,4 +38,17 @@ async def release(request: Asked, job: FromPath[str]) -> ReleasedView:
     return await desk_of(request).hub.safety.release(parse_job_id(job), request.user)
 
 
-ROUTES = (show, release)
+@post(
+    "/v1/safety/users/{user:str}/release",
+    opt=needs(Scope.ADMIN),
+    status_code=200,
+    tags=_TAGS,
+    operation_id="releaseUser",
+    summary="Slow a user no longer",
+)
+async def release_user(request: Asked, user: FromPath[str]) -> ReleasedView:
+    """Forget the user's failures."""
+    return await desk_of(request).hub.safety.release_user(user, request.user)
+
+
+ROUTES = (show, release, release_user)

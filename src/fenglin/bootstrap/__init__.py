@@ -30,6 +30,7 @@ from fenglin.engine.admission import Admission
 from fenglin.engine.agents import Agents
 from fenglin.engine.audit import AuditDesk
 from fenglin.engine.books.pricing import Pricing
+from fenglin.engine.brakes import Brakes
 from fenglin.engine.effects import Effects
 from fenglin.engine.identity import TokenDesk
 from fenglin.engine.loop import Loop
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from fenglin.api import Door
+    from fenglin.intake.hubblock import HubBlock
     from fenglin.planner.policy import Policy
     from fenglin.storage.postgres.lease import Term
 
@@ -180,6 +182,7 @@ async def _hub(
         cycles = _cycles(folder, settings.hub.keep_cycles, pool)
         if cycles is not None:
             ending.push_async_callback(cycles.close)
+        pool.brakes = _brakes(settings.hub, clock, pool)
         warden = Warden(pool, SqliteQuarantine(store), clock, meters)
         control = Loop(pool, store, policy, clock, meters, cycles, warden)
         effects = Effects(pool, drivers, staging, control.tell)
@@ -221,6 +224,16 @@ async def _hub(
         _calm_collector()
         ours = [control.run(), recovery.run(), pricing.run()]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
+
+
+def _brakes(block: HubBlock, clock: SystemClock, pool: Pool) -> Brakes:
+    """Return the brakes; a hub that comes up with nothing to do has nothing to catch up with."""
+    return Brakes(
+        clock,
+        most_failures=block.failure_brake,
+        rest_ms=block.brake_rest_ms,
+        starts_per_s=block.catch_up_starts if pool.jobs else 0,
+    )
 
 
 async def _close(site: str, driver: Driver) -> None:

@@ -16,3 +16,8 @@ def show_safety() -> Call[SafetyView]:
 def release_job(job: str) -> Call[ReleasedView]:
     """Try a job again that was set aside."""
     return Call("POST", f"{API}/jobs/{quote(job, safe='')}/release", ReleasedView)
+
+
+def release_user(user: str) -> Call[ReleasedView]:
+    """Slow a user no longer."""
+    return Call("POST", f"{API}/safety/users/{quote(user, safe='')}/release", ReleasedView)

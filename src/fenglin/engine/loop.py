@@ -399,7 +399,7 @@ class Loop:
             applier.commitments, self.pool, snapshot, self._policy, now_ms=self._clock.now_ms()
         )
         try:
-            change = commitments(made)
+            change = commitments(self.pool.brakes.paced(made))
         except Exception as error:
             if self._warden is None:
                 raise
@@ -445,6 +445,7 @@ class Loop:
         Nothing here waits or fails: what is committed must reach the sites.
         """
         ended = self.pool.adopt(change, refused)
+        self.pool.brakes.ended(ended)
         if change.postings or change.starts:
             self._balances_due = True
         for record in change.allocations:
@@ -489,7 +490,7 @@ class Loop:
 
     def _due_in_ms(self) -> int | None:
         """Return in how many ms a plan may find something new by itself; None for never."""
-        due = self._breakers.due_in_ms()
+        due = self._breakers.due_in_ms() + self.pool.brakes.due_in_ms()
         if self._next_ms:
             due.append(self._next_ms - self._clock.now_ms())
         if self._again_ms:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from fenglin.engine.brakes import Brakes
 from fenglin.engine.dependencies import eligible
 from fenglin.engine.foresight import Foresight
 from fenglin.engine.spending import Spending
@@ -129,6 +130,7 @@ class Pool:
     _aside_held: list[AllocationRecord] = field(default_factory=list)
     # Jobs whose row could not be taken in, until the loop sets them aside.
     poison: dict[int, Exception] = field(default_factory=dict)
+    brakes: Brakes = field(default_factory=Brakes)
     _stored_spent_ms: dict[str, int] = field(default_factory=dict)
     _stored_spent_at_ms: int = 0
     _rows: dict[int, JobRow] = field(default_factory=dict)
@@ -304,7 +306,7 @@ class Pool:
             alone: As if no other job waited and nothing were wrong with any site.
             only: Leave all jobs out of it but these.
         """
-        rows = list(extra) if alone else [*self._rows.values(), *extra]
+        rows = list(extra) if alone else self.brakes.shown([*self._rows.values(), *extra], self)
         shares = self._share_rows(now_ms)
         reservations = () if alone else self.reservations
         if only is not None:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine.news import JobsAdded, StartUnclear
-from fenglin.errors import ConflictError, DeniedError
+from fenglin.errors import ConflictError, DeniedError, NotFoundError
 from fenglin.model.ids import job_id
 from fenglin.model.role import Scope
 from fenglin.model.states import AttemptState
-from fenglin.wire.safety_views import AsideView, ReleasedView, SafetyView
+from fenglin.wire.safety_views import AsideView, BrakedView, ReleasedView, SafetyView
 
 if TYPE_CHECKING:
     from fenglin.engine.effects import Effects
     from fenglin.engine.loop import Loop
     from fenglin.engine.meters import Meters
+    from fenglin.engine.pool import Pool
     from fenglin.ports.clock import Clock
     from fenglin.ports.hub import Principal
     from fenglin.ports.quarantine import Quarantine
@@ -42,7 +43,7 @@ class SafetyDesk:
     async def show(self, principal: Principal) -> SafetyView:
         """See `ports.safety.SafetyDesk`."""
         _check(principal)
-        aside = self._pool.aside
+        aside, brakes = self._pool.aside, self._pool.brakes
         return SafetyView(
             quarantined=[
                 AsideView(
@@ -50,6 +51,14 @@ class SafetyDesk:
                 )
                 for number in sorted(aside)
             ],
+            unsettled={
+                name: one.unready for name, one in sorted(self._pool.sites.items()) if one.unready
+            },
+            braked=[
+                BrakedView(user, one.failures, self._clock.now_ms() + brakes.left_ms(one))
+                for user, one in brakes.braked().items()
+            ],
+            starts_per_s=brakes.pace(),
         )
 
     async def release(self, job: int, principal: Principal) -> ReleasedView:
@@ -64,6 +73,15 @@ class SafetyDesk:
             self._resume(*found)
         return ReleasedView(job_id(job))
 
+    async def release_user(self, user: str, principal: Principal) -> ReleasedView:
+        """See `ports.safety.SafetyDesk`."""
+        _check(principal)
+        if not self._pool.brakes.let_go(user):
+            raise NotFoundError(f"{user[:80]!r} is not slowed", hint="see `fenglin hub held`")
+        _log.info("user_released", user=user, actor=principal.name)
+        self._loop.replan()
+        return ReleasedView(user)
+
     def _resume(self, job: JobRecord, allocations: list[AllocationRecord]) -> None:
         """Go on with a job as after a restart."""
         self._loop.tell(JobsAdded([job]))
@@ -74,24 +92,32 @@ class SafetyDesk:
                 self._effects.stop(one)
         self._loop.replan()
 
-    def check_cancellable(self, job: int) -> None:
-        """Refuse to end what is set aside: what it holds at sites is not known for certain.
 
-        Raises:
-            ConflictError: the job is set aside.
-        """
-        if job in self._pool.aside:
-            raise ConflictError(
-                f"{job_id(job)} is set aside: {self._pool.aside[job].why}",
-                hint=f"an operator releases it first: fenglin job release {job_id(job)}",
-            )
+def check_not_aside(pool: Pool, job: int) -> None:
+    """Refuse to end what is set aside: what it holds at sites is not known for certain.
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what waits for an operator, in words."""
-        aside = len(self._pool.aside)
-        if not aside:
-            return ()
-        return (f"{aside} job{'s are' if aside > 1 else ' is'} set aside: fenglin job quarantine",)
+    Raises:
+        ConflictError: the job is set aside.
+    """
+    if job in pool.aside:
+        raise ConflictError(
+            f"{job_id(job)} is set aside: {pool.aside[job].why}",
+            hint=f"an operator releases it first: fenglin job release {job_id(job)}",
+        )
+
+
+def notes(pool: Pool) -> tuple[str, ...]:
+    """Return what waits for an operator, in words."""
+    aside, braked = len(pool.aside), len(pool.brakes.braked())
+    found = []
+    if aside:
+        are = "jobs are" if aside > 1 else "job is"
+        found.append(f"{aside} {are} set aside: fenglin job quarantine")
+    if braked:
+        are = "users are" if braked > 1 else "user is"
+        found.append(f"{braked} {are} slowed after failures: fenglin hub held")
+    found += [f"{name}: {one.unready}" for name, one in pool.sites.items() if one.unready]
+    return tuple(found)
 
 
 def _check(principal: Principal) -> None:

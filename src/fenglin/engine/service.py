@@ -19,9 +19,11 @@ from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.dependencies import bring_parents
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.parts import check_heard, check_tasks
+from fenglin.engine.safety import check_not_aside, notes
 from fenglin.engine.threads import working_for
-from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
+from fenglin.errors import DeniedError, InputError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
+from fenglin.model.reason import Reason
 from fenglin.model.states import JobState
 from fenglin.planner import Explainer, explain, plan
 from fenglin.planner.record import record_bytes
@@ -187,8 +189,9 @@ class HubService:
         """See `ports.hub.Hub`."""
         page = await self._store.jobs(listing, principal.account)
         last = self._loop.last
+        withheld = self._pool.brakes.withheld
         if listing.detail and last is not None:
-            return structs.replace(page, items=sights.with_reasons(page.items, last.plan))
+            return structs.replace(page, items=sights.with_reasons(page.items, last.plan, withheld))
         return page
 
     async def job(self, number: int, principal: Principal) -> JobView:
@@ -196,7 +199,9 @@ class HubService:
         view = await self._store.job(number, principal.account)
         if view is None:
             raise NotFoundError(f"there is no job {job_id(number)}")
-        if number in self._pool.jobs:
+        if number in self._pool.brakes.withheld:
+            view = structs.replace(view, reason=view.reason or Reason.USER_BRAKED)
+        elif number in self._pool.jobs:
             view = self._with_outlook(view, number)
         return view
 
@@ -230,7 +235,7 @@ class HubService:
             self._loop.tell(CancelAsked(number, principal.name, done, ACTING.get(), tasks))
             await done
             view = await self.job(number, principal)
-            self.safety.check_cancellable(number)
+            check_not_aside(self._pool, number)
             check_heard(self._pool, number, view, tasks)
         return view
 
@@ -421,7 +426,7 @@ class HubService:
         """See `ports.hub.Hub`."""
         leads = "" if self._loop.alive else "another hub leads"
         problems = tuple(filter(None, (self._loop.problem, leads, *self.books.problems)))
-        return Health(not problems, problems, self.safety.notes())
+        return Health(not problems, problems, notes(self._pool))
 
     def metrics(self) -> bytes:
         """See `ports.hub.Hub`."""

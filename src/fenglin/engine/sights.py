@@ -10,12 +10,13 @@ import msgspec
 from fenglin.errors import InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.job import DEFAULT_QUEUE
+from fenglin.model.reason import Reason
 from fenglin.model.states import SiteState
 from fenglin.quantities.resources import Resources
 from fenglin.wire.views import FlavorView, LinkView, NodeView, Overview, Page, QueueView, SiteView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fenglin.engine.pool import Pool, SiteStatus
     from fenglin.model.plan import Plan
@@ -29,9 +30,12 @@ NODE_FILTERS = ("site", "flavor", "up", "name")
 QUEUE_FILTERS = ("name", "cohort")
 
 
-def with_reasons(jobs: Sequence[JobView], plan: Plan) -> list[JobView]:
+def with_reasons(
+    jobs: Sequence[JobView], plan: Plan, withheld: Collection[int] = ()
+) -> list[JobView]:
     """Say why tasks of each job wait, by a plan; a receipt for each would take too long."""
     why = dict(zip(plan.order, plan.reasons, strict=True))
+    why |= dict.fromkeys(withheld, Reason.USER_BRAKED)
     return [
         msgspec.structs.replace(job, reason=why.get(parse_job_id(job.id)) or "")
         if job.tasks.pending and not job.reason

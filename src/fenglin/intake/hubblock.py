@@ -28,6 +28,9 @@ class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
         shared: Folder that all of them see, relative to this file; empty for `data`.
         lease: How long the leading hub may be silent until another takes its place.
         advertise: URL by which the other hubs reach this one; empty for where it listens.
+        failure_brake: Jobs of a user that may fail in a row before it gets one at a time; 0: any.
+        brake_rest: How long after the newest failure.
+        catch_up_starts: Most allocations a second in the first minute after a restart; 0: any.
     """
 
     listen: str = "127.0.0.1:8642"
@@ -40,11 +43,19 @@ class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
     shared: str = ""
     lease: str | float | int = "5s"
     advertise: str = ""
+    failure_brake: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 100
+    brake_rest: str | float | int = "5m"
+    catch_up_starts: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 500
 
     @property
     def lease_ms(self) -> int:
         """Return the length of a lease."""
         return parse_duration_ms(self.lease)
+
+    @property
+    def brake_rest_ms(self) -> int:
+        """Return for how long a user is slowed."""
+        return parse_duration_ms(self.brake_rest)
 
 
 def check_database(hub: HubBlock) -> None:
@@ -59,5 +70,9 @@ def check_database(hub: HubBlock) -> None:
         lease_ms = hub.lease_ms
     except InputError as error:
         raise InputError(error.what, where="hub.lease", hint=error.hint) from error
+    try:
+        _ = hub.brake_rest_ms
+    except InputError as error:
+        raise InputError(error.what, where="hub.brake_rest", hint=error.hint) from error
     if lease_ms < LEAST_LEASE_MS:
         raise InputError("a lease is at least 1s", where="hub.lease", hint="5s is good")

@@ -24,3 +24,11 @@ class SafetyDesk(Protocol):
             ConflictError: it still cannot be read.
         """
         ...
+
+    async def release_user(self, user: str, principal: Principal) -> ReleasedView:
+        """Slow a user no longer.
+
+        Raises:
+            NotFoundError: it is not slowed.
+        """
+        ...

@@ -22,7 +22,7 @@ class AsideView(Struct, frozen=True):
 
 
 class ReleasedView(Struct, frozen=True):
-    """A job that is tried again."""
+    """A job that is tried again, or a user that is no longer slowed."""
 
     id: str
 

@@ -184,6 +184,10 @@ class FakeSafety:
         self._asked("release", job, principal.name)
         return ReleasedView(f"j{job}")
 
+    async def release_user(self, user, principal):
+        self._asked("release_user", user, principal.name)
+        return ReleasedView(user)
+
 
 @dataclass
 class FakeLogin:

@@ -59,6 +59,7 @@ ROUTES = [
     ("GET", "/v1/reports/month?period=2026-11", b"", AUDIT),
     ("POST", "/v1/ledger/close", b'{"period": "2027-03"}', ADMIN),
     ("GET", "/v1/safety", b"", ADMIN),
+    ("POST", "/v1/safety/users/bo/release", b"", ADMIN),
     ("POST", "/v1/jobs/j7/release", b"", ADMIN),
     ("GET", "/v1/audit", b"", AUDIT),
     ("GET", "/v1/audit:verify", b"", AUDIT),

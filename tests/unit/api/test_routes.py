@@ -115,6 +115,7 @@ GOOD = [
      ("audit", AuditQuestion(after=3, limit=9, actor="ann"), "ada"), {"next_after": 7}),
     ("GET", "/v1/audit:verify", b"", 200, ("verify_audit", "ada"), {"head": "ab"}),
     ("GET", "/v1/safety", b"", 200, ("safety", "ada"), {"starts_per_s": 9}),
+    ("POST", "/v1/safety/users/bo/release", b"", 200, ("release_user", "bo", "ada"), {"id": "bo"}),
     ("POST", "/v1/jobs/j7/release", b"", 200, ("release", 7, "ada"), {"id": "j7"}),
     ("GET", "/v1/tokens/own", b"", 200, ("own_token", "ada"), {"id": "t7"}),
     ("POST", "/v1/tokens", b'{"digest": "ab", "name": "bo", "account": "lab"}', 201,

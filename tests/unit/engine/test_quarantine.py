@@ -11,7 +11,7 @@ from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.news import Observed
 from fenglin.engine.quarantine import Warden
-from fenglin.engine.safety import SafetyDesk
+from fenglin.engine.safety import SafetyDesk, notes
 from fenglin.errors import DamageError, DeniedError, NotFoundError, UnavailableError
 from fenglin.model.allocation import TaskEnd
 from fenglin.model.states import JobState
@@ -201,7 +201,7 @@ def test_a_release_goes_on_where_it_was(world, play, kept):
         pool.set_aside(one)
         view = await desk.show(ADMIN)
         assert [row.id for row in view.quarantined] == ["j1"]
-        assert desk.notes() == ("1 job is set aside: fenglin job quarantine",)
+        assert notes(pool) == ("1 job is set aside: fenglin job quarantine",)
         kept.found = (before, [world.allocation(1, 1, "0")])
         await desk.release(1, ADMIN)
         assert (await desk.show(ADMIN)).quarantined == []
