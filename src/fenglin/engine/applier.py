@@ -134,7 +134,7 @@ def _allocation(
         resources=job.spec.resources,
         nodes=job.spec.nodes,
         tasks=job.pending,
-        price=flavor.price_for(pool.shape_of(job).tariff),
+        price=flavor.price_for(pool.tariff(job.spec)),
         speed_milli=flavor.speed_milli,
         created_ms=now_ms,
         finish_ms=start.finish_ms,

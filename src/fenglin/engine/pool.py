@@ -17,7 +17,7 @@ from fenglin.engine.foresight import Foresight
 from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError, InputError
 from fenglin.model.ids import parse_job_id
-from fenglin.model.site import Queue, Site
+from fenglin.model.site import Queue, Site, tariff_of
 from fenglin.model.states import AttemptState, JobState, SiteState
 from fenglin.planner.policy import Backfill
 from fenglin.ports.driver import STOP_GRACE_MS
@@ -271,6 +271,10 @@ class Pool:
     def parent(self, number: int) -> JobRecord | None:
         """Return a parent, ended or not; None for one that was never loaded."""
         return self.jobs.get(number) or self.ended_parents.get(number)
+
+    def tariff(self, spec: JobSpec) -> str:
+        """Return by which of a flavor's prices a job is charged."""
+        return tariff_of(self.classes.get(spec.account, ""), spec.mode)
 
     def shape_of(self, job: JobRecord) -> Shape:
         """Return the job's shape; equal shapes are one object."""

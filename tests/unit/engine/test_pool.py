@@ -11,8 +11,8 @@ from fenglin.engine.dependencies import doomed, eligible
 from fenglin.engine.pool import SiteStatus
 from fenglin.errors import DamageError
 from fenglin.ledger.entry import Kind
-from fenglin.model.job import Dependency
-from fenglin.model.site import Node
+from fenglin.model.job import Dependency, Mode
+from fenglin.model.site import Node, Price
 from fenglin.model.states import JobState, SiteState
 from fenglin.planner import plan
 from fenglin.planner.policy import BALANCED, CONSERVATIVE
@@ -127,6 +127,26 @@ def test_a_plan_becomes_starts_with_hold_receipt_and_story(world):
         assert unit.job.pending == EMPTY
     # The pool itself is untouched until the store has said yes.
     assert pool.jobs[1].pending == TaskSet.span(0, 3)
+
+
+def test_a_start_is_held_and_frozen_by_its_own_tariff_and_the_urgent_goes_first(world):
+    usual, school = Price(core_hour_micro=1_000_000), Price(core_hour_micro=400_000, book=("p2",))
+    (site,) = (a_site(cpu=1),)
+    flavor = structs.replace(site.flavors[0], price=usual, tariffs=(("school/urgent", school),))
+    sites = (structs.replace(site, flavors=(flavor,)),)
+    jobs = [world.job(1, priority=1_000), world.job(2, mode=Mode.URGENT, priority=-1_000)]
+    pool = world.pool([], sites=sites)
+    pool.classes = {"default": "school"}
+    pool.add_jobs(jobs)
+    snapshot = pool.snapshot(5_000)
+    (unit,) = commitments(pool, snapshot, BALANCED, plan(snapshot, BALANCED), 5_000).starts
+    assert (unit.job.number, unit.allocation.price) == (2, school)
+    dear = structs.replace(flavor, tariffs=())
+    pool.sites["site"].site = structs.replace(site, flavors=(dear,))
+    snapshot = pool.snapshot(5_000)
+    (other,) = commitments(pool, snapshot, BALANCED, plan(snapshot, BALANCED), 5_000).starts
+    assert (other.job.number, other.allocation.price) == (2, usual)
+    assert 2 * other.allocation.held_micro == 5 * unit.allocation.held_micro > 0
 
 
 def test_the_next_picture_shows_what_a_plan_promised(world):
