@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fenglin.cli.doctor_hub import examine
 from fenglin.client.safety import release_job, show_safety
 from fenglin.errors import ConflictError, NotFoundError
 from fenglin.testing.builders import LocalSite, hub_file
@@ -90,6 +91,9 @@ def test_a_hub_serves_all_jobs_but_the_spoilt_ones(hub):
     assert '"event": "job_quarantined"' in hub.log()
     assert f"fenglin_jobs_aside {float(len(KINDS))}" in read(hub, "metrics")
     assert f"{len(KINDS)} jobs are set aside" in read(hub, "readyz")
+    told = {one.check: one for one in examine(client)}
+    assert {f"job {job}" for job in spoilt} == {c for c, one in told.items() if one.level == "bad"}
+    assert {"hub", "clock", "site a", "tokens", "ledger", "discrepancies"} <= set(told)
 
     # What still cannot be read stays; what was mended runs as if nothing had been.
     first = next(iter(spoilt))

@@ -262,3 +262,16 @@ def _copy_file(source: sqlite3.Connection, to: Path) -> None:
     to.touch(mode=0o600)
     with contextlib.closing(sqlite3.connect(to)) as target:
         source.backup(target)
+
+
+def quick_check(place: Place) -> list[str]:
+    """Return what a quick look finds wrong; `check` looks at everything.
+
+    Raises:
+        FenglinError: it cannot be opened, or is of another version.
+    """
+    with _source(place) as conn:
+        if place.url:
+            return []
+        lines = conn.execute("PRAGMA quick_check(3)").fetchall()
+        return [f"the file is damaged: {line}" for (line,) in lines if line != "ok"]

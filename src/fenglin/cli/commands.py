@@ -54,6 +54,7 @@ COMMANDS = {
     "what-if": Entry("fenglin.cli.what_if", "Show what would start, wait and cost otherwise."),
     "simulate": Entry("fenglin.cli.simulate", "Replay published traces under a virtual clock."),
     "db": Entry("fenglin.cli.db", "Migrate, back up, restore, check and move a hub's database."),
+    "doctor": Entry("fenglin.cli.doctor", "Check a deployment, and say what to do."),
     "hub": Entry("fenglin.cli.hub", "Run a hub; show and release what it holds back."),
     "agent": Entry("fenglin.cli.agent", "Run the agent of a site that dials in."),
     "version": Entry("fenglin.cli.version", "Show the versions of this program and of the hub."),

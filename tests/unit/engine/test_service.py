@@ -69,7 +69,7 @@ def play(world, clock):
                 Rooms(
                     loop=loop, store=store, policy=BALANCED, clock=clock, drivers={}, staging=None,
                     admission=Admission(pool, BALANCED, frozenset({"default"})), tokens=None,
-                    meters=meters, version="0", identity=None, login=None, audit=None,
+                    meters=meters, version="0", identity=None, login=None, audit=None, agents=None,
                     safety=SafetyDesk(loop, None, None, clock, meters),
                     books=SimpleNamespace(problems=(), bills=SimpleNamespace(offset_min=480)),
                 )

@@ -1,0 +1,96 @@
+"""The doctor says in words what is wrong, and ends with 1 when something is."""
+
+import contextlib
+import os
+import sqlite3
+
+import pytest
+
+from fenglin.bootstrap import doctor as room
+from fenglin.bootstrap.doctor import examine
+from fenglin.cli.app import run
+from fenglin.storage.schema import connect, ensure_schema
+from fenglin.testing.builders import LocalSite, hub_file
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A deployment in which all is well."""
+    config = tmp_path / "fenglin.toml"
+    config.write_text(hub_file([LocalSite("a")]))
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with contextlib.closing(connect(data / "fenglin.db")) as conn:
+        ensure_schema(conn, data / "fenglin.db")
+    return config, data
+
+
+def bad(place, backups=None):
+    return {one.check: one for one in examine(*place, backups) if one.level != "ok"}
+
+
+def test_all_is_well(place, capsys):
+    assert bad(place) == {}
+    words = ["doctor", "--offline", "--config", str(place[0]), "--data", str(place[1])]
+    assert run(words) == 0
+    assert "database" in capsys.readouterr().out
+
+
+def spoil_config(place):
+    place[0].write_text("[hub]\nmoon = 1\n")
+
+
+def open_folder(place):
+    place[1].chmod(0o755)
+
+
+def garble(place):
+    (place[1] / "fenglin.db").write_bytes(b"no database" * 1_000)
+
+
+def older(place):
+    with contextlib.closing(sqlite3.connect(place[1] / "fenglin.db")) as conn:
+        conn.execute("PRAGMA user_version = 1")
+
+
+def unknown_driver(place):
+    place[0].write_text(place[0].read_text().replace('"local"', '"moon"'))
+
+
+@pytest.mark.parametrize(
+    ("harm", "check", "words"),
+    [
+        (spoil_config, "configuration", "moon"),
+        (open_folder, "data folder", "others on this machine may read"),
+        (garble, "database", "database"),
+        (older, "database", "version"),
+        (unknown_driver, "driver of a", "moon"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_to_do(place, capsys, harm, check, words):
+    harm(place)
+    found = bad(place)[check]
+    assert found.level == "bad"
+    assert words in found.what
+    assert found.hint
+    asked = ["doctor", "--offline", "--config", str(place[0]), "--data", str(place[1])]
+    assert run([*asked, "-o", "json"]) == 1
+    assert '"ok":false' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_a_disk_that_is_nearly_full_is_told(place, monkeypatch):
+    usage = type("Usage", (), {"free": 2**20, "total": 2**40})
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _path: usage)
+    assert bad(place)["disk"].level == "bad"
+
+
+def test_old_backups_are_told(place, tmp_path):
+    folder = tmp_path / "backups"
+    assert bad(place, folder)["backups"].level == "bad"
+    folder.mkdir()
+    assert bad(place, folder)["backups"].level == "bad"
+    file = folder / "one.db"
+    file.touch()
+    assert bad(place, folder) == {}
+    os.utime(file, (1, 1))
+    assert bad(place, folder)["backups"].level == "warn"
