@@ -119,7 +119,7 @@ demo-ha: setup-postgres ## Kill a leading hub of three, then the primary of two 
 
 # --- judging it -------------------------------------------------------------------------
 
-.PHONY: check static test soak bench bench-ledger docs
+.PHONY: check static test soak soak-seeds soak-hubs bench bench-ledger docs
 check: static ## Style, types, layers and the quick tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -n $(JOBS)
 
@@ -133,8 +133,16 @@ test: static ## Everything: check, and all tests
 	@$(BIN)/python -m pytest tests -n $(JOBS) --dist loadgroup
 
 SOAK_S ?= 600
-soak: setup-dev ## New seeds of simulated hubs for SOAK_S seconds; prints how to replay what it finds
+soak: setup-dev soak-seeds soak-hubs ## Look for what `test` is too short to find, some SOAK_S seconds for each part
+soak-seeds: setup-dev ## New seeds of simulated hubs for SOAK_S seconds; prints how to replay what it finds
 	@$(BIN)/python -m fenglin.testing.dst soak --seconds $(SOAK_S)
+
+# A kill takes some three seconds, a failover of the database ten.
+soak-hubs: setup-dev ## Kill and stop real hubs and databases, at least 50 takeovers; prints how long each took
+	@FENGLIN_KILL_CYCLES=$$(($(SOAK_S) / 20 + 1)) FENGLIN_POSTGRES_ROUNDS=$$(($(SOAK_S) / 60 + 1)) \
+	FENGLIN_FAILOVERS=$$(($(SOAK_S) / 30 + 1)) FENGLIN_TAKEOVERS=50 FENGLIN_STANDSTILLS=50 \
+	FENGLIN_TAKEOVER_LEASE_S=5 \
+	$(BIN)/python -m pytest tests/kill tests/e2e/test_takeover.py -n $(JOBS) --timeout 0
 
 bench: $(BENCH_VENV)/.stamp ## Measure against the peers in one run; prints ratios
 	@$(BENCH_VENV)/bin/python bench/run.py

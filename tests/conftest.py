@@ -2,13 +2,15 @@
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Show what the kill campaigns did, one line for each and one for all."""
-    figures = [
-        value
+    """Show how fast hubs took over, and what the kill campaigns did, each and all."""
+    told = [
+        pair
         for report in terminalreporter.stats.get("passed", [])
-        for name, value in getattr(report, "user_properties", [])
-        if name == "kill"
+        for pair in getattr(report, "user_properties", [])
     ]
+    for line in (value for name, value in told if name == "takeover"):
+        terminalreporter.line(line)
+    figures = [value for name, value in told if name == "kill"]
     if not figures:
         return
     terminalreporter.section("kill campaigns")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import statistics
 import time
 
 import pytest
@@ -16,6 +17,10 @@ from fenglin.testing.servers.postgres import PostgresServer, find_postgres
 
 LEASE_S = 2
 WITHIN_S = 60
+# How often the leader is killed, and how often it is made to stand still, and its lease then.
+TAKEOVERS = int(os.environ.get("FENGLIN_TAKEOVERS", "3"))
+STANDSTILLS = int(os.environ.get("FENGLIN_STANDSTILLS", "20"))
+ROUNDS_LEASE_S = int(os.environ.get("FENGLIN_TAKEOVER_LEASE_S", "2"))
 SITES = [LocalSite("ai", cpu=2), LocalSite("general", cpu=2)]
 
 
@@ -30,11 +35,11 @@ def until(condition, within_s=WITHIN_S):
 class Pair:
     """Two hubs with one database and one shared folder, and what leads."""
 
-    def __init__(self, folder, server):
+    def __init__(self, folder, server, lease_s=LEASE_S):
         self.server = server
         self.url = server.database()
         self.shared = folder / "shared"
-        block = f'database = "{self.url}"\nshared = "{self.shared}"\nlease = "{LEASE_S}s"'
+        block = f'database = "{self.url}"\nshared = "{self.shared}"\nlease = "{lease_s}s"'
         config = hub_file(SITES, accounts={"default": "1000 CNY"}, hub=block)
         self.hubs = [HubProcess(folder / name, config) for name in ("one", "two")]
 
@@ -194,3 +199,57 @@ def test_a_leader_that_stood_still_past_its_lease_writes_nothing_and_ends(pair, 
     assert [run for run in truth.runs(running) if run.number > 1] == []
     assert client.ledger_verify().ok
     assert pair.epoch() == before + 1
+
+
+@pytest.mark.parametrize(("how", "rounds"), [("kill", TAKEOVERS), ("stop", STANDSTILLS)])
+@pytest.mark.timeout(300 + 60 * (TAKEOVERS + STANDSTILLS))
+def test_one_takeover_after_the_other(how, rounds, tmp_path, server, record_property):
+    truth = TruthDir(tmp_path / "truth")
+    made = Pair(tmp_path, server, ROUNDS_LEASE_S)
+    done, taken_s = {}, []
+    with made.hubs[0], made.hubs[1]:
+        made.start()
+        for n in range(rounds):
+            leader = until(made.leading)
+            other = made.other(leader)
+            until(lambda: other.url)  # noqa: B023 - at once
+            wish(made.client(other, tries=60), truth, f"{n}-before", done)
+            term = made.epoch()
+            os.kill(leader.pid, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+            began_s = time.monotonic()
+            until(lambda: tried(made, other, truth, f"{n}-after", done))  # noqa: B023 - at once
+            taken_s.append(time.monotonic() - began_s)
+            until(lambda: made.leader() is other)  # noqa: B023 - at once
+            assert made.epoch() == term + 1
+            if how == "stop":
+                os.kill(leader.pid, signal.SIGCONT)
+                assert leader.wait(WITHIN_S) == 6
+            else:
+                leader.wait(10)
+            leader.start(ready=False)
+        client = made.client(until(made.leading), tries=60)
+        states = {key: client.wait(one, WITHIN_S).state for key, one in done.items()}
+        assert len(states) == 2 * rounds
+        assert set(states.values()) == {"succeeded"}
+        assert truth.doubles() == []
+        runs = truth.runs()
+        assert sorted(run.job for run in runs) == sorted(done.values())
+        assert client.ledger_verify().ok
+        assert client.ledger_statement("default").held_micro == 0
+    middle_s, most_s = statistics.median(taken_s), max(taken_s)
+    record_property(
+        "takeover",
+        f"{how}: {rounds} takeovers, lease {ROUNDS_LEASE_S} s, from the signal to the next"
+        f" acknowledged write p50 {middle_s:.2f} s, max {most_s:.2f} s",
+    )
+
+
+def wish(client, truth, key, done):
+    done[key] = client.submit(truth.job(key), key=key).id
+
+
+def tried(made, hub, truth, key, done):
+    """Return whether a hub has taken a job."""
+    with contextlib.suppress(UnavailableError):
+        wish(made.client(hub), truth, key, done)
+    return key in done
