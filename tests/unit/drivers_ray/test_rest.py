@@ -64,6 +64,21 @@ def test_only_a_clear_no_is_certain(ask, status, text, unknown):
     assert bool(caught.value.hint) == (status == 401)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_neither_followed_nor_taken_for_a_yes(ask, status):
+    """Attacks 99 and 104: a page of a login before the dashboard has started nothing."""
+    asked = []
+
+    def elsewhere(request):
+        asked.append(request.url.path)
+        return httpx.Response(status, headers={"Location": "http://169.254.169.254/"})
+
+    with pytest.raises(RefusedError, match=f"HTTP {status}") as caught:
+        ask(lambda api: api.submit({}), elsewhere)
+    assert not caught.value.effect_unknown
+    assert asked == ["/api/jobs/"]
+
+
 @pytest.mark.parametrize(
     ("error", "unknown"), [(httpx.ConnectError, False), (httpx.ReadTimeout, True)]
 )

@@ -93,7 +93,7 @@ class RefusedError(DriverError):
         """Take what was said. A 500 may wrap a 400 of the agent that has really answered."""
         told = [line for line in text.splitlines() if line.strip(" .")]
         last = told[-1].strip() if told else f"HTTP {status}"
-        client_fault = 400 <= status < 500 or "status code 400" in text or "ValueError" in text
+        client_fault = 300 <= status < 500 or "status code 400" in text or "ValueError" in text
         hint = ""
         if status in {401, 403}:
             hint = "give the cluster's token as token_file"
@@ -208,7 +208,7 @@ class RayApi:
                 "GET", "/api/v0/logs/file", params=params, headers=self._headers()
             )
             async with request as answer:
-                if answer.status_code >= 400:
+                if answer.status_code >= 300:
                     text = (await answer.aread()).decode("utf-8", "replace")
                     raise RefusedError(answer.status_code, text, self._where)
                 async for data in answer.aiter_bytes():
@@ -237,7 +237,8 @@ class RayApi:
             answer = await self._open().request(
                 method, path, params=params, content=body, headers=self._headers(), timeout=within_s
             )
-        if answer.status_code >= 400:
+        # A redirect, such as to a page of a login, did nothing and is not followed.
+        if answer.status_code >= 300:
             raise RefusedError(answer.status_code, answer.text, self._where)
         return answer.content
 
