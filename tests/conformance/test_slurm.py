@@ -20,6 +20,7 @@ from fenglin.testing.conformance.hostile import HostileCases
 from fenglin.testing.conformance.inventory import InventoryCases
 from fenglin.testing.conformance.logs import LogCases
 from fenglin.testing.conformance.observing import ObservingCases
+from fenglin.testing.conformance.partial import PartialCases
 from fenglin.testing.conformance.starting import StartingCases
 from fenglin.testing.conformance.stopping import FOR_EVER, StoppingCases
 from fenglin.testing.conformance.usage import UsageCases
@@ -218,7 +219,14 @@ class FarHarness(SlurmHarness):
 
 
 class TestSlurmOverSsh(
-    InventoryCases, StartingCases, ObservingCases, StoppingCases, LogCases, FileCases, HostileCases
+    InventoryCases,
+    StartingCases,
+    ObservingCases,
+    StoppingCases,
+    PartialCases,
+    LogCases,
+    FileCases,
+    HostileCases,
 ):
     """What differs by the way to the cluster; what tasks do on a node does not."""
 
@@ -248,6 +256,7 @@ class TestNewerSlurm(
     StartingCases,
     ObservingCases,
     StoppingCases,
+    PartialCases,
     ArrayCases,
     GangCases,
     UsageCases,

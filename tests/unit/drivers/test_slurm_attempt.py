@@ -227,3 +227,48 @@ def test_an_element_runs_its_neighbours(node):
 def test_what_was_stopped_before_runs_nothing(node, path):
     (path / "stop").write_text("0")
     assert node(7, 3) == []
+
+
+def unwanted(path, *tasks):
+    (path / "unwanted").write_text("".join(f"{task} 1000\n" for task in tasks))
+
+
+def test_unwanted_elements_that_left_the_queue_are_no_loss(path):
+    watched = attempt(path, Layout("0-5", 2))
+    unwanted(path, 0, 1, 2)
+    assert watched.waiting([0, 1, 2]) == {0}
+    write(path, 2, started(4), ended(4), started(5), ended(5), "D - 1 .")
+    watched.merge({1})
+    watched.close({0: Ended("CANCELLED", ran=False)}, None, SETTLED)
+    assert [(e.index, e.reason) for e in page(path).ends] == [
+        (4, None), (5, None), (0, Reason.CANCELLED), (1, Reason.CANCELLED),
+    ]  # fmt: skip
+    # A hub that comes back finds the ends, and no element that could have told them.
+    watched = attempt(path, Layout("0-5", 2))
+    watched.merge({1})
+    watched.close({0: Ended("CANCELLED", ran=False)}, None, SETTLED)
+    assert [end.index for end in page(path).ends] == [4, 5, 0, 1]
+    # Of this element one task is wanted still, so its loss is one.
+    watched.merge(set())
+    watched.close({1: FAILED}, None, SETTLED)
+    assert page(path).reason is Reason.START_FAILED
+
+
+@pytest.mark.parametrize("word", ["-", "cancelled"])
+def test_an_unwanted_task_was_cancelled_by_us(path, word):
+    watched = attempt(path, Layout("0-1"))
+    unwanted(path, 1)
+    write(path, 0, started(0), ended(0, 143, "cancelled"), "D - 1 .")
+    write(path, 1, started(1), ended(1, 143, "cancelled"), f"D {word} 1 .")
+    watched.merge({0, 1})
+    seen = page(path)
+    assert [end.reason for end in seen.ends] == [Reason.RUNNER_LOST, Reason.CANCELLED]
+    assert seen.done
+    assert (path / JOURNAL).read_text().splitlines()[-1].startswith("D - ")
+
+
+def test_an_element_passes_over_what_was_unwanted_before_it_began(node, path):
+    unwanted(path, 5)
+    assert node(7, 1, chunk=4) == [4, 6, 7]
+    rows = (path / "e1" / JOURNAL).read_text().splitlines()
+    assert [row.split()[:2] for row in rows if "cancelled" in row] == [["E", "5"]]

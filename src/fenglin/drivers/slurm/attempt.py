@@ -19,9 +19,11 @@ from fenglin.drivers.slurm.shared import OUTPUTS, deliver, elements_in
 from fenglin.model.reason import Reason
 from fenglin.runner.host.journal import JOURNAL, NONE
 from fenglin.runner.host.loop import STOP
+from fenglin.runner.host.task import ENDED_BY_TERM
+from fenglin.runner.host.wishes import unwanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from fenglin.drivers.slurm.layout import Layout
@@ -88,6 +90,11 @@ class Attempt:
         except FileNotFoundError:
             return 0.0
         return info.st_mtime + (int(grace) if grace.isdecimal() else 0) / 1_000
+
+    def waiting(self, tasks: Collection[int]) -> set[int]:
+        """Return elements all of whose tasks are among these, and that have not begun."""
+        present = elements_in(self.path)
+        return {e for e in self._open - present if set(self._tasks[e]) <= set(tasks)}
 
     @property
     def size(self) -> int:
@@ -215,7 +222,9 @@ class Attempt:
         if words[-1] != b".":
             return b""
         if words[0] == b"D" and len(words) == 4:
-            self._shut(element, self._judged(words[1]))
+            wishes = unwanted(self._base) if words[1] == b"cancelled" else {}
+            alone = bool(wishes) and all(str(t) in wishes for t in self._tasks[element])
+            self._shut(element, NONE.encode() if alone else self._judged(words[1]))
             return b""
         index = int(words[1])
         if index not in self._tasks.get(element, ()):
@@ -224,16 +233,18 @@ class Attempt:
             self._started[index] = int(words[3])
             return line
         if words[0] == b"E" and len(words) == 9 and index not in self.ended:
-            words[5] = self._judged(words[5])
+            words[5] = self._judged(words[5], index)
             if words[5] == NONE.encode():
                 deliver(self.path / OUTPUTS / str(index), self._target / str(index))
             self.ended.add(index)
             return b" ".join(words)
         return b""
 
-    def _judged(self, reason: bytes) -> bytes:
+    def _judged(self, reason: bytes, task: int = -1) -> bytes:
         """Return a reason; a stop that we did not ask for is the site's doing."""
-        if reason == b"cancelled" and not self.stopped_s:
+        if reason != b"cancelled" or str(task) in unwanted(self._base):
+            return reason
+        if not self.stopped_s:
             return Reason.RUNNER_LOST.value.encode()
         return reason
 
@@ -253,6 +264,12 @@ class Attempt:
             reason = Reason.CANCELLED
         elif not running and element not in self._present:
             reason = Reason.START_FAILED
+        wishes = unwanted(self._base)
+        left = [t for t in self._tasks[element] if t not in self.ended]
+        # None left of one that never began: it was buried before this hub came.
+        told = bool(left) or element not in self._present
+        if told and not self.stopped_s and all(str(t) in wishes for t in left):
+            return self._bury_unwanted(element, left)
         # Usage is counted up to the last proof of life, not to the time of discovery.
         proof_ms = self._proof_ms(element)
         self._shut(element, reason.value.encode())
@@ -262,6 +279,19 @@ class Attempt:
             f" {LOST_EXIT_CODE} {reason} 0 0 .".encode()
             for task in running
         ]
+
+    def _bury_unwanted(self, element: int, left: list[int]) -> list[bytes]:
+        """Close an element of which nothing is wanted any more: its tasks were cancelled."""
+        now_ms, proof_ms = time.time_ns() // 1_000_000, self._proof_ms(element)
+        self._shut(element, NONE.encode())
+        self.ended.update(left)
+        rows = []
+        for task in left:
+            start_ms = self._started.get(task, now_ms)
+            wall_ms = max(0, proof_ms - start_ms) if task in self._started else 0
+            reason = Reason.CANCELLED.value
+            rows.append(f"E {task} {start_ms} {wall_ms} {ENDED_BY_TERM} {reason} 0 0 .".encode())
+        return rows
 
     def _proof_ms(self, element: int) -> int:
         """Return when an element was last seen to write anything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fenglin.drivers.slurm.commands import Limits
     from fenglin.drivers.slurm.parse import Ended, PartNode
@@ -44,6 +44,10 @@ class Cluster(Protocol):
 
     async def signal(self, array: int) -> None:
         """Drop what waits, and tell the runners of what runs."""
+        ...
+
+    async def drop(self, array: int, elements: Collection[int]) -> None:
+        """End single elements of which nothing is wanted, where that can be done."""
         ...
 
     async def cancel(self, array: int) -> None:

@@ -21,9 +21,10 @@ from fenglin.drivers.slurm.parse import (
     read_states,
 )
 from fenglin.errors import DriverError
+from fenglin.quantities.taskset import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fenglin.drivers.slurm.transport import Answer, Transport
 
@@ -185,6 +186,16 @@ class Slurm:
         """
         await self._cancel(["--state=PENDING", str(array)])
         await self._cancel(["--batch", "--signal=TERM", str(array)])
+
+    async def drop(self, array: int, elements: Collection[int]) -> None:
+        """End single elements; the others go on. One that has ended is no error.
+
+        Raises:
+            DriverError: it could not be asked, or refused.
+        """
+        if elements:
+            # Without --state: Slurm keeps what waits as one job, which that would end as a whole.
+            await self._cancel([f"{array}_[{TaskSet.of(elements)}]"])
 
     async def cancel(self, array: int) -> None:
         """End a job as Slurm does; none there is no error.

@@ -24,6 +24,7 @@ SIGTERM = 15
 SIGALRM = 14
 LOOK_S = 5.0
 STOP = "stop"
+UNWANTED = "unwanted"
 CONTROL = "control"
 BOUND_BY = "slurm"
 
@@ -99,26 +100,46 @@ def _heed(attempt: str, folder: str) -> None:
                 grace = file.read()
         except OSError:
             grace = "0"  # the site itself wants an end, and soon
-        draft = f"{folder}/.{STOP}"
-        try:
-            with open(draft, "w", encoding="utf-8") as file:
-                file.write(grace or "0")
-            os.replace(draft, f"{folder}/{STOP}")
-            control = os.open(f"{folder}/{CONTROL}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.write(control, b"look\n")
-            os.close(control)
-        except OSError:
-            return  # it has not come so far, and reads the file when it does
+        _hand(folder, STOP, grace or "0")
 
     def look(_number: int, _frame: FrameType | None) -> None:
+        heed_tasks()
         if os.path.exists(f"{attempt}/{STOP}"):
             signals.setitimer(signals.ITIMER_REAL, 0)
             stop(0, None)
 
+    heard = ""
+
+    def heed_tasks() -> None:
+        nonlocal heard
+        try:
+            with open(f"{attempt}/{UNWANTED}", encoding="utf-8") as file:
+                said = file.read()
+        except OSError:
+            return
+        if said != heard:
+            heard = said
+            _hand(folder, UNWANTED, said)
+
+    heed_tasks()
     signals.signal(SIGTERM, stop)
     # Where nobody can signal us we hear of a stop all the same, if later.
     signals.signal(SIGALRM, look)
     signals.setitimer(signals.ITIMER_REAL, LOOK_S, LOOK_S)
+
+
+def _hand(folder: str, name: str, said: str) -> None:
+    """Leave a wish for the runner in this folder, and tell it."""
+    draft = f"{folder}/.{name}"
+    try:
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(said)
+        os.replace(draft, f"{folder}/{name}")
+        control = os.open(f"{folder}/{CONTROL}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.write(control, b"look\n")
+        os.close(control)
+    except OSError:
+        return  # it has not come so far, and reads the file when it does
 
 
 def _host(name: str) -> Any:

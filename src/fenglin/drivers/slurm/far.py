@@ -199,6 +199,10 @@ class There:
         answer, _ = await self._remote.ask("stop", key=key, grace_ms=grace_ms)
         await asyncio.to_thread(self._picture.claim, key, str(answer["claim"]))
 
+    async def stop_tasks(self, key: str, tasks: Collection[int], grace_ms: int) -> None:
+        """Leave word of unwanted tasks on the cluster."""
+        await self._remote.ask("unwanted", key=key, tasks=list(tasks), grace_ms=grace_ms)
+
     async def pull(self, keys: Collection[str]) -> bool:
         """Take in what elements have written since the last time."""
         for key in await asyncio.to_thread(self._picture.lacking, keys):

@@ -63,6 +63,10 @@ class Ground(Protocol):
         """Leave a stop where nodes look for it."""
         ...
 
+    async def stop_tasks(self, key: str, tasks: Collection[int], grace_ms: int) -> None:
+        """Leave word of unwanted tasks where nodes look for it."""
+        ...
+
     async def pull(self, keys: Collection[str]) -> bool:
         """Take in what elements have written; return False when it cannot be known now."""
         ...
@@ -141,6 +145,9 @@ class Here:
         return await asyncio.to_thread(_bind, path, array)
 
     async def stop(self, key: str, grace_ms: int) -> None:
+        """Do nothing: what is left on this machine is seen by the nodes."""
+
+    async def stop_tasks(self, key: str, tasks: Collection[int], grace_ms: int) -> None:
         """Do nothing: what is left on this machine is seen by the nodes."""
 
     async def pull(self, keys: Collection[str]) -> bool:

@@ -25,7 +25,7 @@ from fenglin.drivers.slurm.parse import (
 from fenglin.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Any
 
     from fenglin.drivers.slurm.settings import Rest
@@ -178,6 +178,9 @@ class RestSlurm:
 
     async def signal(self, array: int) -> None:
         """Do nothing: elements find the stop in the shared folder."""
+
+    async def drop(self, array: int, elements: Collection[int]) -> None:
+        """Do nothing: they pass over what is unwanted when it is their turn."""
 
     async def cancel(self, array: int) -> None:
         """End a job as Slurm does; none there is no error.

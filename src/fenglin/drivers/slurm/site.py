@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fenglin.drivers.slurm.shared import Shared
     from fenglin.model.allocation import Usage
     from fenglin.ports.driver import DriverContext, Observation, SiteReport, StartOrder
+    from fenglin.quantities.taskset import TaskSet
 
 READ_LIMIT_BYTES = 2**20
 P = ParamSpec("P")
@@ -53,6 +54,7 @@ class SlurmDriver:
             Capability.FENCE,
             Capability.MEMORY_LIMIT,
             Capability.METERS,
+            Capability.STOP_TASKS,
         }
     )
 
@@ -166,6 +168,21 @@ class SlurmDriver:
             await self._slurm.signal(claim.pid)
         else:
             await self._submitter.cancel_unbound(key, self._shared.attempts.active / key)
+        self._context.wake()
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:
+        """End some tasks; elements that wait for nothing else leave the queue.
+
+        Raises:
+            DriverError: the wish could not be written down, or Slurm could not be told.
+        """
+        named = list(tasks)
+        await self._reaching(self._ground.stop_tasks(key, named, grace_ms))
+        await self._safely(self._shared.attempts.stop_tasks, key, named, grace_ms)
+        attempt = await asyncio.to_thread(self._observer.known, key)
+        if attempt is not None and not attempt.done:
+            waiting = await self._safely(attempt.waiting, named)
+            await self._slurm.drop(attempt.array, waiting)
         self._context.wake()
 
     async def usage(self, key: str) -> Usage:
