@@ -165,6 +165,7 @@ async def _hub(
     async with contextlib.AsyncExitStack() as ending:
         ending.push_async_callback(store.close)
         loaded = await store.load(settings.sites, clock.now_ms())
+        structlog.contextvars.bind_contextvars(epoch=loaded.epoch)
         pool = Pool.of(
             loaded,
             {site.name: SiteStatus(site) for site in settings.sites},
@@ -407,6 +408,7 @@ def _log_to(stream: TextIO, level: str) -> None:
     )
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,

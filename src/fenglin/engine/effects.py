@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
 from fenglin.engine.threads import working_for
@@ -101,9 +102,17 @@ class Effects:
         if place in self._running:
             call.close()
             return
-        with working_for(site):
+        with working_for(site), bound_contextvars(**self._told(number)):
             task = self._running[place] = asyncio.create_task(call)
         task.add_done_callback(lambda _: self._running.pop(place, None))
+
+    def _told(self, number: int) -> dict[str, str]:
+        """Return what each line of the log about a live attempt says."""
+        record = self._pool.allocations.get(number)
+        if record is None:
+            return {}
+        key = attempt_key(self._pool.hub, record.number, record.attempt)
+        return {"job": job_id(record.job), "attempt": key}
 
     async def _start(self, record: AllocationRecord, job: JobRecord) -> None:
         number = record.number

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from structlog.contextvars import bound_contextvars
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,10 +27,11 @@ _site: ContextVar[str] = ContextVar("fenglin_site", default="")
 
 @contextlib.contextmanager
 def working_for(site: str) -> Iterator[None]:
-    """Let this block's threads, and those of tasks made in it, be the site's."""
+    """Let this block's threads, lines of the log, and tasks made in it be the site's."""
     token = _site.set(site)
     try:
-        yield
+        with bound_contextvars(site=site):
+            yield
     finally:
         _site.reset(token)
 

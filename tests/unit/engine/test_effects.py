@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.contextvars import get_contextvars
 
 from fenglin.engine import effects as room
 from fenglin.engine.effects import Effects
@@ -203,3 +204,22 @@ def test_what_the_last_hub_left_half_done_is_taken_up(world, play):
     play(pool, driver, scene)
     assert [news.allocation for news in ear.told if isinstance(news, StartUnclear)] == [1]
     assert driver.calls == [("stop", "hub-a3-1")]
+
+
+def test_each_line_of_the_log_says_what_it_concerns(world, play):
+    pool, record, job = one(world)
+    said = []
+
+    class Telling(Driver):
+        async def _call(self, what, _key):
+            said.append((what, await asyncio.to_thread(get_contextvars)))
+
+    async def scene(effects):
+        effects.start(record, job)
+        effects.stop(record)
+        effects.forget("site", "hub-a7-1", 7)
+
+    play(pool, Telling(), scene)
+    ours = {"site": "site", "job": "j1", "attempt": "hub-a1-1"}
+    assert said == [("start", ours), ("stop", ours), ("forget", {"site": "site"})]
+    assert get_contextvars() == {}
