@@ -111,6 +111,9 @@ POST /v1/prices                                            201 403 403 403 403 4
 POST /v1/prices:import                                     400 403 403 403 403 403 403
 GET /v1/audit                                              200 200 403 403 403 403 403
 GET /v1/audit:verify                                       200 200 403 403 403 403 403
+POST /v1/jobs/{job}/release                                404 403 403 403 403 403 403
+GET /v1/safety                                             200 403 403 403 403 403 403
+POST /v1/safety/users/{user}/release                       404 403 403 403 403 403 403
 GET /v1/login                                              404 404 404 404 404 404 404
 POST /v1/login                                             404 404 404 404 404 404 404
 GET /healthz                                               200 200 200 200 200 200 200
@@ -162,6 +165,7 @@ BODIES = {
     "POST /v1/login": '{"id_token": "a.b.c", "digest": "' + "cd" * 32 + '"}',
 }
 THINGS = {
+    "{user}": "nobody",
     "{job}": "j99",
     "{item}": "d7",
     "{site}": "west",
