@@ -23,6 +23,7 @@ from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.bootstrap.books import granted, open_books
 from fenglin.bootstrap.clock import SystemClock
+from fenglin.bootstrap.otlp import sender
 from fenglin.bootstrap.tokens import first_token, open_login
 from fenglin.bootstrap.turns import open_store, open_turn, run_beside, run_in_turn
 from fenglin.catalog.devices import use
@@ -42,6 +43,7 @@ from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import SiteThreads, working_for
 from fenglin.engine.tokens import Tokens
+from fenglin.engine.traces import Traces
 from fenglin.engine.watcher import Watcher
 from fenglin.errors import (
     ConflictError,
@@ -215,7 +217,8 @@ async def _hub(
                 cycles=cycles,
             )
         )
-        control.connect(effects, service.changed)
+        traces = Traces(pool.hub, store, sender(settings.hub.traces))
+        control.connect(effects, traces.after(service.changed))
         for name, driver in drivers.items():
             watchers[name] = Watcher(name, driver, pool, clock, control.tell)
         await first_token(identity, tokens, folder)
@@ -223,7 +226,7 @@ async def _hub(
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
         _calm_collector()
-        ours = [control.run(), recovery.run(), pricing.run()]
+        ours = [control.run(), recovery.run(), pricing.run(), traces.run()]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
 
 

@@ -30,6 +30,7 @@ class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
         advertise: URL by which the other hubs reach this one; empty for where it listens.
         failure_brake: Jobs of a user that may fail in a row before it gets one at a time; 0: any.
         brake_rest: How long after the newest failure.
+        traces: URL of an OpenTelemetry collector that takes OTLP/HTTP; empty for none.
         catch_up_starts: Most allocations a second in the first minute after a restart; 0: any.
     """
 
@@ -46,6 +47,7 @@ class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
     failure_brake: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 100
     brake_rest: str | float | int = "5m"
     catch_up_starts: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 500
+    traces: str = ""
 
     @property
     def lease_ms(self) -> int:
@@ -70,6 +72,12 @@ def check_database(hub: HubBlock) -> None:
         lease_ms = hub.lease_ms
     except InputError as error:
         raise InputError(error.what, where="hub.lease", hint=error.hint) from error
+    if hub.traces and not hub.traces.startswith(("http://", "https://")):
+        raise InputError(
+            "this is no URL of a collector",
+            where="hub.traces",
+            hint="write for example http://127.0.0.1:4318",
+        )
     try:
         _ = hub.brake_rest_ms
     except InputError as error:
