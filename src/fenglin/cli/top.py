@@ -118,6 +118,7 @@ def picture(pool: Overview, jobs: Sequence[JobView]) -> list[str]:
     lines = [
         head,
         counts,
+        *(f"* {safe(note)}" for note in pool.notes),
         "",
         *table_lines(_SITE_COLUMNS, map(_site_cells, pool.sites)),
         "",

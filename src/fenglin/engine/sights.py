@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from fenglin.engine.safety import notes
 from fenglin.errors import InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.job import DEFAULT_QUEUE
@@ -165,6 +166,7 @@ def overview(pool: Pool, now_ms: int, version: str, cycle_ms: float, *, leader: 
         finished_tasks=pool.finished_tasks,
         sites=sites(pool),
         queues=queues(pool),
+        notes=list(notes(pool)),
     )
 
 

@@ -401,7 +401,7 @@ class PlanView(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    """The pool at a glance, for `top`."""
+    """The pool at a glance, for `top`; `notes` tell what the hub holds back."""
 
     hub: str
     version: str
@@ -417,6 +417,7 @@ class Overview(Struct, frozen=True):
     finished_tasks: int
     sites: list[SiteView]
     queues: list[QueueView]
+    notes: list[str] = []
 
 
 class BlobView(Struct, frozen=True):

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from fenglin.engine import loop as room
+from fenglin.engine import sights
 from fenglin.engine.fold import Fold
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
@@ -201,6 +202,7 @@ def test_a_release_goes_on_where_it_was(world, play, kept):
         pool.set_aside(one)
         view = await desk.show(ADMIN)
         assert [row.id for row in view.quarantined] == ["j1"]
+        assert sights.overview(pool, 1, "v", 0.0, leader=True).notes == list(notes(pool))
         assert notes(pool) == ("1 job is set aside: fenglin job quarantine",)
         kept.found = (before, [world.allocation(1, 1, "0")])
         await desk.release(1, ADMIN)
