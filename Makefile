@@ -6,7 +6,8 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := .venv
 BENCH_VENV := .venv-bench
-JOBS ?= 2
+# Tests against real servers wait more than they compute: three workers for two cores.
+JOBS ?= 3
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
 
