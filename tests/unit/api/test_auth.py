@@ -159,6 +159,7 @@ def test_the_table_names_every_route(call):
         "ab": "{digest}",
         "gz": "{provider}",
         "0": "{task}",
+        "bo": "{user}",
     }
     named = set()
     for method, target, _, _ in ROUTES:
