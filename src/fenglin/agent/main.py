@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import logging
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from fenglin.agent.link import HttpLink
 from fenglin.agent.loop import Agent
 from fenglin.agent.settings import AgentFile, read_agent_file, tls_context
 from fenglin.agent.state import State
-from fenglin.errors import ConflictError, InputError, UnavailableError
+from fenglin.daemon import log_to, owned
 from fenglin.ports.discovery import load_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from fenglin.client.settings import Settings
-
-LOCK_FILE = "agent.lock"
 
 
 def run_agent(hub: Settings, site: str, config: Path | None, data: Path | None) -> int:
@@ -43,11 +36,11 @@ def run_agent(hub: Settings, site: str, config: Path | None, data: Path | None) 
     """
     file = read_agent_file(config) if config is not None else AgentFile()
     base = config.parent if config is not None else Path()
-    _log_to(file.log)
+    log_to(sys.stderr, file.log, "log")
     folder = (data if data is not None else base / file.data).absolute()
     tls = tls_context(file.tls, base) if hub.hub.startswith("https:") else None
     factory = load_factory(file.driver, "driver")
-    with owned(folder):
+    with owned(folder, "agent"):
         state = State(folder)
 
         def make() -> Agent:
@@ -83,54 +76,3 @@ async def _until_stopped(make: Callable[[], Agent]) -> None:
             task.cancel()
         await asyncio.gather(running, stopping, return_exceptions=True)
         await agent.close()
-
-
-@contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone: two agents on it would both answer.
-
-    Raises:
-        ConflictError: another agent runs on it.
-        UnavailableError: it cannot be used.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / LOCK_FILE).open("w")
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot use the data folder: {error.strerror}",
-            where=str(folder),
-            hint="check that it can be written and the disk is not full",
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConflictError(
-                "another agent is running on this data folder",
-                where=str(folder),
-                hint="stop it first, or choose another folder with --data",
-            ) from None
-        yield
-
-
-def _log_to(level: str) -> None:
-    """Write structured lines to standard error: JSON for machines, aligned text on a terminal."""
-    levels = logging.getLevelNamesMapping()
-    if level.upper() not in levels:
-        raise InputError(f"unknown log level {level!r}", where="log", hint="debug, info, …")
-    renderer = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(levels[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )

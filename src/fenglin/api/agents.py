@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 from litestar import Response, get, post, put
 from litestar.params import FromPath
 from litestar.response import Stream
@@ -16,6 +15,7 @@ from litestar.response import Stream
 from fenglin.api.answers import encode
 from fenglin.api.caller import Asked, desk_of, inlet_of, needs, query_of
 from fenglin.api.query import Param, Params
+from fenglin.api.reading import read_body
 from fenglin.api.streams import file_answer
 from fenglin.errors import InputError
 from fenglin.model.job import MAX_TASKS
@@ -24,9 +24,6 @@ from fenglin.wire.agent_views import Answers, Hello, OrdersAsk
 
 T = TypeVar("T")
 _TAGS = ["agents"]
-_HELLOS = msgspec.json.Decoder(Hello)
-_ASKS = msgspec.json.Decoder(OrdersAsk)
-_ANSWERS = msgspec.json.Decoder(Answers)
 _FILE: Params = (
     Param("path", "Where below the task's folder; percent-encoded once more than the query is."),
     Param("executable", "Whether it gets the execute bit.", "boolean", default=False),
@@ -44,7 +41,7 @@ _FILE: Params = (
 async def hello(request: Asked, site: FromPath[str]) -> Response[bytes]:
     """Agree on a protocol; tell the agent hub, epoch, session and what is declared of its site."""
     desk_of(request).hub.agents.mailbox(site, request.user)
-    asked = _read(_HELLOS, await inlet_of(request).read())
+    asked = read_body(await inlet_of(request).read(), Hello)
     return _json(await desk_of(request).hub.agents.hello(site, asked, request.user))
 
 
@@ -60,7 +57,7 @@ async def orders(request: Asked, site: FromPath[str]) -> Response[bytes]:
     """Answer as soon as there are orders after `after`, or with none after 20 s."""
     desk = desk_of(request)
     desk.hub.agents.mailbox(site, request.user)
-    asked = _read(_ASKS, await inlet_of(request).read())
+    asked = read_body(await inlet_of(request).read(), OrdersAsk)
     with desk.waiter():
         work = desk.hub.agents.orders(site, asked, request.user)
         return _json(await desk.unless_stopped(work, inlet_of(request).hung_up()))
@@ -77,7 +74,7 @@ async def orders(request: Asked, site: FromPath[str]) -> Response[bytes]:
 async def answers(request: Asked, site: FromPath[str]) -> Response[bytes]:
     """Take answers in any order; one that nobody waits for any more is dropped."""
     desk_of(request).hub.agents.mailbox(site, request.user)
-    told = _read(_ANSWERS, await inlet_of(request).read())
+    told = read_body(await inlet_of(request).read(), Answers)
     desk_of(request).hub.agents.take(site, told, request.user)
     return _json({"taken": len(told.answers)})
 
@@ -122,18 +119,6 @@ async def keep_artifact(
 
 def _json(value: object) -> Response[bytes]:
     return Response(encode(value), media_type="application/json")
-
-
-def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Return a request's body.
-
-    Raises:
-        InputError: it is not what the route takes.
-    """
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise InputError(f"the request cannot be understood: {error}", where="body") from error
 
 
 ROUTES = (hello, orders, answers, read_input, keep_artifact)

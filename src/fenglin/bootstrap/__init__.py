@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import ipaddress
-import logging
 import os
 import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
@@ -27,6 +25,7 @@ from fenglin.bootstrap.otlp import sender
 from fenglin.bootstrap.tokens import first_token, open_login
 from fenglin.bootstrap.turns import open_store, open_turn, run_beside, run_in_turn
 from fenglin.catalog.devices import use
+from fenglin.daemon import log_to, owned
 from fenglin.engine.admission import Admission
 from fenglin.engine.agents import Agents
 from fenglin.engine.audit import AuditDesk
@@ -46,7 +45,6 @@ from fenglin.engine.tokens import Tokens
 from fenglin.engine.traces import Traces
 from fenglin.engine.watcher import Watcher
 from fenglin.errors import (
-    ConflictError,
     DeniedError,
     InputError,
     NotFoundError,
@@ -67,7 +65,7 @@ from fenglin.storage.quarantine import SqliteQuarantine
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from fenglin.api import Door
     from fenglin.intake.hubblock import HubBlock
@@ -76,7 +74,6 @@ if TYPE_CHECKING:
 
 DATABASE = "fenglin.db"
 ADDRESS_FILE = "hub.address"
-LOCK_FILE = "hub.lock"
 MOST_PORT = 65_535
 
 _log = structlog.get_logger("fenglin.hub")
@@ -95,7 +92,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
         FenglinError: it cannot start; says why.
     """
     settings, base = read_config(config)
-    _log_to(sys.stderr, settings.hub.log)
+    log_to(sys.stderr, settings.hub.log, "hub.log")
     policy = _policy(settings.hub.policy, base)
     _extend_devices(settings.catalog.devices, base)
     # Drivers hand its paths to processes that stand in other folders.
@@ -104,7 +101,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     host, port = _address(listen or settings.hub.listen)
     if not settings.hub.auth and not _is_loopback(host):
         raise _open_door(host)
-    with owned(folder), contextlib.closing(bind(host, port)) as sock:
+    with owned(folder, "hub"), contextlib.closing(bind(host, port)) as sock:
         # A name may lead elsewhere than it says.
         if not settings.hub.auth and not _is_loopback(sock.getsockname()[0]):
             raise _open_door(host)
@@ -375,49 +372,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-@contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone: two hubs on one file would both lead."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / LOCK_FILE).open("w")
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot use the data folder: {error.strerror}",
-            where=str(folder),
-            hint="check that it can be written and the disk is not full",
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConflictError(
-                "another hub is running on this data folder",
-                where=str(folder),
-                hint="stop it first, or choose another folder with --data",
-            ) from None
-        yield
-
-
-def _log_to(stream: TextIO, level: str) -> None:
-    """Write structured lines: JSON for machines, aligned text on a terminal."""
-    levels = logging.getLevelNamesMapping()
-    if level.upper() not in levels:
-        raise InputError(f"unknown log level {level!r}", where="hub.log", hint="debug, info, …")
-    renderer = (
-        structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(levels[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
-        cache_logger_on_first_use=True,
-    )

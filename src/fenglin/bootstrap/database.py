@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from fenglin.bootstrap import DATABASE, owned, read_config
+from fenglin.bootstrap import DATABASE, read_config
 from fenglin.bootstrap.clock import SystemClock
+from fenglin.daemon import owned
 from fenglin.errors import ConflictError, DamageError, InputError, NotFoundError
 from fenglin.storage import books, migrations, schema
 from fenglin.storage.carry import SqliteTarget, carry
@@ -77,7 +78,7 @@ def migrate(place: Place) -> tuple[int, int]:
             before = _version(conn)
         with _postgres(place.url):
             return before, migrations.SCHEMA_VERSION
-    with owned(place.folder), _file(place.file, current=False) as conn:
+    with owned(place.folder, "hub"), _file(place.file, current=False) as conn:
         before = _version(conn)
         writing = schema.connect(place.file)
         try:
@@ -111,7 +112,7 @@ def restore(place: Place, backup_file: Path) -> Carried:
         with _file(newest) as source:
             if place.url:
                 return _into_postgres(source, place.url, restored=True)
-            with owned(place.folder):
+            with owned(place.folder, "hub"):
                 return _into_file(source, place.file, restored=True)
 
 
@@ -125,7 +126,7 @@ def move(place: Place, to_url: str) -> Carried:
     """
     if place.url:
         raise InputError("the state lies in PostgreSQL already", where="hub.database")
-    with owned(place.folder):
+    with owned(place.folder, "hub"):
         with _file(place.file) as source:
             found = _into_postgres(source, to_url, restored=False)
         place.file.rename(place.file.with_name(place.file.name + ".moved"))

@@ -11,6 +11,7 @@ from fenglin import bootstrap
 from fenglin.bootstrap import SystemClock, run_hub
 from fenglin.bootstrap.tokens import TOKEN_FILE
 from fenglin.bootstrap.tokens import first_token as first_operator
+from fenglin.daemon import owned
 from fenglin.engine.tokens import Tokens
 from fenglin.errors import (
     ConflictError,
@@ -97,7 +98,7 @@ def test_a_taken_address_is_said(start):
 
 
 def test_a_second_hub_on_the_folder_is_refused(start, tmp_path):
-    with bootstrap.owned(tmp_path / "data"), pytest.raises(ConflictError, match="another hub"):
+    with owned(tmp_path / "data", "hub"), pytest.raises(ConflictError, match="another hub"):
         start()
     assert start()
 

@@ -7,9 +7,10 @@ import sqlite3
 
 import pytest
 
-from fenglin.bootstrap import database, owned
+from fenglin.bootstrap import database
 from fenglin.bootstrap.database import Place
 from fenglin.cli import main
+from fenglin.daemon import owned
 from fenglin.errors import ConflictError, DamageError, InputError, NotFoundError
 from fenglin.ledger.posting import grant
 from fenglin.storage import migrations, schema
@@ -143,7 +144,7 @@ def test_what_is_not_there(tmp_path):
 
 
 def test_a_hub_that_runs_is_not_moved_from_under_itself(place):
-    with owned(place.folder), pytest.raises(ConflictError, match="another hub"):
+    with owned(place.folder, "hub"), pytest.raises(ConflictError, match="another hub"):
         database.move(place, "postgresql://nobody/none")
 
 
