@@ -105,6 +105,8 @@ def best_first(scored: Sequence[Scored], job_number: int) -> list[Scored]:
     Nobody is favoured for its name: among equals, job n begins with the n-th provider, round
     and round; then the flavor row decides.
     """
+    if len(scored) < 2:
+        return list(scored)
     providers = sorted({option.figures.view.site.provider for option in scored})
     turn = {name: (i - job_number) % len(providers) for i, name in enumerate(providers)}
     return sorted(
