@@ -9,10 +9,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.conformance.slurm_wishes import GRANTS, WishCases, columns
 
 from fenglin.drivers.slurm import driver
 from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
+from fenglin.model.wishes import SchedulerWish
 from fenglin.testing.conformance import DriverConformance, Harness
 from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
@@ -82,6 +84,7 @@ class SlurmHarness(Harness):
             "partition": {"std": "main"},
             "poll": "0s",
             "lost_after": "1s",
+            **GRANTS,
         }
         super().__init__(driver, folder, settings)
         self.foreign = ""
@@ -128,7 +131,7 @@ class SlurmHarness(Harness):
         return name in (await self.command("squeue", "--noheader", "--format=%i")).split()
 
 
-class TestSlurm(DriverConformance):
+class TestSlurm(DriverConformance, WishCases):
     @pytest.fixture
     def harness(self, cluster, tmp_path):
         return SlurmHarness(cluster, tmp_path / "site")
@@ -260,6 +263,7 @@ class TestNewerSlurm(
     ArrayCases,
     GangCases,
     UsageCases,
+    WishCases,
 ):
     """What differs by the release, on 24.11."""
 
@@ -305,9 +309,26 @@ class AccountedHarness(SlurmHarness):
 
 
 class TestAccountedSlurm(UsageCases):
-    """Ours agrees with sacct."""
+    """Ours agrees with sacct, and Slurm knows a QoS."""
 
     site = DriverConformance.site
+
+    def test_a_job_may_choose_its_qos(self, site):
+        """Slurm takes only one that its accounts know."""
+        harness = site.harness
+        site.call(harness.command("sacctmgr", "--immediate", "add", "qos", "long"))
+
+        def known():
+            tried = ("sbatch", "--test-only", "--qos=long", "--wrap=true")
+            return "to start at" in site.call(harness.command(*tried))
+
+        site.wait(known, "the new QoS")
+        wish = SchedulerWish("qos", "long")
+        key = site.start(site.order(script=FOR_EVER, account="others", wishes=(wish,)))
+        site.running(key)
+        assert columns(site, key, "q") == ["long"]
+        site.stop(key, 0)
+        site.finish(key)
 
     @pytest.fixture
     def harness(self, accounted, tmp_path):
@@ -345,7 +366,13 @@ class RestHarness(SlurmHarness):
 
 
 class TestSlurmRest(
-    InventoryCases, StartingCases, ObservingCases, StoppingCases, GangCases, HostileCases
+    InventoryCases,
+    StartingCases,
+    ObservingCases,
+    StoppingCases,
+    GangCases,
+    HostileCases,
+    WishCases,
 ):
     """What differs by the way to ask, through slurmrestd of 22.05 with tokens."""
 
@@ -399,7 +426,7 @@ def newer_rested():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class TestNewerSlurmRest(InventoryCases, StartingCases, ArrayCases):
+class TestNewerSlurmRest(InventoryCases, StartingCases, ArrayCases, WishCases):
     """What differs by the release, through slurmrestd of 24.11: numbers and states are objects.
 
     Gangs are not run: a job of slurmrestd finds the `srun` of this machine, which is the older.

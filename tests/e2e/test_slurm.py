@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fenglin.errors import InputError
 from fenglin.testing import LocalSite, hub_file
 from fenglin.testing.servers.slurm import SlurmCluster, find_slurm
 
@@ -22,6 +23,7 @@ shared_dir = "{shared}"
 conf = "{conf}"
 python = "{python}"
 partition = {{ cpu = "main" }}
+per_job.account = {{ {name}-chem = ["default"], {name}-bio = ["team"] }}
 poll = "500ms"
 lost_after = "2s"
 [site.{name}.flavor.cpu]
@@ -100,6 +102,20 @@ def test_artifacts_inputs_and_output_come_home(client):
     assert b"".join(client.log(job, 2)) == b"frame 2 of 2\n"
     names = {one.path for one in client.artifacts(job)}
     assert names == {"0/out.txt", "1/out.txt", "2/out.txt"}
+
+
+def test_a_job_goes_where_its_slurm_account_may_be_spent(client, clusters, eventually):
+    """Only one of two like clusters grants it; what is granted to other tenants is not."""
+    text = {"name": "chem", "command": ["sleep", "100"], "resources": {"cpu": 1, "memory": "32MiB"}}
+    job = client.submit({**text, "require": {"scheduler.account": "west-chem"}}).id
+    queue = clusters["west"].command
+    eventually(lambda: "west-chem" in queue("squeue", "--noheader", "--format=%a").split())
+    client.cancel(job)
+    assert client.wait(job, 60).state == "cancelled"
+
+    with pytest.raises(InputError, match="no site of the pool can ever hold") as caught:
+        client.submit({**text, "require": {"scheduler.account": "west-bio"}})
+    assert "west/cpu: needs scheduler.account@default=west-bio" in caught.value.hint
 
 
 def test_a_cancel_ends_the_array(client, clusters, eventually):

@@ -287,6 +287,7 @@ def _drivers(
             start_ms=getattr(factory, "start_ms", 0),
             turn_ms=getattr(factory, "turn_ms", 0),
             capabilities=tuple(sorted(driver.capabilities)),
+            labels=tuple(sorted({*site.labels, *getattr(driver, "labels", ())})),
         )
     return drivers
 

@@ -13,6 +13,7 @@ from fenglin.engine.threads import working_for
 from fenglin.errors import DriverError, FenglinError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
+from fenglin.model.wishes import wishes_of
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import STOP_GRACE_MS, StagedInput, StartOrder
 from fenglin.quantities.taskset import EMPTY
@@ -213,6 +214,8 @@ class Effects:
             image=spec.image,
             setup=spec.setup,
             licences=spec.licences,
+            account=spec.account,
+            wishes=wishes_of(spec),
         )
 
     def _inputs(self, job: JobRecord) -> tuple[StagedInput, ...]:

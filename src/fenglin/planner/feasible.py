@@ -13,6 +13,7 @@ from fenglin.catalog.devices import qualifies
 from fenglin.model.job import AcceleratorNeed, Topology
 from fenglin.model.reason import Reason
 from fenglin.model.states import ComputeClass, SiteState
+from fenglin.model.wishes import grants
 from fenglin.planner.view import FlavorView
 from fenglin.planner.words import amount_of, count_of
 from fenglin.quantities.resources import DIMENSIONS
@@ -194,7 +195,8 @@ def _refuse_kind(wish: _Wish, view: FlavorView) -> Refusal | None:
     """Check what it is and has: labels, class, accelerator, licences."""
     flavor = view.flavor
     for key, value in wish.require:
-        carried = sorted(has for name, has in (*view.site.labels, *flavor.labels) if name == key)
+        labels = (*view.site.labels, *flavor.labels)
+        carried = sorted(has for name, has in labels if grants(name, key))
         if value not in carried:
             has = f"it has {key}={' and '.join(carried)}" if carried else f"it has no label {key}"
             return Refusal(Reason.LABEL_DIFFERS, f"needs {key}={value}, {has}")

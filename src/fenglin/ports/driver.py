@@ -27,6 +27,7 @@ from msgspec import Struct
 from fenglin.model.allocation import Share, TaskEnd, Usage
 from fenglin.model.reason import Reason
 from fenglin.model.site import Flavor, Node
+from fenglin.model.wishes import SchedulerWish
 from fenglin.quantities.resources import Resources
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from fenglin.ports.charge import Charge
     from fenglin.quantities.taskset import TaskSet
 
 LOG_CAP_BYTES = 4 * 2**20
@@ -79,6 +81,8 @@ class StartOrder(Struct, frozen=True):
         setup: Script that prepares the environment before the first task, once per site and
             content; empty for none.
         licences: (name, count) that each task holds while it runs, sorted.
+        account: Of the hub, who pays.
+        wishes: What the job asks of the site's own scheduler, by name.
         inputs: What is brought first.
         artifacts: Globs kept after success.
         artifacts_dir: Folder on the hub's machine that receives `<task index>/…`.
@@ -114,6 +118,8 @@ class StartOrder(Struct, frozen=True):
     image: str = ""
     setup: str = ""
     licences: tuple[tuple[str, int], ...] = ()
+    account: str = ""
+    wishes: tuple[SchedulerWish, ...] = ()
 
     @property
     def slots(self) -> int:
@@ -429,28 +435,6 @@ class Forwards(Protocol):
             DriverError: the task does not run now, or nothing listens there.
         """
         ...
-
-
-class Charge(Struct, frozen=True):
-    """One line of what a provider charges.
-
-    Attributes:
-        line: The provider's own id of the line; the same line has the same id for ever.
-        key: Attempt it belongs to; empty for what none alone has caused, such as an idle node.
-        started_ms: Unix time from which it is charged.
-        ended_ms: Unix time up to which.
-        amount_micro: Millionths of the currency; negative for a credit.
-        currency: ISO 4217 code.
-        what: The provider's words.
-    """
-
-    line: str
-    key: str
-    started_ms: int
-    ended_ms: int
-    amount_micro: int
-    currency: str
-    what: str
 
 
 class ReportsCosts(Protocol):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fenglin.model.job import AcceleratorNeed, DataNeed, JobSpec, Mode, Topology
 from fenglin.model.site import Queue, Site, tariff_of
 from fenglin.model.states import ComputeClass
+from fenglin.model.wishes import scoped
 from fenglin.quantities.resources import Resources
 
 I64 = NDArray[np.int64]
@@ -71,7 +72,7 @@ class Shape(Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True
             spec.compute_class,
             spec.sites,
             spec.regions,
-            spec.require,
+            scoped(spec.require, spec.account),
             spec.topology,
             spec.near,
             spec.latency_ms,

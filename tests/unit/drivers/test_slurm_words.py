@@ -20,12 +20,14 @@ from fenglin.drivers.slurm.parse import (
     read_queue,
     read_states,
 )
-from fenglin.drivers.slurm.settings import read_settings
+from fenglin.drivers.slurm.settings import Partition, read_settings
 from fenglin.drivers.slurm.transport import Answer
+from fenglin.drivers.slurm.wishes import chosen
 from fenglin.errors import DriverError, InputError
 from fenglin.model.allocation import Share
 from fenglin.model.site import Flavor, Node
 from fenglin.model.states import ComputeClass
+from fenglin.model.wishes import SchedulerWish
 from fenglin.ports.driver import StartOrder
 from fenglin.quantities.resources import Resources
 
@@ -114,6 +116,31 @@ def test_no_name_means_anything_to_slurm(name):
     assert sum(word.startswith("--comment=") for word in options(job_name=name)) == 1
 
 
+def test_a_wish_counts_before_the_tenants_account_and_that_before_the_partitions():
+    block = {
+        "account": "site", "partition": {"cpu": Partition("p", account="part", qos="q")},
+        "accounts": {"team": "physics"},
+        "per_job": {"account": {"chem": ["team"]}, "qos": ["long"]},
+    }  # fmt: skip
+    checked = read_settings({**BASE, **block}, "site.hpc")
+    wishes = (SchedulerWish("account", "chem"), SchedulerWish("qos", "long"))
+
+    def said(account, *asked):
+        order = replace(PLAIN, account=account, wishes=asked)
+        given = batch_options(order, Layout("0"), checked, "/o", "", own=chosen(order, checked))
+        return [w for w in given if w.startswith(("--account", "--qos", "--reservation"))]
+
+    assert said("team", *wishes) == ["--qos=long", "--account=chem"]
+    assert said("team") == ["--qos=q", "--account=physics"]
+    assert said("other", *wishes) == ["--qos=long", "--account=part"]
+    assert said("other", SchedulerWish("reservation", "x")) == ["--qos=q", "--account=part"]
+    with pytest.raises(DriverError, match="not granted to account other"):
+        said("other", SchedulerWish("account", "chem", required=True))
+    assert checked.per_job.labels() == (
+        ("scheduler.account@team", "chem"), ("scheduler.qos", "long")
+    )  # fmt: skip
+
+
 def test_a_flavor_that_is_gone_is_refused():
     with pytest.raises(DriverError, match="no flavor"):
         options(flavor="gpu")
@@ -128,6 +155,9 @@ def test_a_flavor_that_is_gone_is_refused():
         {"partition": {"cpu": {"x": 1}}},
         {"options": ["-p x"]}, {"options": ["--array=1"]}, {"options": ["--wrap=ls"]},
         {"options": ["--exclude=a\nb"]}, {"pack": 0}, {"poll": "soon"}, {"log_cap": "much"},
+        {"accounts": {"team": ""}}, {"accounts": {"team": "a b"}},
+        {"per_job": {"account": ["chem"]}}, {"per_job": {"qos": ["--wrap=x"]}},
+        {"per_job": {"qos": {"": ["team"]}}}, {"per_job": {"partition": ["x"]}},
         {"sharde_dir": "/x"}, {"conf": "slurm.conf"}, {"python": ""},
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ import yaml
 from fenglin.cli import main
 from fenglin.intake.dialects.registry import TITLES
 
-SCRIPT = "#!/bin/sh\n#SBATCH --job-name=a\n#SBATCH --mem=1G\n#SBATCH --qos=low\ntrue\n"
+SCRIPT = "#!/bin/sh\n#SBATCH --job-name=a\n#SBATCH --mem=1G\n#SBATCH --prefer=low\ntrue\n"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_native_file_goes_out_and_the_losses_to_standard_error(fenglin, scri
     assert code == 0
     assert yaml.safe_load(out)["resources"] == {"cpu": 1, "memory": "1GiB"}
     assert err.splitlines()[0] == "note: a.sh is read as a script for sbatch"
-    assert err.splitlines()[1].startswith("warning: a.sh:4: --qos: lost: ")
+    assert err.splitlines()[1].startswith("warning: a.sh:4: --prefer: lost: ")
     (tmp_path / "a.yaml").write_text(out)
     assert fenglin("convert", "a.yaml")[1:] == (out, "")
 
@@ -59,12 +59,12 @@ def test_strict_refuses_losses_with_their_lines(fenglin, script, hub):
     for command in ("convert", "submit"):
         code, out, err = fenglin(command, script, "--strict")
         assert (code, out) == (2, "")
-        assert "a.sh:4:1: --qos: lost: " in err
+        assert "a.sh:4:1: --prefer: lost: " in err
     assert hub.asked == []
 
 
 def test_strict_takes_what_is_exact(fenglin, tmp_path):
-    (tmp_path / "b.sh").write_text(SCRIPT.replace("#SBATCH --qos=low\n", ""))
+    (tmp_path / "b.sh").write_text(SCRIPT.replace("#SBATCH --prefer=low\n", ""))
     assert fenglin("convert", "b.sh", "--strict")[0] == 0
 
 
@@ -93,7 +93,7 @@ def test_submit_takes_a_script_and_warns(fenglin, script, hub):
     hub.on("POST", "/v1/jobs", {"id": "j7", "state": "pending", "repeated": False})
     code, out, err = fenglin("submit", script)
     assert (code, out) == (0, "j7\n")
-    assert "warning: a.sh:4: --qos: lost: " in err
+    assert "warning: a.sh:4: --prefer: lost: " in err
     sent = json.loads(hub.asked[0].body)
     assert sent["name"] == "a"
     assert SCRIPT in sent["script"]

@@ -53,6 +53,9 @@ def only_option(snapshot, site, job=1):
         ("1,1 require=tier:gold", "remote", "label_differs", "needs tier=gold, it has tier=silver"),
         ("1,1 require=tier:gold", "here", "label_differs", "needs tier=gold, it has no label tier"),
         ("1,1 require=disk:nvme,tier:gold", "remote", "label_differs", "needs tier=gold"),
+        # What is required for one account is granted to all or to it.
+        ("1,1 require=tier@a:gold", "remote", "label_differs",
+         "needs tier@a=gold, it has tier@a=silver"),
         ("1,1 near=card latency=5", "remote", "too_far_away",
          "needs at most 5ms to card, its round trip is 7.5ms"),
         ("1,1 near=card latency=5", "here", "too_far_away",
@@ -113,6 +116,7 @@ def test_every_capability_can_be_told_of(word):
     [
         ("1,1 regions=eu", ["remote"]),
         ("1,1 require=tier:silver,disk:nvme", ["remote"]),
+        ("1,1 require=tier@a:silver,disk:nvme", ["remote"]),
         ("1,1 near=card latency=8", ["card", "remote"]),
         ("1,1 near=remote latency=8", ["card", "remote"]),  # a round trip is the same both ways
         ("1,1 near=card", ["card", "here", "remote"]),  # a wish without a limit refuses nobody

@@ -24,8 +24,8 @@ from fenglin.ledger.posting import Charge, Hold, Terms, post
 from fenglin.model.allocation import Usage
 from fenglin.model.ids import attempt_key
 from fenglin.model.states import AttemptState, JobState
+from fenglin.ports.charge import Charge as DriverCharge
 from fenglin.ports.driver import Capability
-from fenglin.ports.driver import Charge as DriverCharge
 from fenglin.ports.hub import Listing, Principal
 from fenglin.ports.metering import ImportHead
 from fenglin.storage.metering import SqliteMetering

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fenglin.ports.driver import Charge
+from fenglin.ports.charge import Charge
 from fenglin.quantities.money import rate_micro
 
 if TYPE_CHECKING:

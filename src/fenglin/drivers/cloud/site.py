@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from fenglin.drivers.cloud.provider import Machine, Provider
     from fenglin.drivers.cloud.settings import CloudSettings
     from fenglin.model.allocation import Usage
-    from fenglin.ports.driver import Charge, Driver, DriverContext, StartOrder, StopsTasks
+    from fenglin.ports.charge import Charge
+    from fenglin.ports.driver import Driver, DriverContext, StartOrder, StopsTasks
     from fenglin.quantities.taskset import TaskSet
 
 START_WAIT_S = 20.0

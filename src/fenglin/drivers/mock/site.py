@@ -13,8 +13,9 @@ from fenglin.errors import DriverError, InputError
 from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
 from fenglin.model.site import Flavor, Node
+from fenglin.ports.charge import Charge
 from fenglin.ports.discovery import driver_kind
-from fenglin.ports.driver import Capability, Charge, LogChunk, Observation, Presence, SiteReport
+from fenglin.ports.driver import Capability, LogChunk, Observation, Presence, SiteReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

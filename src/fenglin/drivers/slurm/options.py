@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fenglin.errors import DriverError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fenglin.drivers.slurm.layout import Layout
     from fenglin.drivers.slurm.settings import SlurmSettings
     from fenglin.ports.driver import StartOrder
@@ -17,6 +20,7 @@ MIB = 2**20
 RUNNER_MEMORY_MIB = 32
 SPARE_MS = 60_000
 LONGEST_COMMENT = 120
+EMPTY: Mapping[str, str] = MappingProxyType({})
 _UNPLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -27,6 +31,7 @@ def batch_options(
     output: str,
     card: str,
     licences: str = "",
+    own: Mapping[str, str] = EMPTY,
 ) -> list[str]:
     """Return the options of `sbatch` for an order.
 
@@ -37,6 +42,7 @@ def batch_options(
         output: File for what the batch scripts themselves say.
         card: Type of the cards as the cluster spells it; empty where it does not.
         licences: What each element holds of the cluster's licences, `name:count,…`.
+        own: Account, QoS and reservation of this order, before those of partition and site.
 
     Raises:
         DriverError: the site has no flavor of that name.
@@ -49,10 +55,10 @@ def batch_options(
         "job-name": order.key,
         "comment": comment(order.hub, order.job, order.job_name),
         "partition": partition.name,
-        "qos": partition.qos or settings.qos,
+        "qos": own.get("qos") or partition.qos or settings.qos,
         "constraint": partition.constraint,
-        "account": partition.account or settings.account,
-        "reservation": partition.reservation or settings.reservation,
+        "account": own.get("account") or partition.account or settings.account,
+        "reservation": own.get("reservation") or partition.reservation or settings.reservation,
         "array": layout.array(order.slots),
         "cpus-per-task": str(max(1, -(-need.cpu_milli // 1_000))),
         "mem": f"{-(-need.memory_bytes // MIB) + RUNNER_MEMORY_MIB}M" if need.memory_bytes else "",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from fenglin.drivers.slurm.wishes import PerJob
 from fenglin.errors import FenglinError, InputError
 from fenglin.model.site import Flavor, Node
 from fenglin.ports.driver import LOG_CAP_BYTES
@@ -91,6 +92,8 @@ class _Block(Struct, frozen=True, forbid_unknown_fields=True):
     qos: str = ""
     reservation: str = ""
     options: tuple[str, ...] = ()
+    accounts: dict[str, str] = {}
+    per_job: PerJob = PerJob()
     conf: str = ""
     commands: str = ""
     ssh: _Ssh | None = None
@@ -114,6 +117,8 @@ class SlurmSettings(Struct, frozen=True):
         partitions: Flavor → where its orders go.
         account, qos, reservation: For `sbatch`; empty for Slurm's own default.
         options: Further options of `sbatch`.
+        accounts: Account of the hub → Slurm account of its jobs, before any other.
+        per_job: What a job may choose itself.
         conf: Value of SLURM_CONF; empty for the default.
         commands: Folder of Slurm's commands; empty for PATH.
         rest: slurmrestd, instead of commands.
@@ -137,6 +142,8 @@ class SlurmSettings(Struct, frozen=True):
     qos: str = ""
     reservation: str = ""
     options: tuple[str, ...] = ()
+    accounts: dict[str, str] = {}
+    per_job: PerJob = PerJob()
     conf: str = ""
     commands: str = ""
     rest: Rest | None = None
@@ -178,6 +185,8 @@ def read_settings(settings: Mapping[str, object], where: str) -> SlurmSettings:
         qos=block.qos,
         reservation=block.reservation,
         options=block.options,
+        accounts=block.accounts,
+        per_job=block.per_job,
         conf=block.conf and _path(block.conf, f"{where}.conf"),
         commands=block.commands and _path(block.commands, f"{where}.commands").rstrip("/"),
         rest=_rest(block, f"{where}.rest"),
@@ -267,12 +276,16 @@ def _place(block: _Ssh | None, where: str) -> Place | None:
 def _check_words(block: _Block, where: str) -> None:
     for name in ("account", "qos", "reservation"):
         _word(getattr(block, name), f"{where}.{name}")
+    for word in block.accounts.values():
+        _word(word, f"{where}.accounts", empty=False)
+    for word in block.per_job.names():
+        _word(word, f"{where}.per_job", empty=False)
     if not block.python or any(c in block.python for c in "\n\0"):
         raise InputError("python is not a program", where=f"{where}.python", hint="python3")
 
 
-def _word(text: str, where: str) -> None:
-    if text and not _WORD.fullmatch(text):
+def _word(text: str, where: str, *, empty: bool = True) -> None:
+    if (text or not empty) and not _WORD.fullmatch(text):
         raise InputError(f"{text[:80]!r} is not a name that Slurm takes", where=where)
 
 

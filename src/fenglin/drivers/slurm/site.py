@@ -12,6 +12,7 @@ from fenglin.drivers.slurm.options import batch_options
 from fenglin.drivers.slurm.poke import Poke
 from fenglin.drivers.slurm.shared import OUTPUT, batch_script
 from fenglin.drivers.slurm.submitting import Submitter
+from fenglin.drivers.slurm.wishes import chosen
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.driver import Capability, LogChunk
 from fenglin.runner.containers import NONE
@@ -74,6 +75,7 @@ class SlurmDriver:
         self._settings = settings
         self._context = context
         self._where = f"site {context.site}"
+        self.labels = settings.per_job.labels()
         if settings.containers.runtime == NONE:
             self.capabilities = self.capabilities - {Capability.IMAGES}
         self._prefix = f"{context.hub}-a"
@@ -124,6 +126,7 @@ class SlurmDriver:
                 where=self._where,
                 hint="where its nodes have apptainer, set containers to it",
             )
+        own = chosen(order, self._settings)
         limits = await self._inventory.limits()
         layout = lay_out(order.tasks, limits.array_size, self._settings.pack)
         card = await self._inventory.card(order) if order.resources.accelerator_milli else ""
@@ -138,7 +141,7 @@ class SlurmDriver:
         code, attempts = await self._reaching(self._ground.code())
         there = f"{attempts}/{order.key}"
         output = f"{there}/{OUTPUT}"
-        options = batch_options(order, layout, self._settings, output, card, licences)
+        options = batch_options(order, layout, self._settings, output, card, licences, own)
         script = batch_script(self._settings.python, code, there)
         await self._submitter.submit(order.key, path, options, script, fresh=fresh)
 

@@ -13,6 +13,7 @@ from fenglin.intake.dialects.sbatch import values
 from fenglin.intake.dialects.sbatch.losses import IGNORED, LOST, REFUSED
 from fenglin.intake.document import size_text
 from fenglin.intake.report import show
+from fenglin.model.wishes import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,17 @@ def _plain(*path: str) -> Callable[[Given, Draft, Carried], None]:
         draft.put(path, option.value, option.place)
 
     return put
+
+
+def _wish(option: Given, draft: Draft, _carried: Carried) -> None:
+    """Ask it of a scheduler that knows it."""
+    key = label_of(option.name)
+    draft.put(("labels", key), option.value, option.place)
+    text = (
+        f"the label {key}, for Slurm clusters that let the account choose it; elsewhere the job"
+        f" runs without. To insist: require {key}"
+    )
+    draft.approximated(option.place, option.field, text)
 
 
 def _image(option: Given, draft: Draft, _carried: Carried) -> None:
@@ -284,6 +296,8 @@ _CARRIERS: dict[str, Callable[[Given, Draft, Carried], None]] = {
     "account": _plain("account"),
     "comment": _plain("labels", "comment"),
     "wckey": _plain("labels", "wckey"),
+    "qos": _wish,
+    "reservation": _wish,
     "container-image": _image,
     "partition": _partition,
     "time": _time,
