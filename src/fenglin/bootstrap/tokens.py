@@ -47,12 +47,15 @@ async def first_token(identity: Identity, tokens: Tokens, folder: Path) -> None:
         path.chmod(0o600)
     else:
         text = new_token()
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Whoever waits for the file must not read half of it.
+        part = path.with_name(f".{path.name}")
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
+        part.replace(path)
         _sync_folder(folder)
     await tokens.first(text)
     _log.info("admin_token_made", file=str(path))

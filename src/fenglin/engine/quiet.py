@@ -35,9 +35,16 @@ class QuietHub:
         self._tokens = tokens
         self._meters = meters
         self._clock = clock
+        self._tokens_made = False
 
     async def authenticate(self, token: str) -> Principal:
-        """See `ports.hub.Hub`."""
+        """See `ports.hub.Hub`; before the first leader has made a token nobody is refused."""
+        if not self._tokens_made:
+            self._tokens_made = await self._tokens.made()
+        if not self._tokens_made:
+            raise UnavailableError(
+                "the first hub of this database is still starting", hint="ask again in a moment"
+            )
         return await self._tokens.holder(token)
 
     async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:

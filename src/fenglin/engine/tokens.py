@@ -76,6 +76,10 @@ class Tokens:
         with suppress(FenglinError):
             await self._identity.used(self._epoch(), record.number, now_ms)
 
+    async def made(self) -> bool:
+        """Return whether there is any token; the first leader of a database makes the first."""
+        return await self._identity.any()
+
     async def first(self, token: str) -> None:
         """Make the first operator's token known; only its hash is kept."""
         await self._identity.add(
