@@ -7,7 +7,6 @@ out and take files in.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import secrets
 from pathlib import Path, PurePosixPath
@@ -17,13 +16,13 @@ import msgspec
 
 from fenglin.errors import InputError, LimitError, NotFoundError, UnavailableError
 from fenglin.ports.agent import InputFile
+from fenglin.remote.contents import Digests
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
-    from fenglin.ports.driver import StagedInput, StartOrder
+    from fenglin.ports.driver import StartOrder
 
-MOST_REMEMBERED = 100_000
 MOST_PARTS = 64
 
 
@@ -46,7 +45,7 @@ class Notes:
         """Make the folder."""
         self._folder = folder / "notes"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._digests: dict[tuple[str, int, int, int], str] = {}
+        self._digests = Digests()
 
     def write(self, order: StartOrder) -> tuple[InputFile, ...]:
         """Write an order's note durably; return its inputs, folders taken apart.
@@ -54,21 +53,15 @@ class Notes:
         Raises:
             OSError: an input cannot be read, or the note not be written.
         """
-        inputs: list[InputFile] = []
-        sources: dict[str, str] = {}
-        for item in order.inputs:
-            for target, path, executable in _files(item):
-                digest = self._digest(path)
-                if digest:
-                    sources[digest] = str(path)
-                inputs.append(InputFile(target, digest, executable))
+        contents = self._digests.contents(order.inputs)
+        sources = {one.digest: one.source for one in contents if one.digest}
         data = msgspec.json.encode(Note(order.artifacts_dir, sources))
         place = self._place(order.key)
         draft = place.with_suffix(f".{secrets.token_hex(4)}")
         _write_durably(draft, data)
         draft.replace(place)
         _sync(self._folder)
-        return tuple(inputs)
+        return tuple(InputFile(one.target, one.digest, one.executable) for one in contents)
 
     def read(self, key: str) -> Note:
         """Return a note.
@@ -87,20 +80,6 @@ class Notes:
 
     def _place(self, key: str) -> Path:
         return self._folder / f"{key}.json"
-
-    def _digest(self, path: Path) -> str:
-        """Return a file's SHA-256, computed once for each state of it; empty when it is gone."""
-        try:
-            info = path.stat()
-        except FileNotFoundError:
-            return ""
-        state = (str(path), info.st_ino, info.st_size, info.st_mtime_ns)
-        if state not in self._digests:
-            if len(self._digests) >= MOST_REMEMBERED:
-                self._digests.clear()
-            with path.open("rb") as file:
-                self._digests[state] = hashlib.file_digest(file, "sha256").hexdigest()
-        return self._digests[state]
 
 
 async def keep_file(note: Note, task: int, path: str, chunks: AsyncIterator[bytes]) -> Path:
@@ -141,21 +120,6 @@ async def keep_file(note: Note, task: int, path: str, chunks: AsyncIterator[byte
 def _has_link(goal: Path, depth: int) -> bool:
     """Return whether one of the folders below the artifacts' own is a link."""
     return any(folder.is_symlink() for folder in list(goal.parents)[:depth])
-
-
-def _files(item: StagedInput) -> Iterator[tuple[str, Path, bool]]:
-    """Yield (target, path, executable) of an input; links inside a folder are left out."""
-    source = Path(item.source)
-    if not source.is_dir():
-        yield item.target, source, item.executable
-        return
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
-                target = f"{item.target.rstrip('/')}/{path.relative_to(source).as_posix()}"
-                yield target, path, os.access(path, os.X_OK)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -25,7 +25,8 @@ from fenglin.drivers.slurm.picture import Picture
 from fenglin.drivers.slurm.shared import own_code
 from fenglin.drivers.slurm.transport import Answer, variables
 from fenglin.remote.agent import Remote, library
-from fenglin.remote.inputs import Digests, Uploads
+from fenglin.remote.contents import Digests
+from fenglin.remote.inputs import Uploads
 from fenglin.remote.line import Line
 from fenglin.runner.host import claim as claims
 from fenglin.runner.host.order import ORDER

@@ -21,7 +21,8 @@ from fenglin.drivers.ssh.usage import read_log, usage_of
 from fenglin.errors import DriverError, InputError
 from fenglin.ports.driver import Capability, LogChunk, SiteReport
 from fenglin.remote.agent import Remote
-from fenglin.remote.inputs import Content, Digests, Uploads
+from fenglin.remote.contents import Content, Digests
+from fenglin.remote.inputs import Uploads
 from fenglin.remote.line import Line
 from fenglin.runner.containers import NONE, container_lines
 from fenglin.runner.host.order import encode
