@@ -20,16 +20,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from fenglin.testing.servers.kubelet import Server
 from fenglin.testing.servers.kubernetes_build import find_kubernetes, folder
+from fenglin.testing.servers.whole import WholeServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 __all__ = ["KubernetesCluster", "find_kubernetes"]
 READY_WITHIN_S = 60.0
@@ -51,7 +51,7 @@ _OF_ALL = frozenset(
 )  # fmt: skip
 
 
-class KubernetesCluster:
+class KubernetesCluster(WholeServer):
     """One cluster: etcd, API server, scheduler, controllers and nodes, all our children.
 
     Attributes:
@@ -96,24 +96,6 @@ class KubernetesCluster:
         }  # fmt: skip
         self._claims = dict(claims)
         self._daemons: list[subprocess.Popen[bytes]] = []
-
-    def __enter__(self) -> Self:
-        """Start it and wait until its nodes take pods."""
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End everything."""
-        self.stop()
 
     def start(self) -> None:
         """Write keys and configuration, start the daemons, wait until pods can run.

@@ -21,11 +21,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from fenglin.testing.servers.whole import WholeServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 REQUIREMENT = "ray[default]>=2.50,<3"
 INSTALL_WITHIN_S = 600.0
@@ -92,7 +93,7 @@ def _install(folder: Path) -> str:
     return ""
 
 
-class RayCluster:
+class RayCluster(WholeServer):
     """One cluster: a head and some more nodes, all on this machine, children of this process.
 
     Attributes:
@@ -117,24 +118,6 @@ class RayCluster:
         self._port = _free_ports(20 * nodes)
         self.address = f"http://127.0.0.1:{self._port + 1}"
         self._daemons: list[subprocess.Popen[bytes] | None] = [None] * nodes
-
-    def __enter__(self) -> Self:
-        """Start it and wait until its nodes take jobs."""
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End its daemons and what they run."""
-        self.stop()
 
     def start(self) -> None:
         """Start all nodes; after `kill` it is a new cluster at the old address.

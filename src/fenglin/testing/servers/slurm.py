@@ -18,13 +18,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from fenglin.testing.servers.slurm_accounts import Accounts
+from fenglin.testing.servers.whole import WholeServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from fenglin.testing.servers.slurm_newer import Release
 
@@ -110,7 +110,7 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=folders)
 
 
-class SlurmCluster:
+class SlurmCluster(WholeServer):
     """One cluster: munged, slurmctld and a slurmd per node, all children of this process.
 
     Attributes:
@@ -154,24 +154,6 @@ class SlurmCluster:
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._release = release
         self._accounts: Accounts | None = None
-
-    def __enter__(self) -> Self:
-        """Start it and wait until its nodes take jobs."""
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End its jobs and its daemons."""
-        self.stop()
 
     def start(self) -> None:
         """Write the configuration, start the daemons, wait for idle nodes.
