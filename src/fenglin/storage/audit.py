@@ -16,6 +16,7 @@ from fenglin.wire.audit_views import AuditCheck, AuditView
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from fenglin.ports.acting import Act
     from fenglin.storage.store import SqlStore
@@ -68,13 +69,23 @@ def append(conn: sqlite3.Connection, act: Act | None, more: str = "") -> None:
         act: The request; None, where the hub acts by itself, writes nothing.
         more: What came of it, for its subject.
     """
-    if act is None:
+    if act is not None:
+        append_all(conn, [(act, more)])
+
+
+def append_all(conn: sqlite3.Connection, acts: Sequence[tuple[Act, str]]) -> None:
+    """Write a record of each request, with what came of it; see `append`."""
+    if not acts:
         return
     row = conn.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     last, before = row or (0, _FIRST)
-    subject = f"{act.subject} {more}".strip()[:_MOST_SUBJECT]
-    values = (last + 1, act.time_ms, act.actor, act.token, act.account, act.what, subject)
-    conn.execute(_INSERT, (*values, _chained(before, values)))
+    rows = []
+    for seq, (act, more) in enumerate(acts, last + 1):
+        subject = f"{act.subject} {more}".strip()[:_MOST_SUBJECT]
+        values = (seq, act.time_ms, act.actor, act.token, act.account, act.what, subject)
+        before = _chained(before, values)
+        rows.append((*values, before))
+    conn.executemany(_INSERT, rows)
 
 
 def check(conn: sqlite3.Connection) -> AuditCheck:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.model.reason import Reason
     from fenglin.model.site import Site
+    from fenglin.ports.acting import Act
     from fenglin.ports.hub import Listing
     from fenglin.ports.store import (
         AllocationRecord,
@@ -105,16 +106,23 @@ class SqlStore(ABC):
 
     async def submit(self, request: SubmitRequest) -> tuple[list[Submitted], list[JobRecord]]:
         """See `ports.store.Store`."""
-        act = ACTING.get()
+        return await self._writer.run_together(self._submit_all, (request, ACTING.get()))
 
-        def work(conn: sqlite3.Connection) -> tuple[list[Submitted], list[JobRecord]]:
-            self._still_leads(conn)
-            answers, records = submits.insert(conn, request, self._take)
-            if records:
-                audit.append(conn, act, submits.named(records))
-            return answers, records
-
-        return await self._writer.run(work)
+    def _submit_all(
+        self, conn: sqlite3.Connection, asked: Sequence[tuple[SubmitRequest, Act | None]]
+    ) -> list[submits.Answer | FenglinError]:
+        """Store what came in while the last commit was on its way to the disk."""
+        self._still_leads(conn)
+        found = submits.insert_all(conn, [request for request, _ in asked], self._take)
+        audit.append_all(
+            conn,
+            [
+                (act, submits.named(answer[1]))
+                for (_, act), answer in zip(asked, found, strict=True)
+                if act is not None and not isinstance(answer, FenglinError) and answer[1]
+            ],
+        )
+        return found
 
     async def commit(self, change: Change) -> list[tuple[StartUnit, Reason]]:
         """See `ports.store.Store`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fenglin.errors import ConflictError, InputError
+from fenglin.errors import ConflictError, FenglinError, InputError
 from fenglin.model.ids import job_id, parse_job_id
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.store import JobRecord
@@ -13,7 +13,7 @@ from fenglin.wire.views import Submitted
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from fenglin.model.job import JobSpec
     from fenglin.ports.store import SubmitRequest
@@ -24,25 +24,78 @@ _INSERT = (
 )
 
 
-def insert(
-    conn: sqlite3.Connection, request: SubmitRequest, take: Callable[[int], int]
-) -> tuple[list[Submitted], list[JobRecord]]:
-    """Insert the jobs of one request, all or none.
+Answer = tuple[list["Submitted"], list["JobRecord"]]
+# Keys that are looked up at once, below the 999 parameters that the oldest SQLite builds allow.
+_MOST_KEYS = 512
+
+
+def insert_all(
+    conn: sqlite3.Connection, requests: Sequence[SubmitRequest], take: Callable[[int], int]
+) -> list[Answer | FenglinError]:
+    """Insert the jobs of some requests, of each all or none, with as few statements as of one.
 
     Args:
         conn: The writing connection, inside a transaction.
-        request: What to store.
+        requests: What to store.
         take: Reserves that many job numbers and returns the first.
 
-    Raises:
-        ConflictError: the key came with another body.
-        InputError: a parent job is unknown, or a per-task parent has another size.
+    Returns:
+        For each request its answer with the new jobs, none for a repeated one; or why it is
+        refused: ConflictError when its key came with another body, InputError when a parent job
+        is unknown or a per-task parent has another size.
     """
-    if request.key and (again := _repeated(conn, request)) is not None:
-        return again, []
-    for spec in request.specs:
-        _check_parents(conn, spec)
-    first = take(len(request.specs))
+    answers: dict[int, Answer | FenglinError] = {}
+    left = list(range(len(requests)))
+    while left:
+        # Of those that carry the same key, the second finds what the first has stored.
+        turn: dict[object, int] = {}
+        for at in left:
+            turn.setdefault((requests[at].actor, requests[at].key) if requests[at].key else at, at)
+        places = list(turn.values())
+        found = _insert_unlike(conn, [requests[at] for at in places], take)
+        answers |= zip(places, found, strict=True)
+        left = [at for at in left if at not in answers]
+    return [answers[at] for at in range(len(requests))]
+
+
+def _insert_unlike(
+    conn: sqlite3.Connection, requests: Sequence[SubmitRequest], take: Callable[[int], int]
+) -> list[Answer | FenglinError]:
+    """Insert the jobs of requests of which no two carry the same key."""
+    known = _known_keys(conn, requests)
+    answers: list[Answer | FenglinError] = []
+    fresh: list[tuple[SubmitRequest, int]] = []
+    for request in requests:
+        try:
+            again = _repeated(conn, request, known)
+            if again is None:
+                for spec in request.specs:
+                    _check_parents(conn, spec)
+        except FenglinError as refusal:
+            answers.append(refusal)
+            continue
+        if again is not None:
+            answers.append((again, []))
+            continue
+        first = take(len(request.specs))
+        fresh.append((request, first))
+        records = _records(request, first)
+        answers.append(([Submitted(job_id(r.number), "pending") for r in records], records))
+    if fresh:
+        _write(conn, fresh)
+        crash_point("c0")
+    return answers
+
+
+def _records(request: SubmitRequest, first: int) -> list[JobRecord]:
+    return [
+        JobRecord(first + i, spec, request.now_ms, TaskSet(((0, spec.tasks),)), actor=request.actor)
+        for i, spec in enumerate(request.specs)
+    ]
+
+
+def _write(conn: sqlite3.Connection, fresh: Sequence[tuple[SubmitRequest, int]]) -> None:
+    """Write the rows of requests, each with the number of its first job."""
     conn.executemany(
         _INSERT,
         [
@@ -58,40 +111,66 @@ def insert(
                 f"0-{spec.tasks - 1}" if spec.tasks > 1 else "0",
                 body,
             )
+            for request, first in fresh
             for i, (spec, body) in enumerate(zip(request.specs, request.spec_bytes, strict=True))
         ],
     )
-    _insert_relations(conn, request, first)
-    if request.key:
-        conn.execute(
+    _insert_relations(conn, fresh)
+    keys = [
+        (
+            request.key,
+            request.actor,
+            request.body_hash,
+            first,
+            len(request.specs),
+            request.now_ms,
+        )
+        for request, first in fresh
+        if request.key
+    ]
+    if keys:
+        conn.executemany(
             "INSERT INTO idempotency (key, actor, body_hash, first_job, jobs, created_ms)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                request.key,
-                request.actor,
-                request.body_hash,
-                first,
-                len(request.specs),
-                request.now_ms,
-            ),
+            keys,
         )
-    crash_point("c0")
-    records = [
-        JobRecord(first + i, spec, request.now_ms, TaskSet(((0, spec.tasks),)), actor=request.actor)
-        for i, spec in enumerate(request.specs)
-    ]
-    return [Submitted(job_id(r.number), "pending") for r in records], records
 
 
-def _repeated(conn: sqlite3.Connection, request: SubmitRequest) -> list[Submitted] | None:
+def _known_keys(
+    conn: sqlite3.Connection, requests: Sequence[SubmitRequest]
+) -> dict[tuple[str, str], tuple[bytes, int, int]]:
+    """Return what is stored of the requests' keys, by actor and key."""
+    asked: dict[str, list[str]] = {}
+    for request in requests:
+        if request.key:
+            asked.setdefault(request.actor, []).append(request.key)
+    found: dict[tuple[str, str], tuple[bytes, int, int]] = {}
+    for actor, keys in asked.items():
+        for start in range(0, len(keys), _MOST_KEYS):
+            part = keys[start : start + _MOST_KEYS]
+            # Few texts, so that each is prepared once: the last key fills up.
+            size = 1 << (len(part) - 1).bit_length()
+            marks = ", ".join("?" * size)
+            rows = conn.execute(
+                "SELECT key, body_hash, first_job, jobs FROM idempotency"  # noqa: S608 - marks
+                f" WHERE actor = ? AND key IN ({marks})",
+                (actor, *part, *part[-1:] * (size - len(part))),
+            )
+            found |= {(actor, row[0]): (row[1], row[2], row[3]) for row in rows}
+    return found
+
+
+def _repeated(
+    conn: sqlite3.Connection,
+    request: SubmitRequest,
+    known: Mapping[tuple[str, str], tuple[bytes, int, int]],
+) -> list[Submitted] | None:
     """Return the earlier answer for this key, if it has been used (J2)."""
-    row = conn.execute(
-        "SELECT body_hash, first_job, jobs FROM idempotency WHERE actor = ? AND key = ?",
-        (request.actor, request.key),
-    ).fetchone()
+    row = known.get((request.actor, request.key))
     if row is None:
         return None
-    if row[0] != request.body_hash:
+    body_hash, first, jobs = row
+    if body_hash != request.body_hash:
         raise ConflictError(
             "this idempotency key was used for another request",
             where="Idempotency-Key",
@@ -99,7 +178,7 @@ def _repeated(conn: sqlite3.Connection, request: SubmitRequest) -> list[Submitte
         )
     states = conn.execute(
         "SELECT number, state FROM job WHERE number >= ? AND number < ? ORDER BY number",
-        (row[1], row[1] + row[2]),
+        (first, first + jobs),
     )
     return [Submitted(job_id(number), state, repeated=True) for number, state in states]
 
@@ -120,19 +199,12 @@ def _check_parents(conn: sqlite3.Connection, spec: JobSpec) -> None:
             )
 
 
-def _insert_relations(conn: sqlite3.Connection, request: SubmitRequest, first: int) -> None:
-    parents = [
-        (first + i, parse_job_id(parent.job))
-        for i, spec in enumerate(request.specs)
-        for parent in spec.after
-    ]
+def _insert_relations(conn: sqlite3.Connection, fresh: Sequence[tuple[SubmitRequest, int]]) -> None:
+    specs = [(first + i, spec) for request, first in fresh for i, spec in enumerate(request.specs)]
+    parents = [(job, parse_job_id(parent.job)) for job, spec in specs for parent in spec.after]
     if parents:
         conn.executemany("INSERT OR IGNORE INTO job_parent (child, parent) VALUES (?, ?)", parents)
-    labels = [
-        (name, value, first + i)
-        for i, spec in enumerate(request.specs)
-        for name, value in spec.labels
-    ]
+    labels = [(name, value, job) for job, spec in specs for name, value in spec.labels]
     if labels:
         conn.executemany("INSERT INTO label (name, value, job) VALUES (?, ?, ?)", labels)
 

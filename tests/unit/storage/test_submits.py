@@ -1,5 +1,8 @@
 """A submit: all or none, once per key, and other accounts do not exist."""
 
+import asyncio
+import threading
+
 import msgspec
 import pytest
 
@@ -28,6 +31,46 @@ def test_the_same_key_and_body_give_the_same_jobs(desk):
     assert (len(new), none) == (2, [])
     assert (other[0].id, free[0].id) == ("j3", "j4")
     assert count == [(4,)]
+
+
+def test_submits_that_share_a_commit_are_answered_each_for_itself(desk):
+    async def scene(here):
+        # All of them are queued before the writer's thread sees the first.
+        begun, gate = threading.Event(), threading.Event()
+
+        def hold_up(_conn):
+            begun.set()
+            gate.wait(30)
+
+        held = asyncio.ensure_future(here.store.write(here.epoch, hold_up))
+        await asyncio.to_thread(begun.wait, 30)
+        asked = [
+            here.submit(a_job(), a_job(), key="k", body=b"x"),
+            here.submit(child("j99")),
+            here.submit(a_job(), key="k", body=b"x"),
+            here.submit(a_job(), key="k", body=b"y"),
+            here.submit(a_job(), key="k", body=b"y", actor="bob"),
+            here.submit(a_job()),
+        ]
+        found = [asyncio.ensure_future(one) for one in asked]
+        await asyncio.sleep(0)
+        gate.set()
+        await held
+        answers = await asyncio.gather(*found, return_exceptions=True)
+        return (
+            answers,
+            here.sql("SELECT count(*) FROM job"),
+            here.sql("SELECT actor, key, first_job, jobs FROM idempotency ORDER BY actor"),
+        )
+
+    (first, orphan, again, other, bobs, free), count, keys = desk(scene)
+    assert [type(orphan), type(other)] == [InputError, ConflictError]
+    assert [one.id for one in first[0]] == [one.id for one in again[0]] == ["j1", "j2"]
+    assert [one.repeated for one in again[0]] == [True, True]
+    assert (len(first[1]), again[1]) == (2, [])
+    assert (bobs[0][0].id, free[0][0].id) == ("j3", "j4")
+    assert count == [(4,)]
+    assert keys == [("ann", "k", 1, 2), ("bob", "k", 3, 1)]
 
 
 def test_one_bad_job_keeps_all_out(desk):

@@ -28,6 +28,9 @@ class Faulty:
         self.commits += statement == "COMMIT"
         return self._conn.execute(statement, *values)
 
+    def executemany(self, statement, rows):
+        return self._conn.executemany(statement, rows)
+
     @property
     def in_transaction(self):
         return self._conn.in_transaction
@@ -72,7 +75,7 @@ def fail(error, x):
     return work
 
 
-async def gather(writer, *works):
+async def gather(writer, *works, meanwhile=lambda: None, ask=Writer.run):
     """Queue works while the thread is busy, so that they share a commit."""
     begun, gate = threading.Event(), threading.Event()
 
@@ -82,10 +85,11 @@ async def gather(writer, *works):
 
     first = asyncio.ensure_future(writer.run(hold_up))
     await asyncio.to_thread(begun.wait, 10)
-    rest = [asyncio.ensure_future(writer.run(work)) for work in works]
+    rest = [asyncio.ensure_future(ask(writer, work)) for work in works]
     await asyncio.sleep(0)
+    meanwhile()
     gate.set()
-    await first
+    await asyncio.gather(first, return_exceptions=True)
     return await asyncio.gather(*rest, return_exceptions=True)
 
 
@@ -106,10 +110,10 @@ def test_a_failing_piece_takes_no_neighbour_down(play):
 @pytest.mark.parametrize("at", ["COMMIT", "BEGIN", "RELEASE"])
 def test_a_failing_commit_fails_all_and_writes_nothing(play, at):
     async def scene(writer, faulty):
-        faulty.fail_at = at
-        found = await asyncio.gather(
-            *(writer.run(put(x)) for x in range(3)), return_exceptions=True
-        )
+        def break_it():
+            faulty.fail_at = at
+
+        found = await gather(writer, *(put(x) for x in range(3)), meanwhile=break_it)
         faulty.fail_at = ""
         return found, await writer.run(put(9))
 
@@ -123,7 +127,7 @@ def test_a_failing_commit_fails_all_and_writes_nothing(play, at):
 def test_even_a_failing_rollback_leaves_a_writer_that_answers(play):
     async def scene(writer, faulty):
         faulty.fail_at = "RO"  # both ROLLBACK and ROLLBACK TO
-        with pytest.raises(UnavailableError):
+        with pytest.raises(ConflictError):
             await writer.run(fail(ConflictError("no"), 1))
         with pytest.raises(UnavailableError):
             await writer.run(put(2))
@@ -133,6 +137,53 @@ def test_even_a_failing_rollback_leaves_a_writer_that_answers(play):
         return await writer.run(put(4))
 
     assert play(scene) == (4, [4])
+
+
+def put_all(conn, numbers):
+    """Put many numbers at once; 3 is refused alone, and two at once from 10 on are too many."""
+    if len([x for x in numbers if x >= 10]) > 1:
+        conn.execute("INSERT INTO t VALUES (99)")
+        raise KeyError("bug")
+    conn.executemany("INSERT INTO t VALUES (?)", [(x,) for x in numbers if x != 3])
+    return [ConflictError("no") if x == 3 else x * 2 for x in numbers]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "calls"), [([1, 2, 3, 4], [[1, 2, 3, 4]]), ([10, 11], [[10, 11], [10], [11]])]
+)
+def test_pieces_of_a_kind_are_done_as_one_or_one_by_one(play, numbers, calls):
+    seen = []
+
+    def kind(conn, some):
+        seen.append(list(some))
+        return put_all(conn, some)
+
+    async def scene(writer, _faulty):
+        return await gather(writer, *numbers, ask=lambda writer, x: writer.run_together(kind, x))
+
+    found, rows = play(scene)
+    assert seen == calls
+    assert rows == [x for x in numbers if x != 3]
+    assert [x if isinstance(x, int) else type(x) for x in found] == [
+        ConflictError if x == 3 else x * 2 for x in numbers
+    ]
+
+
+def test_other_work_between_pieces_of_a_kind_keeps_its_place(play):
+    seen = []
+
+    def kind(_conn, some):
+        seen.append(list(some))
+        return list(some)
+
+    def ask(writer, work):
+        return writer.run(work) if callable(work) else writer.run_together(kind, work)
+
+    async def scene(writer, _faulty):
+        return await gather(writer, 1, 2, lambda _: seen.append("other"), 3, ask=ask)
+
+    assert play(scene)[0] == [1, 2, None, 3]
+    assert seen == [[1, 2], "other", [3]]
 
 
 def test_a_really_full_database(play):
