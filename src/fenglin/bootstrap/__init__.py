@@ -36,6 +36,7 @@ from fenglin.engine.identity import TokenDesk
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.pulse import Pulse
 from fenglin.engine.quarantine import Warden
 from fenglin.engine.recovery import Recovery, resume
 from fenglin.engine.safety import SafetyDesk
@@ -223,7 +224,8 @@ async def _hub(
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
         _calm_collector()
-        ours = [control.run(), recovery.run(), pricing.run(), traces.run()]
+        pulse = Pulse(clock, meters.lag)
+        ours = [control.run(), recovery.run(), pricing.run(), traces.run(), pulse.run()]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, cast
 
 from fenglin.cli.humane import now_ms
 from fenglin.errors import DeniedError, FenglinError
@@ -13,11 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fenglin.client import Client
+    from fenglin.client.transport import Answer
 
 MOST_SKEW_MS = 5_000
 SLOW_CYCLE_MS = 1_000.0
 SOON_MS = 14 * 86_400_000
 SILENT_MS = 120_000
+# Requests that wait longer before the hub even looks at them, at most one in a hundred.
+LATE_S = 0.25
+MOST_LATE = 0.01
+_LATE = re.compile(
+    rb'^fenglin_loop_lag_seconds_(?:bucket{le="([0-9.]+)"}|(count)) (\S+)$', re.MULTILINE
+)
 
 
 def examine(client: Client) -> Iterator[Finding]:
@@ -28,7 +36,7 @@ def examine(client: Client) -> Iterator[Finding]:
         hint = error.hint or "is it running? see --hub, and its log"
         yield Finding("hub", Level.BAD, f"{client.hub}: {error.what}", hint)
         return
-    for look in (_ready, _held, _tokens, _ledger, _discrepancies):
+    for look in (_ready, _lag, _held, _tokens, _ledger, _discrepancies):
         yield from _allowed(look, client)
 
 
@@ -79,6 +87,23 @@ def _ready(client: Client) -> Iterator[Finding]:
 
     client.call(Call("GET", "/readyz", Raw))
     yield Finding("readiness", Level.OK, "ready")
+
+
+def _lag(client: Client) -> Iterator[Finding]:
+    """Yield whether the hub's event loop is late, by its own measure since it started."""
+    from fenglin.client.requests import Call, Raw  # noqa: PLC0415 - slow; help needs none
+
+    # A raw answer is what the transport brought.
+    text = cast("Answer", client.call(Call("GET", "/metrics", Raw))).body
+    said = {bound or count: float(value) for bound, count, value in _LATE.findall(text)}
+    total, soon = said.get(b"count", 0.0), said.get(str(LATE_S).encode(), 0.0)
+    late = 1 - soon / total if total else 0.0
+    if late > MOST_LATE:
+        what = f"over {LATE_S * 1_000:.0f} ms late at {late:.1%} of all moments"
+        hint = "see fenglin_loop_lag_seconds in /metrics; give the hub a core of its own"
+        yield Finding("event loop", Level.WARN, what, hint)
+    else:
+        yield Finding("event loop", Level.OK, "answers in time")
 
 
 def _held(client: Client) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fenglin.model.allocation import Usage
 
 PROMISE_BUCKETS_S = (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
+LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Meters:
@@ -20,6 +21,12 @@ class Meters:
         self.registry = CollectorRegistry()
         self._cycle = Histogram(
             "fenglin_cycle_seconds", "Time of one control cycle", registry=self.registry
+        )
+        self._lag = Histogram(
+            "fenglin_loop_lag_seconds",
+            "How late the event loop comes to what is due",
+            buckets=LAG_BUCKETS_S,
+            registry=self.registry,
         )
         self._promises = Histogram(
             "fenglin_promise_error_seconds",
@@ -74,6 +81,10 @@ class Meters:
         """Count one cycle."""
         self._cycle.observe(seconds)
         self.cycle_ms = seconds * 1_000
+
+    def lag(self, seconds: float) -> None:
+        """Count a moment at which the event loop came late by so much."""
+        self._lag.observe(seconds)
 
     def started(self, site: str, tasks: int) -> None:
         """Count committed tasks."""

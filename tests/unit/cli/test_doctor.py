@@ -9,6 +9,9 @@ import pytest
 from fenglin.bootstrap import doctor as room
 from fenglin.bootstrap.doctor import examine
 from fenglin.cli.app import run
+from fenglin.cli.doctor_hub import _lag
+from fenglin.client.transport import Answer
+from fenglin.engine.meters import Meters
 from fenglin.storage.schema import connect, ensure_schema
 from fenglin.testing.builders import LocalSite, hub_file
 
@@ -94,3 +97,22 @@ def test_old_backups_are_told(place, tmp_path):
     assert bad(place, folder) == {}
     os.utime(file, (1, 1))
     assert bad(place, folder)["backups"].level == "warn"
+
+
+@pytest.mark.parametrize(
+    ("delays_s", "level"),
+    [([0.0] * 99 + [0.4], "ok"), ([0.0] * 97 + [0.4] * 3, "warn"), ([], "ok")],
+)
+def test_an_event_loop_that_is_often_late_is_told(delays_s, level):
+    meters = Meters()
+    for delay_s in delays_s:
+        meters.lag(delay_s)
+
+    class Said:
+        def call(self, call):
+            assert (call.method, call.path) == ("GET", "/metrics")
+            return Answer(meters.expose(0, 1), {})
+
+    (found,) = _lag(Said())
+    assert (found.check, found.level) == ("event loop", level)
+    assert ("3.0% of all moments" in found.what) == (level == "warn")

@@ -1,0 +1,48 @@
+"""How late the event loop comes to what is due: the delay that each request meets at the door."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.ports.clock import Clock
+
+STEP_MS = 50
+# A machine that slept was not late: what a longer gap hides is told once.
+MOST_MISSED = 1_200
+
+
+class Pulse:
+    """Looks at the clock in equal steps and tells by how much each look came late.
+
+    A loop that stands still misses steps, and each of these counts with the delay it met. One look
+    per stop would hide the longest ones, as a client does that waits before it asks again.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[float], None]) -> None:
+        """Take the clock, and what hears of each delay in seconds."""
+        self._clock = clock
+        self._tell = tell
+
+    async def run(self) -> None:
+        """Look for ever."""
+        due_ms = self._clock.monotonic_ms() + STEP_MS
+        while True:
+            await asyncio.sleep(max(0, due_ms - self._clock.monotonic_ms()) / 1_000)
+            due_ms = self.look(due_ms)
+
+    def look(self, due_ms: int) -> int:
+        """Tell the delay of each step that was due; return when the next one is.
+
+        Args:
+            due_ms: When the first of them was, on the monotonic clock.
+        """
+        now_ms = self._clock.monotonic_ms()
+        due_ms = max(due_ms, now_ms - MOST_MISSED * STEP_MS)
+        while due_ms <= now_ms:
+            self._tell((now_ms - due_ms) / 1_000)
+            due_ms += STEP_MS
+        return due_ms

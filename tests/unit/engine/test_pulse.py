@@ -1,0 +1,52 @@
+"""How late the event loop is: each step that was missed counts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fenglin.bootstrap.clock import SystemClock
+from fenglin.engine.meters import Meters
+from fenglin.engine.pulse import MOST_MISSED, STEP_MS, Pulse
+from fenglin.testing.clock import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "told_s"),
+    [
+        (0, [0.0]),
+        (20, [0.02]),
+        (STEP_MS * 2 + 20, [0.12, 0.07, 0.02]),
+    ],
+)
+def test_each_missed_step_is_told_with_its_delay(late_ms, told_s):
+    clock, told = FakeClock(), []
+    due_ms = clock.monotonic_ms()
+    clock.advance(late_ms)
+    next_ms = Pulse(clock, told.append).look(due_ms)
+    assert told == told_s
+    assert clock.monotonic_ms() < next_ms <= clock.monotonic_ms() + STEP_MS
+
+
+def test_a_machine_that_slept_is_told_a_bounded_number_of_times():
+    clock, told = FakeClock(), []
+    due_ms = clock.monotonic_ms()
+    clock.advance(86_400_000)
+    Pulse(clock, told.append).look(due_ms)
+    assert len(told) == MOST_MISSED + 1
+
+
+def test_a_running_loop_is_looked_at():
+    meters = Meters()
+
+    async def scene():
+        pulse = asyncio.create_task(Pulse(SystemClock(), meters.lag).run())
+        try:
+            async with asyncio.timeout(30):
+                while b"fenglin_loop_lag_seconds_count 0.0" in meters.expose(0, 1):
+                    await asyncio.sleep(0.01)
+        finally:
+            pulse.cancel()
+
+    asyncio.run(scene())
