@@ -97,8 +97,8 @@ def _lag(client: Client) -> Iterator[Finding]:
     text = cast("Answer", client.call(Call("GET", "/metrics", Raw))).body
     said = {bound or count: float(value) for bound, count, value in _LATE.findall(text)}
     total, soon = said.get(b"count", 0.0), said.get(str(LATE_S).encode(), 0.0)
-    late = 1 - soon / total if total else 0.0
-    if late > MOST_LATE:
+    if total - soon > MOST_LATE * total:
+        late = 1 - soon / total
         what = f"over {LATE_S * 1_000:.0f} ms late at {late:.1%} of all moments"
         hint = "see fenglin_loop_lag_seconds in /metrics; give the hub a core of its own"
         yield Finding("event loop", Level.WARN, what, hint)
