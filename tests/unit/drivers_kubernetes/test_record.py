@@ -5,9 +5,11 @@ from kubernetes_samples import START_MS, ended, pod, running
 from msgspec.structs import replace
 
 from fenglin.drivers.kubernetes.manifests import Mode, Terms
+from fenglin.drivers.kubernetes.names import TASK
 from fenglin.drivers.kubernetes.record import Record, Scene
 from fenglin.drivers.kubernetes.views import Condition, Job, JobSpec, JobStatus, Metadata
 from fenglin.model.reason import Reason
+from fenglin.quantities.taskset import TaskSet
 from fenglin.runner.records import Cursor, read_page
 
 OVER = Job(Metadata("j"), status=JobStatus(conditions=(Condition("Failed", "True"),)))
@@ -32,8 +34,13 @@ def page(tmp_path):
     return read
 
 
-def scene(*pods, gone=(), jobs=(OPEN,), stopped=None):
-    return Scene(tuple(pods), tuple(gone), tuple(jobs), stopped, START_MS + 9_000)
+def scene(*pods, gone=(), jobs=(OPEN,), stopped=None, unwanted=""):
+    seen = (tuple(pods), tuple(gone), tuple(jobs), stopped, START_MS + 9_000)
+    return Scene(*seen, TaskSet.parse(unwanted))
+
+
+def job(task, **spec):
+    return Job(Metadata(f"j{task}", labels={TASK: str(task)}), JobSpec(**spec))
 
 
 def test_ends_are_told_once_and_after_a_restart(make, page):
@@ -53,6 +60,43 @@ def test_indices_are_places_in_the_set(make, page):
     record = make("3,7-8", Mode.PER_INDEX)
     record.merge(scene(*(pod(ended(DONE), uid=f"u{i}", place=i) for i in range(3)), pod(place=9)))
     assert [end.index for end in page().ends] == [3, 7, 8]
+
+
+def test_unwanted_tasks_end_and_the_attempt_is_not_cut_short(make, page):
+    record = make("0-3")
+    killed = pod(ended("E 143 signal 100 1", 143), phase="Failed")
+    wish = {"unwanted": "0,2-3"}
+    # The third has a Job that may yet make a pod.
+    record.merge(scene(killed, jobs=[job(0), job(1), job(2)], **wish))
+    assert [(e.index, e.reason) for e in page().ends] == [(0, "cancelled"), (3, "cancelled")]
+    record.merge(scene(pod(task="2", phase="Pending"), jobs=[job(2, parallelism=0)], **wish))
+    assert 2 not in record.ended
+    record.merge(scene(jobs=[job(2, parallelism=0)], **wish))
+    done = pod(ended(DONE), uid="u2", task="1", phase="Succeeded")
+    again = make("0-3")
+    again.merge(scene(done, **wish))
+    seen = page()
+    assert [(e.index, e.reason, e.wall_ms) for e in seen.ends[2:]] == [
+        (2, "cancelled", 0), (1, None, 5_000)
+    ]  # fmt: skip
+    assert (seen.done, seen.reason, seen.cursor.started) == (True, None, 2)
+
+
+def test_a_place_of_an_indexed_job_that_saw_the_wish_has_ended(make, page):
+    record = make("4-5", Mode.INDEXED)
+    skipped = pod(ended("V 0 - 0 1"), phase="Succeeded", place=1)
+    record.merge(scene(pod(running(), place=0), unwanted="5"))
+    record.merge(scene(pod(running(), place=0), skipped, unwanted="5"))
+    assert [(e.index, e.reason) for e in page().ends] == [(5, "cancelled")]
+    assert not record.done
+
+
+def test_what_others_ended_is_no_wish_of_ours(make, page):
+    record = make("0-1")
+    told = ended("E 143 signal 100 1", 143)
+    record.merge(scene(pod(told, phase="Failed"), pod(told, uid="u2", task="1"), unwanted="1"))
+    assert [(e.index, e.reason) for e in page().ends] == [(0, "runner_lost"), (1, "cancelled")]
+    assert page().reason is Reason.RUNNER_LOST
 
 
 def test_a_pod_that_is_gone_has_ended(make, page):

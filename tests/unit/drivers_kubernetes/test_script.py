@@ -9,8 +9,10 @@ import pytest
 from kubernetes_samples import order
 
 from fenglin.drivers.kubernetes import inputs, names, script
+from fenglin.drivers.kubernetes.manifests import unwanted_text
 from fenglin.errors import DriverError
 from fenglin.ports.driver import StagedInput
+from fenglin.quantities.taskset import TaskSet
 
 
 @pytest.fixture(params=["sh", "bash", "busybox"])
@@ -29,7 +31,9 @@ def shell(request, tmp_path):
 def run(tmp_path, shell):
     """Return a function that runs one task and returns (status, last words, output)."""
 
-    def task(given, *, index="0", lines=(), files=None, truthful=True, stop=False, place=None):
+    def task(
+        given, *, index="0", lines=(), files=None, truthful=True, stop=False, place=None, cut=""
+    ):
         room, end = tmp_path / "room", tmp_path / "end"
         for folder in ("job", "wish", "state", "scratch"):
             (room / folder).mkdir(parents=True, exist_ok=True)
@@ -47,6 +51,7 @@ def run(tmp_path, shell):
             (room / "job" / name).write_bytes(data)
         if stop:
             (room / "wish" / "stop").touch()
+        (room / "wish" / "unwanted").write_text(unwanted_text(TaskSet.parse(cut)))
         words = [shell, str(room / "job" / "run"), *([index] if place is None else [])]
         env = {"PATH": os.defpath} | ({} if place is None else {"JOB_COMPLETION_INDEX": str(place)})
         done = subprocess.run(
@@ -83,6 +88,14 @@ def test_endings_are_told_apart(run, command, status, said):
 def test_a_job_that_may_not_fail_tells_the_end_all_the_same(run):
     code, said, _ = run(order(command=("sh", "-c", "exit 3")), truthful=False)
     assert (code, words(said)) == (0, "E 3 exit_code T 0")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_task_that_is_not_wanted_runs_nothing(run, place):
+    given = order(tasks="3,7-8,12", command=("echo", "ran"))
+    said = run(given, place=place, cut="0-3,8")
+    unwanted = place in (0, 2)
+    assert (said[0], said[1] == "V 0 - 0 1", said[2]) == (0, unwanted, "" if unwanted else "ran\n")
 
 
 def test_a_wish_that_was_there_before(run):

@@ -11,7 +11,13 @@ from msgspec import Struct
 
 from fenglin.drivers.kubernetes import names
 from fenglin.drivers.kubernetes.api import MERGE, Api, ApiError
-from fenglin.drivers.kubernetes.manifests import EPOCH, STOP
+from fenglin.drivers.kubernetes.manifests import (
+    EPOCH,
+    STOP,
+    UNWANTED,
+    unwanted_of,
+    unwanted_text,
+)
 from fenglin.drivers.kubernetes.mirror import Mirror
 from fenglin.drivers.kubernetes.views import Claim, Job, Named, Node, Pod, attempt_of
 from fenglin.errors import DriverError
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lightkube.config.kubeconfig import SingleConfig
+
+    from fenglin.quantities.taskset import TaskSet
 
 MISSING, CONFLICT, FORBIDDEN = 404, 409, 403
 MOST_TRIES = 8
@@ -221,6 +229,24 @@ class Cluster:
             if found is None or STOP in found.data:
                 return
             if await self._change(found, {STOP: f"{grace_ms} {reason.value}"}):
+                return
+            found = await self.claim(found.metadata.labels[names.ATTEMPT])
+        raise DriverError("the claim changes all the time", where=self._where, effect_unknown=True)
+
+    async def cross_out(self, claim: Claim, tasks: TaskSet) -> None:
+        """Write down that some tasks are not wanted, besides those of former wishes.
+
+        Raises:
+            DriverError: it is not certain that it is written.
+            ValueError: somebody has changed what stands there.
+        """
+        found: Claim | None = claim
+        for _ in range(MOST_TRIES):
+            if found is None:
+                return
+            before = unwanted_of(found)
+            both = before | tasks
+            if both == before or await self._change(found, {UNWANTED: unwanted_text(both)}):
                 return
             found = await self.claim(found.metadata.labels[names.ATTEMPT])
         raise DriverError("the claim changes all the time", where=self._where, effect_unknown=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fenglin.drivers.kubernetes.observer import Observer
     from fenglin.drivers.kubernetes.settings import KubernetesSettings
     from fenglin.drivers.kubernetes.views import Claim, Pod
+    from fenglin.quantities.taskset import TaskSet
 
 TICK_S = 1.0
 
@@ -74,9 +75,10 @@ class Keeper:
             DriverError: one was refused, or it is unclear.
         """
         jobs = self._cluster.jobs.of(key)
-        ended = self._observer.ended(key)
+        ended = set(self._observer.ended(key))
         live = sum(1 for job in jobs.values() if not job.over)
         template = msgspec.json.decode(claim.data[TEMPLATE])
+        ended |= set(manifests.unwanted_of(claim))
         for task in tasks_of(terms.tasks):
             if live >= terms.slots:
                 return
@@ -112,7 +114,11 @@ class Keeper:
         if STOP in claim.data:
             await self._end(key, terms, pods)
             return any(not sight_of(pod, stopped=True).over for pod in pods)
+        unwanted = manifests.unwanted_of(claim)
+        await self._end_some(key, terms, pods, unwanted)
         for pod in pods:
+            if self._observer.task_of(key, pod) in unwanted:
+                continue
             if self._observer.is_stray(key, pod) and pod.metadata.deletion_timestamp is None:
                 await self._end_stray(key, terms, pod)
         reason, waits = self._patience(pods)
@@ -129,7 +135,8 @@ class Keeper:
         A Job may be missing because all of them are being deleted: then the claim, which was
         marked before, says so when it is asked now.
         """
-        jobs, ended = self._cluster.jobs.of(key), self._observer.ended(key)
+        jobs = self._cluster.jobs.of(key)
+        ended = self._observer.ended(key) | set(manifests.unwanted_of(claim))
         live = sum(1 for job in jobs.values() if not job.over)
         left = any(
             task not in ended and names.task_name(key, task) not in jobs
@@ -141,11 +148,47 @@ class Keeper:
         if now is not None and STOP not in now.data and now.metadata.uid == claim.metadata.uid:
             await self.fill(key, now, terms)
 
+    async def _end_some(self, key: str, terms: Terms, pods: list[Pod], unwanted: TaskSet) -> None:
+        """End the pods of tasks that are not wanted, as `_end` does those of all."""
+        busy = set()
+        for pod in pods:
+            sight = sight_of(pod, stopped=True)
+            if sight.over or self._observer.task_of(key, pod) not in unwanted:
+                continue
+            if sight.started_ms:
+                busy.add(_job_of(pod, key))
+            if pod.metadata.deletion_timestamp is None:
+                await self._end_one(key, terms, pod, began=bool(sight.started_ms))
+        if terms.mode is Mode.SINGLE and unwanted:
+            await self._close_jobs(key, {names.claim_name(key)} - busy)
+        elif terms.mode is Mode.TASKS:
+            await self._close_jobs(key, {names.task_name(key, task) for task in unwanted} - busy)
+
+    async def _end_one(self, key: str, terms: Terms, pod: Pod, *, began: bool) -> None:
+        """End the pod of a task that is not wanted.
+
+        In an Indexed Job whose places do not fail for themselves, a place whose pod has ended so
+        is given another, which sees the wish and runs nothing.
+        """
+        name = _job_of(pod, key)
+        job = self._cluster.jobs.of(key).get(name)
+        if began and terms.mode is Mode.INDEXED and job and job.spec.backoff_limit == 0:
+            await self._cluster.patch_job(name, {"spec": {"backoffLimit": manifests.NEVER}})
+        if began and pod.spec.active_deadline_seconds != 1:
+            await self._cluster.end_pod(pod.metadata.name)
+        elif not began and terms.mode is Mode.PER_INDEX:
+            await self._cluster.delete_pod(pod.metadata.name)
+
+    async def _close_jobs(self, key: str, unwanted: set[str]) -> None:
+        """Let Jobs of single tasks have no pods, which takes those that have not begun."""
+        for name, job in sorted(self._cluster.jobs.of(key).items()):
+            if name in unwanted and not job.over and job.spec.parallelism != 0:
+                await self._cluster.patch_job(name, {"spec": {"parallelism": 0}})
+
     async def _end_stray(self, key: str, terms: Terms, pod: Pod) -> None:
         """End a pod whose task another pod has run; a Job of one task then makes no more."""
         if terms.mode in {Mode.SINGLE, Mode.TASKS}:
-            owner = pod.metadata.labels.get("job-name", names.claim_name(key))
-            await self._cluster.patch_job(owner, {"spec": {"parallelism": 0}})
+            await self._cluster.patch_job(_job_of(pod, key), {"spec": {"parallelism": 0}})
         else:
             await self._cluster.delete_pod(pod.metadata.name)
 
@@ -177,8 +220,7 @@ class Keeper:
         for pod in pods:
             sight = sight_of(pod, stopped=True)
             if not sight.over and sight.started_ms:
-                owner = pod.metadata.labels.get("job-name", names.claim_name(key))
-                running.setdefault(owner, []).append(pod)
+                running.setdefault(_job_of(pod, key), []).append(pod)
         for name, job in sorted(self._cluster.jobs.of(key).items()):
             if job.over or job.spec.parallelism == 0:
                 continue
@@ -190,3 +232,8 @@ class Keeper:
         for pod in (pod for some in running.values() for pod in some):
             if pod.spec.active_deadline_seconds != 1 and pod.metadata.deletion_timestamp is None:
                 await self._cluster.end_pod(pod.metadata.name)
+
+
+def _job_of(pod: Pod, key: str) -> str:
+    """Return the name of the Job that a pod belongs to."""
+    return pod.metadata.labels.get("job-name", names.claim_name(key))

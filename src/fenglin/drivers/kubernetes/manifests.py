@@ -17,6 +17,8 @@ from fenglin.drivers.kubernetes import names
 from fenglin.drivers.kubernetes.names import CONTAINER, END, ROOM
 from fenglin.drivers.kubernetes.script import tasks_of
 from fenglin.drivers.kubernetes.settings import read_taint
+from fenglin.errors import InputError
+from fenglin.quantities.taskset import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 NEVER = 2**31 - 1
 EPOCH, TERMS, TEMPLATE, STOP, VOID, PLACED = "epoch", "terms", "template", "stop", "void", "placed"
+UNWANTED = "unwanted"
 
 
 class Mode(StrEnum):
@@ -77,6 +80,25 @@ def terms_of(claim: Claim) -> Terms | None:
         return None if text is None else msgspec.json.decode(text, type=Terms)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
+
+
+def unwanted_of(claim: Claim) -> TaskSet:
+    """Return the tasks that were cancelled one by one.
+
+    Raises:
+        ValueError: somebody has changed them.
+    """
+    ends = claim.data.get(UNWANTED, "").split()
+    runs = zip(ends[::2], ends[1::2], strict=True)
+    try:
+        return TaskSet.parse(",".join(f"{first}-{last}" for first, last in runs))
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def unwanted_text(tasks: TaskSet) -> str:
+    """Return tasks as pods read them: the first and the last of each run."""
+    return " ".join(f"{start} {stop - 1}" for start, stop in tasks.runs)
 
 
 def choose_mode(task_count: int, version: tuple[int, int]) -> Mode:
@@ -266,7 +288,8 @@ def _volumes(order: StartOrder, settings: KubernetesSettings) -> list[dict[str, 
     work: dict[str, Any] = {"emptyDir": {}}
     if settings.shared_dir is not None:
         work = {"persistentVolumeClaim": {"claimName": settings.shared_claim}}
-    wish = {"name": name, "optional": True, "items": [{"key": STOP, "path": STOP}]}
+    items = [{"key": word, "path": word} for word in (STOP, UNWANTED)]
+    wish = {"name": name, "optional": True, "items": items}
     return [
         {"name": "job", "secret": {"secretName": name, "defaultMode": 0o555}},
         {"name": "wish", "configMap": wish},

@@ -8,10 +8,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from fenglin.drivers.kubernetes import names
-from fenglin.drivers.kubernetes.manifests import STOP, VOID, terms_of
+from fenglin.drivers.kubernetes.manifests import STOP, VOID, terms_of, unwanted_of
 from fenglin.drivers.kubernetes.record import Record, Scene
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import Observation, Presence
+from fenglin.quantities.taskset import TaskSet
 from fenglin.runner.host.journal import JOURNAL, NONE
 from fenglin.runner.records import Cursor, Page, read_page
 
@@ -85,6 +86,12 @@ class Observer:
         """Return whether a pod runs a task that another pod has run."""
         record = self._records.get(key)
         return record is not None and record.is_stray(pod)
+
+    def task_of(self, key: str, pod: Pod) -> int:
+        """Return which task of an attempt a pod runs; -1 when that is not known."""
+        record = self._records.get(key)
+        task = record.task_of(pod) if record is not None else None
+        return -1 if task is None else task
 
     def record(self, key: str) -> Record | None:
         """Return what is remembered of an attempt; None when nothing can be read."""
@@ -181,6 +188,7 @@ class Observer:
             tuple(dict(self._cluster.jobs.of(key)).values()),
             Reason(stop.split(" ")[1]) if stop else None,
             self._now_ms(),
+            unwanted_of(claim) if claim is not None else TaskSet(),
         )
 
     def _page(self, key: str, record: Record, cursor: str) -> Observation:

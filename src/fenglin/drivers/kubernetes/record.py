@@ -19,7 +19,9 @@ from fenglin.drivers.kubernetes.names import COMPLETION_INDEX, TASK
 from fenglin.drivers.kubernetes.script import tasks_of
 from fenglin.drivers.kubernetes.sights import KILLED, Ended, sight_of
 from fenglin.model.reason import SITE_FAULTS, Reason
+from fenglin.quantities.taskset import TaskSet
 from fenglin.runner.host.journal import JOURNAL, NONE
+from fenglin.runner.host.task import ENDED_BY_TERM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +45,7 @@ class Scene(NamedTuple):
         jobs: Its Jobs.
         stopped: Why it was asked to end; None when it was not.
         now_ms: Unix time.
+        unwanted: Tasks that were cancelled one by one.
     """
 
     pods: tuple[Pod, ...]
@@ -50,6 +53,7 @@ class Scene(NamedTuple):
     jobs: tuple[Job, ...]
     stopped: Reason | None
     now_ms: int
+    unwanted: TaskSet = TaskSet()
 
 
 class Record:
@@ -89,7 +93,7 @@ class Record:
         self.ended: set[int] = set()
         self.started: dict[int, tuple[int, int]] = {}
         self._first: dict[int, tuple[int, int]] = {}
-        self._early: Reason | None = None
+        self._cuts: dict[int, Reason] = {}
         self._torn = False
         self._proof_ms = 0
         self._reload()
@@ -140,6 +144,7 @@ class Record:
                 for row in self._news(task, sight, scene.now_ms)
             ]
             rows += self._buried(sights, scene)
+            rows += self._spared(sights, scene)
             last = self._last(sights, scene)
             if last is not None and scene.stopped in _FAULTS_OF_JOBS:
                 open_ = [task for task in self._tasks if task not in self.ended]
@@ -157,7 +162,8 @@ class Record:
                 task = self.task_of(pod)
                 if task is None or task in self.ended or self.is_stray(pod):
                     continue
-                sight = sight_of(pod, stopped=scene.stopped is not None, gone=gone)
+                stopped = scene.stopped is not None or task in scene.unwanted
+                sight = sight_of(pod, stopped=stopped, gone=gone)
                 if gone and not sight.started_ms:
                     continue
                 if task not in found:
@@ -185,13 +191,32 @@ class Record:
         lost = [task for task in self.started if task not in self.ended and task not in sights]
         self._missing_s = {task: self._missing_s.get(task, now_s) for task in lost}
         for task, since_s in list(self._missing_s.items()):
-            if scene.stopped is None and (now_s - since_s) * 1_000 < self._lost_ms:
+            stopped = scene.stopped is not None or task in scene.unwanted
+            if not stopped and (now_s - since_s) * 1_000 < self._lost_ms:
                 continue
             # Usage is counted up to the last proof of life, not to the time of discovery.
             wall_ms = max(0, self._proof_ms - self.started[task][0])
             del self._missing_s[task]
-            reason = Reason.RUNNER_LOST if scene.stopped is None else _CANCELLED
+            reason = _CANCELLED if stopped else Reason.RUNNER_LOST
             yield self._end(task, Ended(wall_ms, KILLED, reason))
+
+    def _spared(self, sights: dict[int, Sight], scene: Scene) -> Iterator[str]:
+        """Yield ends of tasks that are not wanted, have not begun and will not."""
+        open_jobs = {
+            job.metadata.labels.get(TASK, "")
+            for job in scene.jobs
+            if not job.over and job.spec.parallelism != 0
+        }
+        # An Indexed Job goes on: which of its places begin, each pod sees from the wish.
+        by_job = self._terms.mode in {Mode.SINGLE, Mode.TASKS}
+        for task in scene.unwanted & TaskSet.parse(self._terms.tasks):
+            sight = sights.get(task)
+            if task in self.ended or task in self.started or (sight and not sight.over):
+                continue
+            if by_job and (str(task) if self._terms.mode is Mode.TASKS else "") in open_jobs:
+                continue
+            self.ended.add(task)
+            yield f"E {task} {scene.now_ms} 0 {ENDED_BY_TERM} {_CANCELLED.value} 0 0 ."
 
     def _refused(self, task: int, reason: Reason | None, now_ms: int) -> str:
         """Return the end of a task that could not begin, and would not elsewhere either."""
@@ -201,7 +226,7 @@ class Record:
     def _end(self, task: int, end: Ended) -> str:
         self.ended.add(task)
         if end.reason is _CANCELLED or end.reason in SITE_FAULTS:
-            self._early = self._early or end.reason
+            self._cuts[task] = end.reason
         word = end.reason.value if end.reason is not None else NONE
         return f"E {task} {self.started[task][0]} {end.wall_ms} {end.exit_code} {word} 0 0 ."
 
@@ -214,7 +239,12 @@ class Record:
                 return None
             if not self._settled(scene):
                 return None
-        early = self._early or next(iter(shut.values()), None)
+        cuts = (
+            reason
+            for task, reason in self._cuts.items()
+            if reason is not _CANCELLED or task not in scene.unwanted
+        )
+        early = next(cuts, None) or next(iter(shut.values()), None)
         if scene.stopped is not None:
             return scene.stopped.value if open_ or early else NONE
         if open_:
@@ -227,7 +257,8 @@ class Record:
             return all(job.over or job.spec.parallelism == 0 for job in scene.jobs)
         idle = bool(scene.jobs) and all(job.over for job in scene.jobs)
         if self._terms.mode is Mode.TASKS:
-            idle = idle and len(scene.jobs) >= len(self._tasks)
+            made = {job.metadata.labels.get(TASK) for job in scene.jobs}
+            idle = idle and all(str(t) in made for t in self._tasks if t not in self.ended)
         idle = idle or (not scene.jobs and bool(self.started))
         now_s = time.monotonic()
         self._idle_s = (self._idle_s or now_s) if idle else 0.0
@@ -276,7 +307,7 @@ class Record:
         except FileNotFoundError:
             data, self._proof_ms = b"", 0
         self.done = False
-        self.ended, self.started, self._first, self._early = set(), {}, {}, None
+        self.ended, self.started, self._first, self._cuts = set(), {}, {}, {}
         for line in data.decode("ascii", "replace").split("\n"):
             words = line.split(" ")
             if words[-1] != ".":
@@ -287,7 +318,7 @@ class Record:
                 self.ended.add(int(words[1]))
                 reason = None if words[5] == NONE else Reason(words[5])
                 if reason is _CANCELLED or reason in SITE_FAULTS:
-                    self._early = self._early or reason
+                    self._cuts[int(words[1])] = reason
             elif words[0] == "D":
                 self.done = True
         self._torn = bool(data) and not data.endswith(b"\n")

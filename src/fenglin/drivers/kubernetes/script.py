@@ -46,6 +46,13 @@ if [ -z "$index" ]; then
         place=$((place - size)); shift 2
     done
 fi
+if [ -s $room/wish/unwanted ]; then
+    set -- $(cat $room/wish/unwanted)
+    while [ $# -gt 1 ]; do
+        if [ $index -ge $1 ] && [ $index -le $2 ]; then say 'V 0 - 0 1'; exit {void}; fi
+        shift 2
+    done
+fi
 case $index in {tries} *) try=1;; esac
 own=$room/scratch/{key}-$index
 fail() {{ say "X 1 $1 0 0"; exit {failed}; }}

@@ -17,6 +17,7 @@ from fenglin.drivers.kubernetes.starting import Starter
 from fenglin.errors import DriverError, InputError
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import Capability, LogChunk, Presence
+from fenglin.quantities.taskset import TaskSet
 from fenglin.runner.host.journal import JOURNAL
 from fenglin.runner.host.workspace import WorkspaceError, keep, remove_tree
 from fenglin.runner.records import total
@@ -132,6 +133,26 @@ class KubernetesDriver:
         if record is None or not record.done:
             await self._cluster.wish(claim, grace_ms)
         self._keeper.changed(key)
+
+    async def stop_tasks(self, key: str, tasks: TaskSet, grace_ms: int) -> None:  # noqa: ARG002
+        """Write into the claim which tasks are not wanted; the grace is the order's own.
+
+        Raises:
+            InputError: the key is none of this hub's.
+            DriverError: it is not certain that the wish is written.
+        """
+        checked_key(key, self._context.hub)
+        self._keeper.begin()
+        claim = await self._cluster.claim(key)
+        if claim is None or VOID in claim.data or STOP in claim.data:
+            return
+        try:
+            terms = manifests.terms_of(claim)
+            own = tasks & TaskSet.parse(terms.tasks) if terms is not None else TaskSet()
+            await self._cluster.cross_out(claim, own)
+        except ValueError as error:
+            raise DriverError(f"the claim was changed: {error}", where=self._where) from error
+        self._changed(key)
 
     async def usage(self, key: str) -> Usage:
         """Return the total of the ends in the journal.

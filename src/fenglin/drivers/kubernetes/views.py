@@ -99,6 +99,7 @@ class JobSpec(Struct, frozen=True, rename="camel"):
     """Of a Job's specification, what changes."""
 
     parallelism: int = 1
+    backoff_limit: int = 6
     suspend: bool = False
 
 
