@@ -74,6 +74,9 @@ GET /v1/tokens/own                                         200 200 200 200 200 2
 POST /v1/tokens                                            400 403 201 403 403 403 403
 POST /v1/tokens/{token}/rotate                             404 403 404 403 403 403 403
 POST /v1/tokens/{token}/revoke                             404 403 404 403 403 403 403
+GET /v1/secrets                                            200 200 200 200 200 403 403
+PUT /v1/secrets/{name}                                     400 403 400 400 403 403 403
+DELETE /v1/secrets/{name}                                  404 403 404 404 403 403 403
 GET /v1/voucher-pools                                      200 200 200 200 200 403 403
 POST /v1/voucher-pools                                     400 403 403 403 403 403 403
 GET /v1/voucher-pools/{pool}                               404 404 404 404 404 403 403
@@ -121,6 +124,7 @@ GET /readyz                                                200 200 200 200 200 2
 GET /openapi.json                                          200 200 200 200 200 200 200
 """
 QUERIES = {
+    "DELETE /v1/secrets/{name}": "?account=team",
     "GET /v1/jobs/{job}/wait": "?timeout_s=0",
     "GET /v1/ledger/statement": "?account=nobody",
     "GET /v1/ledger/consistency": "?old=1&new=3",
@@ -141,6 +145,7 @@ BODIES = {
     "POST /v1/plan": '{"name": "karst", "account": "nobody", "command": ["true"]}',
     "POST /v1/blobs:missing": '{"sha256": []}',
     "PUT /v1/blobs/{sha256}": "abcd",
+    "PUT /v1/secrets/{name}": '{"value": ""}',
     "POST /v1/ledger/proof": '{"account": "nobody"}',
     "POST /v1/accounts/{account}/deposit": '{"amount_micro": 5, "key": "bank-1"}',
     "POST /v1/accounts/{account}/refund": '{"amount_micro": 5, "key": "bank-1"}',
@@ -181,6 +186,7 @@ THINGS = {
     "{price}": "p7",
     "{snapshot}": "s1",
     "{token}": "t99",
+    "{name}": "db",
 }
 OPEN = {"GET /v1/login", "POST /v1/login", "GET /healthz", "GET /readyz", "GET /openapi.json"}
 # Not listed by itself in the document that it serves.

@@ -26,6 +26,7 @@ from fenglin.api import (
     safety,
     settling,
     tokens,
+    vault,
     vouchers,
 )
 from fenglin.api.caller import DESK, OPEN, Asked, admit, needs
@@ -81,6 +82,7 @@ def create_app(
             *inventory.ROUTES,
             *vouchers.ROUTES,
             *tokens.ROUTES,
+            *vault.ROUTES,
             *login.ROUTES,
             *agents.ROUTES,
             openapi_json,

@@ -21,6 +21,7 @@ from fenglin.wire.login_views import LoginAsk
 from fenglin.wire.metering_views import DiscrepancyStep, LateUses
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
+from fenglin.wire.secret_views import SecretAsk
 from fenglin.wire.settling_views import MonthReport, SettleAsk
 from fenglin.wire.token_views import RotateAsk, TokenAsk
 from fenglin.wire.views import Addresses, ErrorView
@@ -87,6 +88,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
     "rotateToken": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="RotateAsk")}}},
+    ),
+    "setSecret": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="SecretAsk")}}},
     ),
     "payProvider": (
         True,
@@ -220,6 +225,7 @@ def document(app: Litestar) -> bytes:
             UseAsk,
             LoginAsk,
             RotateAsk,
+            SecretAsk,
             TokenAsk,
             Bill,
             MonthReport,

@@ -237,6 +237,7 @@ TOKENS: Params = (
     Param("after", "Only tokens with a higher number.", "integer", default=0),
     Param("limit", "Rows per page.", "integer", default=100, lowest=1, highest=MAX_LIMIT),
 )
+SECRETS: Params = (Param("account", "Whose; the caller's own when left out."),)
 EVENTS: Params = (
     Param("after", "Only events after this sequence number.", "integer", default=0),
     Param("limit", "Most events.", "integer", default=100, lowest=1, highest=MAX_LIMIT),

@@ -29,6 +29,7 @@ from fenglin.daemon import log_to, owned
 from fenglin.engine.admission import Admission
 from fenglin.engine.agents import Agents
 from fenglin.engine.audit import AuditDesk
+from fenglin.engine.blobs import Blobs
 from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.brakes import Brakes
 from fenglin.engine.effects import Effects
@@ -44,6 +45,7 @@ from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import SiteThreads, working_for
 from fenglin.engine.tokens import Tokens
 from fenglin.engine.traces import Traces
+from fenglin.engine.vault import Vault
 from fenglin.engine.watcher import Watcher
 from fenglin.errors import (
     DeniedError,
@@ -61,8 +63,11 @@ from fenglin.staging import FolderStaging
 from fenglin.storage.audit import SqliteAudit
 from fenglin.storage.cycles import FolderCycles
 from fenglin.storage.identity import SqliteIdentity
+from fenglin.storage.keyring import KEY_FILE, FileKeyring
+from fenglin.storage.possession import SqlitePossession
 from fenglin.storage.prices import SqlitePrices
 from fenglin.storage.quarantine import SqliteQuarantine
+from fenglin.storage.vault import SqliteSecrets
 
 if TYPE_CHECKING:
     import socket
@@ -186,7 +191,10 @@ async def _hub(
         pool.brakes = _brakes(settings.hub, clock, pool)
         warden = Warden(pool, SqliteQuarantine(store), clock, meters)
         control = Loop(pool, store, policy, clock, meters, cycles, warden)
-        effects = Effects(pool, drivers, staging, control.tell)
+        keyring = FileKeyring(Path(settings.hub.secrets_key or folder / KEY_FILE))
+        accounts = frozenset(settings.limits)
+        vault = Vault(SqliteSecrets(store), keyring, clock, lambda: pool.epoch, accounts)
+        effects = Effects(pool, drivers, staging, control.tell, vault)
         ending.push_async_callback(effects.close)
         identity = SqliteIdentity(store)
         tokens = Tokens(identity, clock, lambda: pool.epoch)
@@ -202,15 +210,17 @@ async def _hub(
                 clock=clock,
                 drivers=drivers,
                 staging=staging,
+                blobs=Blobs(staging, SqlitePossession(store), clock, lambda: pool.epoch),
                 admission=Admission(pool, policy, frozenset(settings.credits_micro)),
                 tokens=tokens,
                 meters=meters,
                 version=__version__,
                 books=books,
-                identity=TokenDesk(identity, clock, lambda: pool.epoch, frozenset(settings.limits)),
+                identity=TokenDesk(identity, clock, lambda: pool.epoch, accounts),
                 audit=AuditDesk(SqliteAudit(store)),
                 safety=SafetyDesk(control, warden.kept, effects, clock, meters),
                 agents=Agents(pool, drivers),
+                secrets=vault,
                 login=open_login(settings, identity, clock, lambda: pool.epoch),
                 cycles=cycles,
             )
@@ -313,7 +323,15 @@ def read_config(config: Path | None) -> tuple[HubConfig, Path]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the configuration: {error}", where=str(path)) from error
-    return read_hub_file(text, str(path)), path.parent
+    return _with_key(read_hub_file(text, str(path)), path.parent), path.parent
+
+
+def _with_key(settings: HubConfig, base: Path) -> HubConfig:
+    """Return the settings with the place of the secrets' keys as it is from anywhere."""
+    if not settings.hub.secrets_key:
+        return settings
+    place = str((base / settings.hub.secrets_key).absolute())
+    return structs.replace(settings, hub=structs.replace(settings.hub, secrets_key=place))
 
 
 def _policy(name: str, base: Path) -> Policy:

@@ -32,6 +32,7 @@ COMMANDS = {
     "account": Entry("fenglin.cli.account", "List and show accounts; enter deposits and refunds."),
     "login": Entry("fenglin.cli.login", "Log in by the OpenID provider of a hub."),
     "token": Entry("fenglin.cli.token", "Make, list, replace and revoke tokens; show your own."),
+    "secret": Entry("fenglin.cli.secret", "Set, list and remove secrets that jobs are given."),
     "audit": Entry("fenglin.cli.audit", "List who changed what; verify the trail."),
     "ledger": Entry("fenglin.cli.ledger", "Verify, prove and export the ledger; statements."),
     "statement": Entry("fenglin.cli.statement", "Show a tenant's bill of a month, with its proof."),

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import structlog
+from msgspec.structs import replace
 from structlog.contextvars import bound_contextvars
 
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
@@ -13,6 +14,7 @@ from fenglin.engine.threads import working_for
 from fenglin.errors import DriverError, FenglinError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
+from fenglin.model.secret import redacted
 from fenglin.model.wishes import wishes_of
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import STOP_GRACE_MS, StagedInput, StartOrder
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import Driver, StopsTasks
     from fenglin.ports.staging import Staging
     from fenglin.ports.store import AllocationRecord, JobRecord
+    from fenglin.ports.vault import Vault
     from fenglin.quantities.taskset import TaskSet
 
 START_DEADLINE_S = 30.0
@@ -45,12 +48,14 @@ class Effects:
         drivers: Mapping[str, Driver],
         staging: Staging,
         tell: Callable[[News], None],
+        vault: Vault | None = None,
     ) -> None:
-        """Take what the calls need and where their answers go."""
+        """Take what the calls need, where their answers go, and who opens secrets."""
         self._pool = pool
         self._drivers = drivers
         self._staging = staging
         self._tell = tell
+        self._vault = vault
         self._gates = {site: asyncio.Semaphore(MOST_CALLS_PER_SITE) for site in drivers}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
         # Allocation → tasks that are to end alone, and those of which the site has heard.
@@ -124,21 +129,50 @@ class Effects:
             self._tell(StartRefused(number, Reason.STAGING_FAILED, str(error)))
             return
         try:
+            order = await self._with_secrets(order, job)
+        except (FenglinError, OSError) as error:
+            self._tell(StartRefused(number, Reason.SECRET_UNAVAILABLE, str(error)))
+            return
+        # A driver's words may quote what it was given.
+        secrets = [secret for _, secret in order.secrets]
+        try:
             async with self._gates[record.site], asyncio.timeout(START_DEADLINE_S):
                 await self._drivers[record.site].start(order)
         except TimeoutError:
             self._tell(StartUnclear(number, "no answer in time"))
         except FenglinError as error:
             if isinstance(error, DriverError) and error.effect_unknown:
-                self._tell(StartUnclear(number, str(error)))
+                self._tell(StartUnclear(number, redacted(str(error), secrets)))
             else:
-                self._tell(StartRefused(number, _reason(error), str(error)))
+                why = redacted(str(error), secrets)
+                self._tell(StartRefused(number, _reason(error), why))
         except Exception as error:  # noqa: BLE001 - a driver's fault must not end the loop
-            _log.exception("driver_fault", site=record.site, allocation=number)
-            self._tell(StartUnclear(number, f"{type(error).__name__}: {error}"))
+            why = redacted(f"{type(error).__name__}: {error}", secrets)
+            # A traceback holds the same words, and those of what led to it.
+            _log.error(
+                "driver_fault",
+                site=record.site,
+                allocation=number,
+                exc_info=not secrets,
+                why=why,
+            )
+            self._tell(StartUnclear(number, why))
         else:
             crash_point("c5")
             self._tell(StartAnswered(number))
+
+    async def _with_secrets(self, order: StartOrder, job: JobRecord) -> StartOrder:
+        """Return the order with the secrets of its job, which stand in memory only.
+
+        Raises:
+            FenglinError: one is gone, or cannot be opened; no fault of the site.
+        """
+        wanted = job.spec.secrets
+        if not wanted:
+            return order
+        if self._vault is None:
+            raise NotFoundError("this hub keeps no secrets")
+        return replace(order, secrets=await self._vault.open(job.spec.account, wanted))
 
     async def _stop(self, record: AllocationRecord) -> None:
         key = attempt_key(self._pool.hub, record.number, record.attempt)

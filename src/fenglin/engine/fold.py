@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MOST_ENDS_TOLD = 5
 # A site's clock may be ahead of ours; beyond this it tells no time at all.
 MOST_AHEAD_MS = 86_400_000
+# Why an attempt never left the hub: no fault of its site.
+UNSTAGED = frozenset({Reason.STAGING_FAILED, Reason.SECRET_UNAVAILABLE})
 
 
 class Fold:
@@ -118,8 +120,8 @@ class Fold:
         if record is not None:
             job = self._job(record.job)
             self._tell(job, "attempt_lost", f"a{record.number} at {record.site}: {why}")
-            if reason is Reason.STAGING_FAILED and not job.cancelling:
-                self._unstaged(job, record, why)
+            if reason in UNSTAGED and not job.cancelling:
+                self._unstaged(job, record, reason, why)
             self._attempt_ended(job, record, reason)
 
     def cancel(
@@ -239,25 +241,25 @@ class Fold:
                 job, "task_failed", f"task {end.index} at {record.site}: {_how(end)}; {outcome}"
             )
 
-    def _unstaged(self, job: JobRecord, record: AllocationRecord, why: str) -> None:
-        """Count a try when the inputs cannot be brought, and fail the tasks after the last one.
+    def _unstaged(self, job: JobRecord, record: AllocationRecord, reason: Reason, why: str) -> None:
+        """Count a try when inputs or secrets are not to be had; fail the tasks after the last one.
 
-        The first task stands for all: inputs are the job's. Nothing ran, so nothing is billed.
+        The first task stands for all: they are the job's. Nothing ran, so nothing is billed.
         """
         left = record.remaining - job.unwanted
         if not left:
             return
-        end = TaskEnd(next(iter(left)), self._now_ms, 0, 0, Reason.STAGING_FAILED)
+        end = TaskEnd(next(iter(left)), self._now_ms, 0, 0, reason)
         tries = job.tries.get(end.index, 0)
         verdict = judge(end, job.spec.retries, tries, cancelling=False)
         job.tries = {**job.tries, end.index: tries + 1}
-        self.change.tries.append((job.number, end.index, tries + 1, Reason.STAGING_FAILED, 0))
+        self.change.tries.append((job.number, end.index, tries + 1, reason, 0))
         if verdict is Verdict.AGAIN:
             job.retry_at_ms = max(job.retry_at_ms, self._now_ms + backoff_ms(end, tries + 1))
         else:
             record.failed |= left
             job.failed |= left
-            job.reason, job.detail = Reason.STAGING_FAILED, why
+            job.reason, job.detail = reason, why
 
     def _attempt_ended(
         self, job: JobRecord, record: AllocationRecord, reason: Reason | None

@@ -29,7 +29,7 @@ import structlog
 from fenglin.engine import applier
 from fenglin.engine.breaker import ABSENT_FOR_MS, UNSEEN_FOR_MS, Breakers
 from fenglin.engine.compiling import PlannerLoop
-from fenglin.engine.fold import Fold
+from fenglin.engine.fold import UNSTAGED, Fold
 from fenglin.engine.news import (
     CancelAsked,
     JobsAdded,
@@ -256,7 +256,7 @@ class Loop:
                 fold.start_answered(news.allocation)
             case StartRefused():
                 self._plan_due = True
-                if news.reason is not Reason.STAGING_FAILED:
+                if news.reason not in UNSTAGED:
                     self._marks.append(
                         partial(self._breakers.bad, self._site_of(news.allocation), news.why)
                     )

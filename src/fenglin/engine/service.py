@@ -32,7 +32,7 @@ from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
 from fenglin.ports.hub import Health, Listing
 from fenglin.ports.store import SubmitRequest
-from fenglin.wire.views import ArtifactView, BlobView, Changed, DryRun, Explanation, PromiseView
+from fenglin.wire.views import ArtifactView, Changed, DryRun, Explanation, PromiseView
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -41,12 +41,14 @@ if TYPE_CHECKING:
     from fenglin.engine.admission import Admission
     from fenglin.engine.agents import Agents
     from fenglin.engine.audit import AuditDesk
+    from fenglin.engine.blobs import Blobs
     from fenglin.engine.identity import TokenDesk
     from fenglin.engine.login import LoginDesk
     from fenglin.engine.loop import LastPlan, Loop
     from fenglin.engine.meters import Meters
     from fenglin.engine.safety import SafetyDesk
     from fenglin.engine.tokens import Tokens
+    from fenglin.engine.vault import Vault
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from fenglin.quantities.taskset import TaskSet
     from fenglin.snapshot.snapshot import Snapshot
     from fenglin.wire.views import (
+        BlobView,
         EventView,
         JobView,
         LedgerCheck,
@@ -90,6 +93,7 @@ class Rooms:
     clock: Clock
     drivers: Mapping[str, Driver]
     staging: Staging
+    blobs: Blobs
     admission: Admission
     tokens: Tokens
     meters: Meters
@@ -100,6 +104,7 @@ class Rooms:
     audit: AuditDesk
     safety: SafetyDesk
     agents: Agents
+    secrets: Vault
     cycles: Cycles | None = None
 
 
@@ -115,6 +120,7 @@ class HubService:
         self._clock = rooms.clock
         self._drivers = rooms.drivers
         self._staging = rooms.staging
+        self._blobs = rooms.blobs
         self._admission = rooms.admission
         self._tokens = rooms.tokens
         self._meters = rooms.meters
@@ -125,6 +131,7 @@ class HubService:
         self.login = rooms.login
         self.safety = rooms.safety
         self.audit = rooms.audit
+        self.secrets = rooms.secrets
         self.agents = rooms.agents
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
@@ -145,6 +152,8 @@ class HubService:
         for spec in specs:
             self._may_use(principal, spec.account)
             self._admission.check(spec)
+        await self._blobs.check(specs, principal)
+        await self.secrets.check(specs)
         request = SubmitRequest(
             specs=specs,
             spec_bytes=[_ENCODER.encode(spec) for spec in specs],
@@ -174,16 +183,10 @@ class HubService:
         """See `ports.hub.Hub`."""
         self._may_use(principal, spec.account)
         self._admission.check(spec)
+        await self._blobs.check([spec], principal)
+        await self.secrets.check([spec])
         receipt = self._admission.receipt(spec, self._clock.now_ms())
-        chosen = [option for option in receipt.options if option.reason is None]
-        shares = [(o.tasks, o.price_micro) for o in chosen if o.tasks]
-        # The price of the mix that the plan chose, else of the best option alone.
-        if shares:
-            weight = sum(tasks for tasks, _ in shares)
-            price_micro = sum(tasks * price for tasks, price in shares) // weight
-        else:
-            price_micro = min((o.price_micro for o in receipt.options if o.price_micro), default=0)
-        return DryRun(structs.replace(receipt, job=0), price_micro)
+        return DryRun(structs.replace(receipt, job=0), sights.price_of(receipt))
 
     async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:
         """See `ports.hub.Hub`."""
@@ -310,21 +313,17 @@ class HubService:
 
     async def has_blob(self, sha256: str, principal: Principal) -> BlobView:
         """See `ports.hub.Hub`."""
-        path = self._staging.blob_path(sha256)
-        if path is None:
-            raise NotFoundError("this file was not uploaded", where=sha256)
-        return BlobView(sha256, path.stat().st_size)
+        return await self._blobs.has(sha256, principal)
 
     async def missing_blobs(self, sha256s: Sequence[str], principal: Principal) -> Sequence[str]:
         """See `ports.hub.Hub`."""
-        path_of = self._staging.blob_path
-        return await asyncio.to_thread(lambda: [one for one in sha256s if path_of(one) is None])
+        return await self._blobs.missing(sha256s, principal)
 
     async def put_blob(
         self, sha256: str, chunks: AsyncIterator[bytes], principal: Principal
     ) -> BlobView:
         """See `ports.hub.Hub`."""
-        return BlobView(sha256, await self._staging.put_blob(sha256, chunks))
+        return await self._blobs.put(sha256, chunks, principal)
 
     async def sites(self, listing: Listing, principal: Principal) -> Page[SiteView]:
         """See `ports.hub.Hub`."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from fenglin.engine.pool import Pool, SiteStatus
-    from fenglin.model.plan import Plan
+    from fenglin.model.plan import Plan, Receipt
     from fenglin.model.site import Flavor
     from fenglin.ports.hub import Listing
     from fenglin.wire.views import JobView
@@ -72,6 +72,14 @@ def page(rows: Sequence[T], listing: Listing, filters: tuple[str, ...]) -> Page[
     start = int(listing.cursor or 0)
     stop = start + listing.limit
     return Page(kept[start:stop], str(stop) if stop < len(kept) else "", len(kept))
+
+
+def price_of(receipt: Receipt) -> int:
+    """Return the price of the mix that a plan chose, else of the best option alone."""
+    shares = [(o.tasks, o.price_micro) for o in receipt.options if o.reason is None and o.tasks]
+    if shares:
+        return sum(tasks * price for tasks, price in shares) // sum(tasks for tasks, _ in shares)
+    return min((o.price_micro for o in receipt.options if o.price_micro), default=0)
 
 
 def sites(pool: Pool, *, flavors: bool = False) -> list[SiteView]:

@@ -32,6 +32,7 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "image": spec.image,
         "setup": spec.setup,
         "env": dict(spec.env),
+        "secrets": dict(spec.secrets),
         "files": [_file(file) for file in spec.files],
         "artifacts": list(spec.artifacts),
         "retries": _retries(spec.retries),

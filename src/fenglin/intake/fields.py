@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 MAX_ARGUMENTS = 10_000
 MAX_ENV = 1_000
+MAX_SECRETS = 16
 MAX_PRIORITY = 1_000
 # What exec() takes is 2 MiB at the usual stack limit; half of it is left to the site's own.
 MAX_START_BYTES = 2**20
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
+_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _TASKS_HINT = "write a number, or {count: 100, concurrency: 10}"
 
 SYNONYMS = {
@@ -46,6 +48,7 @@ SYNONYMS = {
     "cmd": "did you mean 'command'?",
     "environment": "did you mean 'env'?",
     "envs": "did you mean 'env'?",
+    "secret": "did you mean 'secrets'?",
     "inputs": "did you mean 'files'?",
     "outputs": "did you mean 'artifacts'?",
     "depends_on": "did you mean 'after'?",
@@ -151,15 +154,44 @@ def _env(value: object, out: dict[str, object], report: Report) -> None:
     pairs = []
     for key, item in value.items():
         at = (*path, key)
-        if not _ENV_NAME.fullmatch(key):
-            hint = "letters, digits and _, not beginning with a digit"
-            report.add(at, f"{show(key)} is not a name of a variable", hint, at_key=True)
-        elif key.startswith("FENGLIN_"):
-            report.add(at, f"{show(key)} is set by Fenglin", "choose another name", at_key=True)
+        _variable(key, at, report)
         word = number_or_text(item, at, report, words.MAX_TEXT - len(key) - 1)
         if word is not None:
             pairs.append((key, word))
     out["env"] = tuple(sorted(pairs))
+
+
+def _variable(name: str, at: Path, report: Report) -> None:
+    """Note a name that no variable of a job can have."""
+    if not _ENV_NAME.fullmatch(name):
+        hint = "letters, digits and _, not beginning with a digit"
+        report.add(at, f"{show(name)} is not a name of a variable", hint, at_key=True)
+    elif name.startswith("FENGLIN_"):
+        report.add(at, f"{show(name)} is set by Fenglin", "choose another name", at_key=True)
+
+
+def _secrets(value: object, out: dict[str, object], report: Report) -> None:
+    """Set `secrets`: which variable gets the value of which secret."""
+    path: Path = ("secrets",)
+    if type(value) is not dict:
+        report.wrong(path, value, "a mapping", "write for example {DB_PASSWORD: db-password}")
+        return
+    if len(value) > MAX_SECRETS:
+        report.add(path, f"{len(value)} secrets", f"at most {MAX_SECRETS}")
+        return
+    pairs = []
+    for key, name in value.items():
+        at = (*path, key)
+        _variable(key, at, report)
+        if type(name) is not str:
+            report.wrong(at, name, "a name", "the value itself is kept by `fenglin secret set`")
+        elif not _SECRET_NAME.fullmatch(name):
+            # It may be the value, put here by mistake.
+            hint = "letters, digits, dots, dashes and _; the value goes to `fenglin secret set`"
+            report.add(at, "this is no name of a secret", hint)
+        else:
+            pairs.append((key, name))
+    out["secrets"] = tuple(sorted(pairs))
 
 
 def number_or_text(value: object, path: Path, report: Report, limit: int) -> str | None:
@@ -244,6 +276,7 @@ FIELDS: dict[str, Callable[[object, dict[str, object], Report], None]] = {
     "command": _command,
     "script": software.script,
     "env": _env,
+    "secrets": _secrets,
     "workdir": _workdir,
     "image": software.image,
     "setup": software.setup,
@@ -324,12 +357,22 @@ def _across(out: dict[str, object], report: Report) -> None:
         out["after"] = _implied_parents(out)
     start = cast("tuple[str, ...]", out.get("command", ()))
     env = cast("tuple[tuple[str, str], ...]", out.get("env", ()))
+    if "secrets" in out:
+        _once(out, report)
     if len(start) > 8 or env:
         used = sum(len(word.encode()) + 9 for word in start)
         used += sum(len(name) + len(word.encode()) + 10 for name, word in env)
         if used > MAX_START_BYTES:
             what = f"command and env need {used} bytes"
             report.add((), what, f"at most {MAX_START_BYTES}; put large data into files")
+
+
+def _once(out: dict[str, object], report: Report) -> None:
+    """Note a variable that has a value and a secret."""
+    plain = {name for name, _ in cast("tuple[tuple[str, str], ...]", out.get("env", ()))}
+    for name, _ in cast("tuple[tuple[str, str], ...]", out["secrets"]):
+        if name in plain:
+            report.add(("secrets", name), f"{name} stands in env too", "keep one", at_key=True)
 
 
 def _deadline(out: dict[str, object], report: Report) -> None:

@@ -26,6 +26,8 @@ class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
         keep_cycles: How many planning cycles are kept to be planned again; 0 for none.
         database: `postgresql://…` for a database that several hubs share; empty for a file.
         shared: Folder that all of them see, relative to this file; empty for `data`.
+        secrets_key: File of the keys that seal secrets, relative to this file; empty for
+            `secrets.key` in `shared`.
         lease: How long the leading hub may be silent until another takes its place.
         advertise: URL by which the other hubs reach this one; empty for where it listens.
         failure_brake: Jobs of a user that may fail in a row before it gets one at a time; 0: any.
@@ -42,6 +44,7 @@ class HubBlock(Struct, forbid_unknown_fields=True, frozen=True):
     keep_cycles: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 1_000
     database: str = ""
     shared: str = ""
+    secrets_key: str = ""
     lease: str | float | int = "5s"
     advertise: str = ""
     failure_brake: Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)] = 100

@@ -35,6 +35,7 @@ RETRYABLE = (
     Reason.MEMORY_EXCEEDED,
     Reason.DISK_EXCEEDED,
     Reason.STAGING_FAILED,
+    Reason.SECRET_UNAVAILABLE,
     Reason.IMAGE_FAILED,
     Reason.START_FAILED,
     Reason.RUNNER_LOST,

@@ -147,6 +147,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         command: Argument vector; empty when `script` is given.
         script: Text run by its own `#!` line or /bin/sh.
         env: Sorted (name, value) pairs.
+        secrets: Sorted (name of a variable, name of a secret of the account) pairs.
         workdir: Directory in which the task starts; empty for a fresh one of its own.
         image: Container image in which the task runs; empty for the node as it is.
         setup: Script that prepares the environment, once per site and content, before the
@@ -212,6 +213,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     checkpoint_ms: int = 0
     labels: tuple[tuple[str, str], ...] = ()
     mode: Mode = Mode.SHARED
+    secrets: tuple[tuple[str, str], ...] = ()
 
     @property
     def rank(self) -> int:

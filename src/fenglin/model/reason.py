@@ -65,6 +65,7 @@ class Reason(StrEnum):
     DISK_EXCEEDED = "disk_exceeded"
     COMMAND_NOT_FOUND = "command_not_found"
     STAGING_FAILED = "staging_failed"
+    SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - a word, no password
     IMAGE_FAILED = "image_failed"
     SETUP_FAILED = "setup_failed"
     START_FAILED = "start_failed"
@@ -127,5 +128,6 @@ SITE_FAULTS = frozenset(
         Reason.NODE_RECLAIMED,
         Reason.SITE_LOST,
         Reason.STAGING_FAILED,
+        Reason.SECRET_UNAVAILABLE,
     }
 )

@@ -33,6 +33,7 @@ _CANNOT = {
     "gangs": "start the nodes of a task together",
     "images": "run container images: it has no container runtime that Fenglin may use",
     "inputs": "be brought files",
+    "secrets": "deliver secrets to a task alone",
     "setup": "run a setup script before the first task",
 }
 

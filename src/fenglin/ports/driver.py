@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from fenglin.model.allocation import Share, TaskEnd, Usage
 from fenglin.model.reason import Reason
+from fenglin.model.secret import Secret
 from fenglin.model.site import Flavor, Node
 from fenglin.model.wishes import SchedulerWish
 from fenglin.quantities.resources import Resources
@@ -83,6 +84,9 @@ class StartOrder(Struct, frozen=True):
         licences: (name, count) that each task holds while it runs, sorted.
         account: Of the hub, who pays.
         wishes: What the job asks of the site's own scheduler, by name.
+        secrets: (name, value) pairs added to the task's environment and to nothing else: no
+            command line, log, listing or error may show a value, no file that others can read
+            may hold it, and none may outlive the attempt. Given with each `start` of the key.
         inputs: What is brought first.
         artifacts: Globs kept after success.
         artifacts_dir: Folder on the hub's machine that receives `<task index>/…`.
@@ -120,6 +124,7 @@ class StartOrder(Struct, frozen=True):
     licences: tuple[tuple[str, int], ...] = ()
     account: str = ""
     wishes: tuple[SchedulerWish, ...] = ()
+    secrets: tuple[tuple[str, Secret], ...] = ()
 
     @property
     def slots(self) -> int:
@@ -149,6 +154,7 @@ class Capability(StrEnum):
     PROVISION: the site buys and returns nodes on demand, see `Provisions`.
     FORWARD: a port of a running task can be reached, see `Forwards`.
     COSTS: the site tells what it charges, see `ReportsCosts`.
+    SECRETS: `StartOrder.secrets` reach the tasks and nobody else.
     """
 
     ARRAYS = "arrays"
@@ -167,6 +173,7 @@ class Capability(StrEnum):
     PROVISION = "provision"
     FORWARD = "forward"
     COSTS = "costs"
+    SECRETS = "secrets"
 
 
 class Presence(StrEnum):

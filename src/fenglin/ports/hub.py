@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fenglin.ports.identity import TokenDesk
     from fenglin.ports.login import LoginDesk
     from fenglin.ports.safety import SafetyDesk
+    from fenglin.ports.vault import SecretDesk
     from fenglin.quantities.taskset import TaskSet
     from fenglin.wire.views import (
         ArtifactView,
@@ -252,6 +253,11 @@ class Hub(Protocol):
     @property
     def identity(self) -> TokenDesk:
         """Return the room of tokens."""
+        ...
+
+    @property
+    def secrets(self) -> SecretDesk:
+        """Return the room of secrets."""
         ...
 
     @property

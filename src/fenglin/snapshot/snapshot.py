@@ -94,6 +94,7 @@ def needed_capabilities(spec: JobSpec) -> tuple[str, ...]:
         ("gangs", spec.nodes > 1),
         ("images", bool(spec.image)),
         ("inputs", bool(spec.files)),
+        ("secrets", bool(spec.secrets)),
         ("setup", bool(spec.setup)),
     )
     return tuple(word for word, needed in needs if needed)

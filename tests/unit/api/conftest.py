@@ -20,6 +20,7 @@ from tests.unit.api.fakerooms import (
     FakePrices,
     FakeProofs,
     FakeSafety,
+    FakeSecrets,
 )
 from tests.unit.api.fakesettling import FakeSettling
 from tests.unit.api.fakevouchers import FakeVouchers
@@ -122,6 +123,10 @@ class FakeHub:
     @property
     def safety(self):
         return FakeSafety(self._asked)
+
+    @property
+    def secrets(self):
+        return FakeSecrets(self._asked)
 
     @property
     def login(self):

@@ -16,6 +16,7 @@ from fenglin.wire.login_views import LoginView
 from fenglin.wire.price_views import PricesAdded, PriceView
 from fenglin.wire.proof_views import CheckpointView, ConsistencyView
 from fenglin.wire.safety_views import ReleasedView, SafetyView
+from fenglin.wire.secret_views import SecretList, SecretView
 from fenglin.wire.token_views import TokenList, TokenView
 from fenglin.wire.views import Page
 
@@ -187,6 +188,28 @@ class FakeSafety:
     async def release_user(self, user, principal):
         self._asked("release_user", user, principal.name)
         return ReleasedView(user)
+
+
+SECRET = SecretView(name="db", account="lab", version=2, changed_ms=9, changed_by="ada", key="ab12")
+
+
+class FakeSecrets:
+    """Answers for secrets."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    async def list(self, account, principal):
+        self._asked("secrets", account, principal.name)
+        return SecretList(items=[SECRET])
+
+    async def put(self, name, account, ask, principal):
+        self._asked("set_secret", name, account, ask.value, principal.name)
+        return SECRET
+
+    async def remove(self, name, account, principal):
+        self._asked("remove_secret", name, account, principal.name)
+        return SECRET
 
 
 @dataclass

@@ -73,6 +73,9 @@ ROUTES = [
     ("POST", "/v1/tokens", TOKEN, TENANT),
     ("POST", "/v1/tokens/t7/rotate", b'{"digest": "ab"}', ANY),
     ("POST", "/v1/tokens/t7/revoke", b"", ANY),
+    ("GET", "/v1/secrets", b"", READ),
+    ("PUT", "/v1/secrets/db", b'{"value": "x"}', WRITE),
+    ("DELETE", "/v1/secrets/db", b"", WRITE),
     ("GET", "/v1/voucher-pools", b"", READ),
     ("POST", "/v1/voucher-pools", b'{"year": 2027, "scheme": {"name": "g", "title": "G"}}', ADMIN),
     ("GET", "/v1/voucher-pools/gz-2027", b"", READ),
@@ -160,6 +163,7 @@ def test_the_table_names_every_route(call):
         "gz": "{provider}",
         "0": "{task}",
         "bo": "{user}",
+        "db": "{name}",
     }
     named = set()
     for method, target, _, _ in ROUTES:

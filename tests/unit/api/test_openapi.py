@@ -7,7 +7,7 @@ import pytest
 
 from fenglin.api import query
 
-METHODS = {"get", "put", "post", "head"}
+METHODS = {"get", "put", "post", "head", "delete"}
 
 
 @pytest.fixture
@@ -107,6 +107,7 @@ def test_bodies_and_raw_answers_are_told(document):
         "proveEntries": {"application/json"},
         "payProvider": {"application/json"},
         "settle": {"application/json"},
+        "setSecret": {"application/json"},
         "openVoucherPool": {"application/json"},
         "applyForVouchers": {"application/json"},
         "revokeVoucher": {"application/json"},

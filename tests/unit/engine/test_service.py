@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import pytest
 
 from fenglin.engine.admission import Admission
+from fenglin.engine.blobs import Blobs
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.news import CancelAsked
 from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.sights import NODE_FILTERS, nodes, page
+from fenglin.engine.vault import Vault
 from fenglin.errors import DeniedError, InputError, NotFoundError, UnavailableError
 from fenglin.ledger.entry import genesis
 from fenglin.model.states import JobState
@@ -70,6 +72,8 @@ def play(world, clock):
                     loop=loop, store=store, policy=BALANCED, clock=clock, drivers={}, staging=None,
                     admission=Admission(pool, BALANCED, frozenset({"default"})), tokens=None,
                     meters=meters, version="0", identity=None, login=None, audit=None, agents=None,
+                    secrets=Vault(None, None, clock, lambda: 1, frozenset()),
+                    blobs=Blobs(None, None, clock, lambda: 1),
                     safety=SafetyDesk(loop, None, None, clock, meters),
                     books=SimpleNamespace(problems=(), bills=SimpleNamespace(offset_min=480)),
                 )

@@ -56,6 +56,7 @@ _REASONS = {
     Reason.MEMORY_EXCEEDED: "OutOfMemory",
     Reason.START_FAILED: "JobLaunchFailure",
     Reason.STAGING_FAILED: "JobLaunchFailure",
+    Reason.SECRET_UNAVAILABLE: "JobLaunchFailure",
     Reason.NODE_REBOOTED: "NodeDown",
     Reason.RUNNER_LOST: "NodeDown",
     Reason.SITE_LOST: "NodeDown",

@@ -74,6 +74,13 @@ class _BooksAlone:
     problems: tuple[str, ...] = ()
 
 
+class _AllThere:
+    """Files and secrets, of which a simulated hub has every one until it is taken away."""
+
+    async def check(self, *_given: object) -> None:
+        """Refuse none: what is gone is found out at the start."""
+
+
 class _Empty:
     """A room that no simulation has furnished: whatever is asked there has nothing against it."""
 
@@ -166,6 +173,8 @@ class Hub:
                 clock=clock,
                 drivers=drivers,
                 staging=world.shelf,
+                blobs=_AllThere(),
+                secrets=_AllThere(),
                 admission=Admission(pool, world.policy, frozenset(world.limits)),
                 meters=meters,
                 version="dst",

@@ -11,11 +11,13 @@ from fenglin.storage.migrations.v2 import (
     ledger,
     metering,
     parts,
+    possession,
     prices,
     proofs,
     quarantine,
     settlements,
     tiers,
+    vault,
     vouchers,
 )
 
@@ -34,4 +36,6 @@ V2: tuple[str, ...] = (
     *inventory.STATEMENTS,
     *metering.STATEMENTS,
     *quarantine.STATEMENTS,
+    *vault.STATEMENTS,
+    *possession.STATEMENTS,
 )
