@@ -171,13 +171,9 @@ async def _hub(
         ending.push_async_callback(store.close)
         loaded = await store.load(settings.sites, clock.now_ms())
         structlog.contextvars.bind_contextvars(epoch=loaded.epoch)
-        pool = Pool.of(
-            loaded,
-            {site.name: SiteStatus(site) for site in settings.sites},
-            settings.queues,
-            await granted(store, settings, loaded.epoch, clock.now_ms()),
-            settings.classes,
-        )
+        balances = await granted(store, settings, loaded.epoch, clock.now_ms())
+        sites = {site.name: SiteStatus(site) for site in settings.sites}
+        pool = Pool.of(loaded, sites, settings.queues, balances, settings.classes)
         watchers: dict[str, Watcher] = {}
         drivers = _drivers(settings, folder, pool, clock, watchers)
         for name, driver in drivers.items():
@@ -185,14 +181,12 @@ async def _hub(
         staging = FolderStaging(folder)
         await asyncio.to_thread(staging.clean)
         meters = Meters()
-        cycles = _cycles(folder, settings.hub.keep_cycles, pool)
-        if cycles is not None:
-            ending.push_async_callback(cycles.close)
+        cycles = _cycles(folder, settings.hub.keep_cycles, pool, ending)
         pool.brakes = _brakes(settings.hub, clock, pool)
         warden = Warden(pool, SqliteQuarantine(store), clock, meters)
         control = Loop(pool, store, policy, clock, meters, cycles, warden)
-        keyring = FileKeyring(Path(settings.hub.secrets_key or folder / KEY_FILE))
         accounts = frozenset(settings.limits)
+        keyring = FileKeyring(Path(settings.hub.secrets_key or folder / KEY_FILE))
         vault = Vault(SqliteSecrets(store), keyring, clock, lambda: pool.epoch, accounts)
         effects = Effects(pool, drivers, staging, control.tell, vault)
         ending.push_async_callback(effects.close)
@@ -255,11 +249,14 @@ async def _close(site: str, driver: Driver) -> None:
         await driver.close()
 
 
-def _cycles(folder: Path, most: int, pool: Pool) -> FolderCycles | None:
+def _cycles(
+    folder: Path, most: int, pool: Pool, ending: contextlib.AsyncExitStack
+) -> FolderCycles | None:
     """Open the memory of cycles; numbers go on where a former hub has left off."""
     if not most:
         return None
     cycles = FolderCycles(folder / "cycles", most=most)
+    ending.push_async_callback(cycles.close)
     pool.cycle = max([pool.cycle, *(entry.index for entry in cycles.entries()[:1])])
     return cycles
 
