@@ -21,8 +21,10 @@ from fenglin.ports.store import AllocationRecord, Change, Event, JobRecord, Star
 from fenglin.quantities.money import format_money
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from fenglin.engine.pool import Pool
-    from fenglin.model.plan import Eviction, Plan, Start
+    from fenglin.model.plan import Eviction, Plan, Receipt, Start
     from fenglin.model.site import Flavor
     from fenglin.planner.policy import Policy
     from fenglin.snapshot.snapshot import Snapshot
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # A receipt on a large pool takes some ten milliseconds: a mass start must not wait for all.
 MOST_RECEIPTS = 32
+# Whoever submits waits for the commit that is under way.
+MOST_STARTS = 500
 
 
 def commitments(
@@ -39,15 +43,15 @@ def commitments(
     plan: Plan,
     now_ms: int,
     *,
-    receipts: bool = True,
+    receipts: Mapping[int, Receipt] | None = None,
 ) -> Change:
     """Return the change that commits the plan, re-checked against the pool as it is.
 
     An eviction or a start that no longer holds (a job ended or is being cancelled, its tasks
     are gone) is left out; whatever slips through here is refused by the store's own checks.
-    The first jobs that start get their receipts stored; those of a mass start can be worked out
-    from the kept cycle. Without `receipts` nobody will ask why, as in a simulated pool.
+    Receipts are stored with the starts; without any given they are made here.
     """
+    receipts = receipts_of(snapshot, policy, plan) if receipts is None else receipts
     change = Change(epoch=pool.epoch, now_ms=now_ms)
     for eviction in plan.evictions:
         _evict(pool, eviction, change)
@@ -55,7 +59,6 @@ def commitments(
     sites = {site.name: site for site in snapshot.sites}
     jobs: dict[int, JobRecord] = {}
     explained: set[int] = set()
-    explainer = Explainer(snapshot, policy, plan) if receipts and plan.starts else None
     for start in plan.starts:
         job = jobs.get(start.job) or pool.jobs.get(start.job)
         if job is None or job.cancelling or job.state.terminal:
@@ -67,10 +70,8 @@ def commitments(
         record.tasks = tasks
         job = jobs[start.job] = _started(job, record)
         key = attempt_key(pool.hub, record.number, record.attempt)
-        receipt = None
-        if explainer and start.job not in explained and len(explained) < MOST_RECEIPTS:
-            explained.add(start.job)
-            receipt = explainer.receipt(start.job)
+        receipt = None if start.job in explained else receipts.get(start.job)
+        explained.add(start.job)
         change.starts.append(
             StartUnit(
                 job=job,
@@ -95,6 +96,27 @@ def commitments(
             )
         )
     return change
+
+
+def receipts_of(snapshot: Snapshot, policy: Policy, plan: Plan) -> dict[int, Receipt]:
+    """Return the receipts of the first jobs that start, by number.
+
+    Those of a mass start can be worked out from the kept cycle.
+    """
+    jobs = list(dict.fromkeys(start.job for start in plan.starts))[:MOST_RECEIPTS]
+    explainer = Explainer(snapshot, policy, plan) if jobs else None
+    return {job: explainer.receipt(job) for job in jobs} if explainer else {}
+
+
+def portions(change: Change) -> Iterator[Change]:
+    """Yield a plan's commitments in parts, stops first, so that submits can come in between."""
+    for at in range(0, max(1, len(change.starts)), MOST_STARTS):
+        part = change.starts[at : at + MOST_STARTS]
+        yield (
+            replace(change, starts=part)
+            if not at
+            else Change(change.epoch, change.now_ms, starts=part)
+        )
 
 
 def _evict(pool: Pool, eviction: Eviction, change: Change) -> None:

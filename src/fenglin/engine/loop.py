@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,7 @@ from fenglin.engine.news import (
     StartUnclear,
 )
 from fenglin.engine.parts import to_end
+from fenglin.engine.planning import LastPlan, planned
 from fenglin.engine.quarantine import is_poison, only_job, smaller_change
 from fenglin.errors import (
     ConflictError,
@@ -51,7 +51,6 @@ from fenglin.errors import (
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import SITE_FAULTS, Reason
 from fenglin.model.states import AttemptState
-from fenglin.planner import plan
 from fenglin.planner.record import record_bytes
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import Presence
@@ -86,14 +85,6 @@ PLAN_INLINE_JOBS = 200
 ARRIVALS_PER_PLAN = 20
 
 _log = structlog.get_logger("fenglin.loop")
-
-
-@dataclass(slots=True)
-class LastPlan:
-    """What the newest plan was made from, kept to explain it."""
-
-    snapshot: Snapshot
-    plan: Plan
 
 
 class Loop:
@@ -200,15 +191,15 @@ class Loop:
         self._plan_due = False
         self.pool.cycle += 1
         try:
-            snapshot, made = await self._make_plan()
+            last = await self._make_plan()
         except Exception as error:
             if self._warden is None or not is_poison(error):
                 raise
             await self._warden.unplannable(error, self._policy)
             self._plan_due = True
             return
-        if made.starts or made.evictions:
-            await self._apply(snapshot, made)
+        if last.plan.starts or last.plan.evictions:
+            await self._apply(last)
 
     async def _record_soundly(self) -> None:
         """Record the inbox, or a part of it when a job in it is poison, which is set aside."""
@@ -352,7 +343,7 @@ class Loop:
             if not news.done.done():
                 news.done.set_exception(error)
 
-    async def _make_plan(self) -> tuple[Snapshot, Plan]:
+    async def _make_plan(self) -> LastPlan:
         if self._balances_due:
             # An account without money has no entry in the ledger, yet it is known.
             self.pool.balances = {**self.pool.balances, **await self._store.balances()}
@@ -365,18 +356,17 @@ class Loop:
         loop = self._compiled.get(waiting)
         if waiting > PLAN_INLINE_JOBS:
             snapshot = await asyncio.to_thread(picture)
-            made = await asyncio.to_thread(plan, snapshot, self._policy, loop=loop)
+            last = await asyncio.to_thread(planned, snapshot, self._policy, loop)
         else:
-            snapshot = picture()
-            made = plan(snapshot, self._policy)
+            last = planned(picture(), self._policy, None)
         ended_ms = self._clock.monotonic_ms()
         self._arrivals_at_ms = ended_ms + ARRIVALS_PER_PLAN * (ended_ms - started_ms)
-        self.last = LastPlan(snapshot, made)
+        self.last, made = last, last.plan
         self.pool.foresight.promised(made)
         self.pool.promised(made, self._policy)
-        self._keep(snapshot, made)
+        self._keep(last.snapshot, made)
         self._next_ms = made.next_ms
-        return snapshot, made
+        return last
 
     def _keep(self, snapshot: Snapshot, made: Plan) -> None:
         """Keep the cycle, to be planned again when somebody asks why."""
@@ -392,21 +382,23 @@ class Loop:
         if not kept:
             self._meters.cycle_not_kept()
 
-    async def _apply(self, snapshot: Snapshot, made: Plan) -> None:
+    async def _apply(self, last: LastPlan) -> None:
         """Commit what the plan starts and stops, then call the sites for it."""
         crash_point("c2")
         commitments = partial(
-            applier.commitments, self.pool, snapshot, self._policy, now_ms=self._clock.now_ms()
-        )
+            applier.commitments, self.pool, last.snapshot, self._policy,
+            now_ms=self._clock.now_ms(), receipts=last.receipts,
+        )  # fmt: skip
         try:
-            change = commitments(self.pool.brakes.paced(made))
+            change = commitments(self.pool.brakes.paced(last.plan))
         except Exception as error:
             if self._warden is None:
                 raise
-            await self._warden.unstartable(error, made, commitments)
+            await self._warden.unstartable(error, last.plan, commitments)
             self._plan_due = True
             return
-        await self._commit(change)
+        for part in applier.portions(change):
+            await self._commit(part)
 
     async def _commit(self, change: Change) -> None:
         """Commit starts and stops, part by part when one of them is poison."""

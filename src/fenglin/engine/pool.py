@@ -14,6 +14,7 @@ from msgspec import structs
 from fenglin.engine.brakes import Brakes
 from fenglin.engine.dependencies import eligible
 from fenglin.engine.foresight import Foresight
+from fenglin.engine.shares import Held, share_rows
 from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError, InputError
 from fenglin.model.ids import parse_job_id
@@ -23,7 +24,7 @@ from fenglin.planner.policy import Backfill
 from fenglin.ports.driver import STOP_GRACE_MS
 from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
 from fenglin.quantities.resources import DIMENSIONS
-from fenglin.snapshot.builder import JobRow, ShareRow, build
+from fenglin.snapshot.builder import JobRow, build
 from fenglin.snapshot.snapshot import Shape, Snapshot
 
 if TYPE_CHECKING:
@@ -311,13 +312,19 @@ class Pool:
             only: Leave all jobs out of it but these.
         """
         rows = list(extra) if alone else self.brakes.shown([*self._rows.values(), *extra], self)
-        shares = self._share_rows(now_ms)
+        # Their rows are made on the other thread too; here only what may change is noted.
+        held = [
+            Held(record, self.jobs[record.job], self._ends_ms(record, now_ms))
+            for record in self.allocations.values()
+        ]
+        aside = list(self._aside_held)
         reservations = () if alone else self.reservations
         if only is not None:
             rows = [row for row in rows if row.number in only]
-            shares = (share for share in shares if share.job in only)
+            held = [one for one in held if one.record.job in only]
+            aside = [record for record in aside if record.job in only]
             reservations = ()
-        return partial(
+        build_it = partial(
             build,
             index=self.cycle,
             now_ms=now_ms,
@@ -327,10 +334,10 @@ class Pool:
             queues=self.queues,
             accounts=self.balances,
             jobs=rows,
-            shares=list(shares),
             spent_ms=self.spent_ms(now_ms) or {},
             reservations=reservations,
         )
+        return lambda: build_it(shares=list(share_rows(held, aside)))
 
     def promised(self, plan: Plan, policy: Policy) -> None:
         """Remember a plan's reservations where the next plan is to keep them."""
@@ -443,47 +450,11 @@ class Pool:
             self.adopt_allocation(record)
         self.add_jobs([job])
 
-    def _stops_by_ms(self, record: AllocationRecord, now_ms: int) -> int:
-        """Return when an allocation that was told to stop should have ended."""
+    def _ends_ms(self, record: AllocationRecord, now_ms: int) -> int:
+        """Return when an allocation should have ended; soon, for one that was told to stop."""
+        if record.state is not AttemptState.STOPPING:
+            return record.finish_ms
         # After a restart it counts from the first look; the stop was then asked for again.
         if now_ms >= record.created_ms:
             self._asked_to_stop_ms.setdefault(record.number, now_ms)
         return self._asked_to_stop_ms.get(record.number, now_ms) + STOP_GRACE_MS
-
-    def _share_rows(self, now_ms: int) -> Iterator[ShareRow]:
-        for record in self._aside_held:
-            for share in record.shares:
-                yield ShareRow(
-                    job=record.job,
-                    site=record.site,
-                    node=share.node,
-                    slots=share.slots,
-                    end_ms=record.finish_ms,
-                    resources=record.resources,
-                    nodes=record.nodes,
-                    allocation=record.number,
-                    cards=share.cards,
-                )
-        for record in self.allocations.values():
-            job = self.jobs[record.job]
-            stopping = record.state is AttemptState.STOPPING
-            end_ms = self._stops_by_ms(record, now_ms) if stopping else record.finish_ms
-            for share in record.shares:
-                yield ShareRow(
-                    job=record.job,
-                    site=record.site,
-                    node=share.node,
-                    slots=share.slots,
-                    end_ms=end_ms,
-                    resources=record.resources,
-                    queue=job.spec.queue,
-                    nodes=record.nodes,
-                    licences=job.spec.licences,
-                    allocation=record.number,
-                    priority=job.spec.rank,
-                    started_ms=record.started_ms,
-                    preemptible=job.spec.preemptible,
-                    checkpoint_ms=job.spec.checkpoint_ms,
-                    cards=share.cards,
-                    stopping=stopping,
-                )

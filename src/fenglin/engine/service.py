@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from fenglin.engine.blobs import Blobs
     from fenglin.engine.identity import TokenDesk
     from fenglin.engine.login import LoginDesk
-    from fenglin.engine.loop import LastPlan, Loop
+    from fenglin.engine.loop import Loop
     from fenglin.engine.meters import Meters
+    from fenglin.engine.planning import LastPlan
     from fenglin.engine.safety import SafetyDesk
     from fenglin.engine.tokens import Tokens
     from fenglin.engine.vault import Vault

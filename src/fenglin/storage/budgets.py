@@ -141,9 +141,15 @@ def left_micro(
     return found
 
 
-def warnings(conn: sqlite3.Connection, account: str, hold_micro: int, now_ms: int) -> Iterator[str]:
-    """Yield what people must be told of a hold that has just been entered."""
-    for one in uses(conn, now_ms, account).get(account, ()):
+def warnings(stood: Iterable[BudgetUse], account: str, hold_micro: int) -> Iterator[str]:
+    """Yield what people must be told of a hold.
+
+    Args:
+        stood: The account's budgets just after it was entered.
+        account: Whose they are.
+        hold_micro: What was held.
+    """
+    for one in stood:
         if one.passes_soft(hold_micro):
             yield (
                 f"account {account} has used {format_money(one.used_micro)} of this"

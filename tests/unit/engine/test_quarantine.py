@@ -13,6 +13,7 @@ from fenglin.engine.meters import Meters
 from fenglin.engine.news import Observed
 from fenglin.engine.quarantine import Warden
 from fenglin.engine.safety import SafetyDesk, notes
+from fenglin.engine.shares import share_rows
 from fenglin.errors import DamageError, DeniedError, NotFoundError, UnavailableError
 from fenglin.model.allocation import TaskEnd
 from fenglin.model.states import JobState
@@ -119,7 +120,8 @@ def test_an_end_that_cannot_be_recorded_stops_no_other(world, play, store, kept,
     ended = {record.number for change in store.changes for record in change.allocations}
     assert ended == {1, 3}
     # What it runs goes on, so its place is not given away.
-    assert [share.job for share in pool._share_rows(0) if share.allocation == 2] == [2]
+    rows = share_rows((), pool._aside_held)
+    assert [share.job for share in rows if share.allocation == 2] == [2]
     assert 2 in pool.aside_numbers
 
 
@@ -168,7 +170,7 @@ def test_what_no_job_can_be_blamed_for_ends_the_hub(world, play, kept, monkeypat
     def broken(*_args, **_kwargs):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("fenglin.engine.loop.plan", broken)
+    monkeypatch.setattr("fenglin.engine.planning.plan", broken)
     monkeypatch.setattr("fenglin.engine.quarantine.plan", broken)
 
     async def scene(_loop, task, _desk):

@@ -104,6 +104,23 @@ def test_a_soft_limit_lets_work_start_and_tells_once(desk):
     assert left == 10_000_000 - 180
 
 
+def test_of_starts_in_one_change_the_one_that_passes_the_soft_limit_is_told(desk):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        await accounts.set_budgets(here.epoch, {"default": [Budget(YEAR, None, 100)]}, 480, NOW_MS)
+        units = [here.unit(await here.job(), held=60) for _ in range(3)]
+        assert await here.start(*units) == []
+        return [
+            [event.text for event in await here.store.events(unit.job.number, 0, 99)
+             if event.kind == "soft_budget"]
+            for unit in units
+        ]  # fmt: skip
+
+    told = desk(scene)
+    assert [len(one) for one in told] == [0, 1, 0]
+    assert told[1][0].startswith("account default has used 0.00012 CNY of this year")
+
+
 def test_what_costs_nothing_starts_however_the_account_stands(desk):
     async def scene(here):
         accounts = SqliteAccounts(here.store)

@@ -241,7 +241,7 @@ class World:
         pool.promised(made, policy)
         if self._watch is not None:
             self._watch(snapshot, made)
-        change = applier.commitments(pool, snapshot, policy, made, now_ms, receipts=False)
+        change = applier.commitments(pool, snapshot, policy, made, now_ms, receipts={})
         self._believe(change)
         self._start([unit.allocation for unit in change.starts], now_ms)
         self._register.promised(made)
