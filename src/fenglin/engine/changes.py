@@ -7,6 +7,7 @@ it; whoever comes back later is told to list again, as Kubernetes does with old 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from fenglin.errors import InputError
@@ -82,8 +83,8 @@ class Changes:
         self._most = most
         self._at = 0
         self._dropped = 0
-        # A dict keeps the order in which keys were put in; one that changes is put in anew.
-        self._last: dict[int, tuple[int, JobRecord]] = {}
+        # To find the first key of a plain dict takes as long as keys have left its front.
+        self._last: OrderedDict[int, tuple[int, JobRecord]] = OrderedDict()
         self._more = asyncio.Event()
 
     @property
@@ -95,11 +96,10 @@ class Changes:
         """Take in that jobs have changed."""
         for job in jobs:
             self._at += 1
-            self._last.pop(job.number, None)
             self._last[job.number] = (self._at, job)
+            self._last.move_to_end(job.number)
         while len(self._last) > self._most:
-            oldest = next(iter(self._last))
-            self._dropped = self._last.pop(oldest)[0]
+            _, (self._dropped, _) = self._last.popitem(last=False)
         self._more.set()
         self._more = asyncio.Event()
 
