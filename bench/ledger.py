@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FULL_RECORDS = 1_000_000
 TENANTS = 1_000
-BATCH = 5_000
+BATCH = 20_000
 BEANCOUNT_ENTRIES = 50_000
 PROOFS = 100
 # A usage record is a hold of two legs and a posting of three.

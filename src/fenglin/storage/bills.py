@@ -8,9 +8,7 @@ from fenglin.errors import NotFoundError
 from fenglin.ledger.accounts import available, held
 from fenglin.ledger.bill import Bill, make_bill
 from fenglin.ledger.note import read_checkpoint, read_note
-from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.proof import make_proof
-from fenglin.ledger.statement import Funds
 from fenglin.storage import ledger, ledger_tree
 
 if TYPE_CHECKING:
@@ -57,14 +55,7 @@ def read_bill(
         "SELECT EXISTS (SELECT 1 FROM ledger_balance WHERE account IN (?, ?))", places
     ).fetchone()[0]:
         raise NotFoundError(f"there is no account {account!r}")
-    before = dict(
-        conn.execute(
-            "SELECT account, SUM(amount_micro) FROM ledger_leg JOIN ledger_entry USING (seq) "
-            "WHERE account IN (?, ?) AND commodity = ? AND time_ms < ? GROUP BY account",
-            (*places, CURRENCY, period.from_ms),
-        )
-    )
-    opening = Funds(*(before.get(place, 0) for place in places))
+    opening = ledger.funds_before(conn, account, period.from_ms)
     entries = ledger.entries_of(conn, account, period.from_ms, period.to_ms, _NO_LIMIT)
     if not entries:
         return make_bill(account, period, opening, (), None, final=final)

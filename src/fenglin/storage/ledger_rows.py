@@ -26,6 +26,11 @@ ENCODER = msgspec.json.Encoder()
 # Below the 999 parameters that the oldest SQLite builds allow.
 PARAMETERS = 900
 MOST_SEQ = 2**63 - 1
+# Of a tenant's entries, given what it has available: each of them has a leg there, if only of
+# zero, and the index holds no others. Its words are those of the index, or it is not used.
+OF_TENANT = (
+    "seq IN (SELECT seq FROM ledger_leg WHERE account = ? AND substr(account, -10) = ':available')"
+)
 _ROWS = f"""\
 SELECT {", ".join(f"e.{name.strip()}" for name in COLUMNS.split(","))},
     a.account, a.commodity, a.amount_micro, b.account, b.commodity, b.amount_micro,

@@ -13,6 +13,7 @@ from fenglin.ledger.posting import Hold, Terms, charge, grant, hold, post, void
 from fenglin.ledger.statement import statement as pure_statement
 from fenglin.ledger.verify import balances, verify
 from fenglin.storage import ledger
+from fenglin.storage.ledger_rows import OF_TENANT
 from fenglin.storage.ledger_schema import LEDGER_DDL, LEDGER_GUARDS
 
 OF = Hold("hub-1-a1-1", "lab", "CNY", 1_000, 7)
@@ -64,6 +65,27 @@ def test_one_batch_is_the_same_chain_as_single_appends(books, story):
     made = append(books, *drafts)
     assert [entry.draft for entry in made] == drafts
     assert ledger.verify_stored(books).ok
+
+
+def test_a_batch_of_more_rows_than_a_statement_takes_is_one_chain(books):
+    holds = [Hold(f"hub-1-a{n}-1", f"lab{n % 3}", "CNY", n, n) for n in range(500)]
+    opened = [hold(one.account, one.amount_micro, one.attempt, job=one.job) for one in holds]
+    ended = [
+        void(one) if n % 7 == 0 else post(one, "gz", [], Terms()) for n, one in enumerate(holds)
+    ]
+    made = append(books, *opened, *ended)
+    assert [entry.draft for entry in made] == [*opened, *ended]
+    assert list(ledger.entries(books))[1:] == made
+    assert append(books, *ended, *opened) == [*made[500:], *made[:500]]
+    assert ledger.verify_stored(books).ok
+    assert ledger.head(books).seq == 1_001
+
+
+def test_a_tenants_entries_are_found_by_the_index(books):
+    plan = books.execute(
+        f"EXPLAIN QUERY PLAN SELECT seq FROM ledger_entry WHERE {OF_TENANT}", (available("lab"),)  # noqa: S608
+    ).fetchall()
+    assert any("INDEX ledger_leg_account (account=?)" in row[3] for row in plan)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 1_000])

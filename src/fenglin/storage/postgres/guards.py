@@ -16,6 +16,7 @@ _INDEX = re.compile(
     r"CREATE (UNIQUE )?INDEX (\w+)\s+ON\s+(\w+) \(([^)]*)\)(?:\s+WHERE\s+(.*))?$", re.DOTALL
 )
 _IN = re.compile(r"(\w+) IN \(([^)]*)\)")
+_ENDS = re.compile(r"substr\((\w+), -(\d+)\) = ('[^']*')")
 _TRIGGERS = """\
 SELECT t.tgname, c.relname, t.tgenabled::text, p.prosrc, pg_get_triggerdef(t.oid)
 FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_proc AS p ON p.oid = t.tgfoid
@@ -68,7 +69,8 @@ def _index_stands(guard: str, there: dict[str, tuple[object, ...]], schema: str)
     unique, name, table, columns, condition = found.groups()
     text = f"CREATE {unique or ''}INDEX {name} ON {schema}.{table} USING btree ({columns})"
     if condition:
-        text += f" WHERE ({_IN.sub(_any, condition)})"
+        said = _ENDS.sub(r'"right"(\1, \2) = \3::text', _IN.sub(_any, condition))
+        text += f" WHERE ({said})"
     return there.get(name) == (1, text)
 
 
