@@ -83,7 +83,8 @@ def test_a_batch_of_more_rows_than_a_statement_takes_is_one_chain(books):
 
 def test_a_tenants_entries_are_found_by_the_index(books):
     plan = books.execute(
-        f"EXPLAIN QUERY PLAN SELECT seq FROM ledger_entry WHERE {OF_TENANT}", (available("lab"),)  # noqa: S608
+        f"EXPLAIN QUERY PLAN SELECT seq FROM ledger_entry WHERE {OF_TENANT}",  # noqa: S608
+        (available("lab"),),
     ).fetchall()
     assert any("INDEX ledger_leg_account (account=?)" in row[3] for row in plan)
 
