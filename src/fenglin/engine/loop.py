@@ -247,10 +247,10 @@ class Loop:
                 fold.start_answered(news.allocation)
             case StartRefused():
                 self._plan_due = True
-                if news.reason not in UNSTAGED:
-                    self._marks.append(
-                        partial(self._breakers.bad, self._site_of(news.allocation), news.why)
-                    )
+                # Its allocation may have ended while the site was asked.
+                site = self._site_of(news.allocation)
+                if site and news.reason not in UNSTAGED:
+                    self._marks.append(partial(self._breakers.bad, site, news.why))
                 fold.attempt_lost(news.allocation, news.reason, news.why)
             case StartUnclear():
                 fold.start_unclear(news.allocation)

@@ -206,6 +206,22 @@ def test_a_refused_start_rests_the_site_and_wakes_by_itself(
     assert effects.calls[-1] == ("start", 2, 1)
 
 
+def test_a_refusal_that_comes_after_the_end_is_no_hot_circle(world, play, clock, monkeypatch):
+    monkeypatch.setattr(room, "MOST_SLEEP_S", 0.01)
+    pool = world.pool([world.job()])
+
+    async def scene(loop, _task):
+        loop.tell(StartRefused(9, Reason.START_FAILED, "a node of it is down"))
+        await settle()
+        clock.advance(60_000)
+        await asyncio.sleep(0.05)
+        before = pool.cycle
+        await asyncio.sleep(0.05)
+        return pool.cycle - before
+
+    assert play(pool, scene) == 0
+
+
 def test_a_start_that_the_store_refuses_is_no_hot_circle(world, play, store, clock, monkeypatch):
     monkeypatch.setattr(room, "MOST_SLEEP_S", 0.01)
     pool = world.pool([world.job()])
