@@ -31,6 +31,10 @@ IDLE_POLL_S = 15.0
 OBSERVE_DEADLINE_S = 30.0
 INVENTORY_DEADLINE_S = 10.0
 INVENTORY_EVERY_MS = 15_000
+# To look at many attempts takes the loop's time however little is new: some microseconds each.
+# Of a site with more than so many, the next look waits by this much for each of them.
+FEW_ATTEMPTS = 200
+WAIT_PER_ATTEMPT_S = 0.0002
 
 _log = structlog.get_logger("fenglin.watcher")
 
@@ -72,6 +76,8 @@ class Watcher:
         }
         if cursors:
             await self._observe({key: record.number for key, record in cursors.items()})
+        if len(cursors) > FEW_ATTEMPTS:
+            await asyncio.sleep(len(cursors) * WAIT_PER_ATTEMPT_S)
         await self._rest(BUSY_POLL_S if cursors else IDLE_POLL_S)
 
     async def _observe(self, numbers: dict[str, int]) -> None:

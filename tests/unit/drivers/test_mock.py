@@ -219,3 +219,16 @@ def test_settings(tmp_path):
         Site(tmp_path, colour="red")
     with pytest.raises(InputError, match="faults"):
         Site(tmp_path, faults=[{"fault": "no such fault"}])
+
+
+def test_a_lean_site_keeps_nothing_of_what_is_forgotten(tmp_path):
+    for lean, found in ((False, 1), (True, 0)):
+        site = Site(tmp_path, task_ms=100, lean=lean)
+        site.start()
+        site.now_ms += 1_000
+        assert site.look().presence is Presence.ENDED
+        asyncio.run(site.driver.forget(KEY))
+        assert (len(site.driver.runs), bool(site.driver.calls)) == (found, bool(found))
+        if lean:
+            with pytest.raises(DriverError):
+                asyncio.run(site.driver.usage(KEY))

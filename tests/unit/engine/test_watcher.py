@@ -161,3 +161,14 @@ def test_a_hanging_site_delays_nobody_else(world, clock):
         return observed(told)
 
     assert [news.site for news in asyncio.run(scene())] == ["two"]
+
+
+def test_many_attempts_are_looked_at_less_often(watch, monkeypatch):
+    monkeypatch.setattr("fenglin.engine.watcher.FEW_ATTEMPTS", 0)
+    monkeypatch.setattr("fenglin.engine.watcher.WAIT_PER_ATTEMPT_S", 3600.0)
+
+    async def scene(watcher, driver, _told, _pool):
+        await turns(watcher)
+        assert len(driver.asked) == 1
+
+    watch(scene)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fenglin.quantities.taskset import TaskSet
 
 T = TypeVar("T")
-ALLOWED = ("faults", "flavors", "licences", "nodes", "task_ms")
+ALLOWED = ("faults", "flavors", "lean", "licences", "nodes", "task_ms")
 TASK_MS = 1_000
 
 
@@ -58,14 +58,20 @@ class MockDriver:
         report: SiteReport,
         task_ms: int = TASK_MS,
         rules: Sequence[Rule] = (),
+        *,
+        lean: bool = False,
     ) -> None:
-        """Take what the site holds, the runtime of each task, and what goes wrong."""
+        """Take what the site holds, the runtime of each task, and what goes wrong.
+
+        A lean site notes no calls and drops what is forgotten altogether.
+        """
         self._context = context
         self._report = report
         self._rules = list(rules)
         self._attempts: dict[str, Timeline | None] = {}
         self._kept: dict[str, Timeline | None] = {}
         self._epochs: dict[str, int] = {}
+        self._lean = lean
         self._losses = 0
         self._wanted: dict[str, int] = {}
         self._released = asyncio.Event()
@@ -231,6 +237,9 @@ class MockDriver:
         if timeline is not None and not timeline.done(self._context.now_ms()):
             raise self._error(f"attempt {key} still runs")
         self._kept[key] = self._attempts.pop(key)
+        if self._lean:
+            for kept in (self._kept, self.runs, self._epochs):
+                kept.pop(key, None)
 
     async def signal(self, key: str, number: int) -> None:
         """Note the signal, if the attempt runs; its tasks do not listen.
@@ -288,7 +297,8 @@ class MockDriver:
 
     async def _enter(self, call: str, key: str) -> None:
         """Note the call; hang or fail if a rule says so."""
-        self.calls.append((call, key))
+        if not self._lean:
+            self.calls.append((call, key))
         if self._strikes(key, Fault.HANG):
             await self._released.wait()
         if self._strikes(key, Fault.UNREACHABLE):
@@ -296,7 +306,7 @@ class MockDriver:
 
     def _strikes(self, key: str, *faults: Fault) -> bool:
         """Return whether one of the faults strikes now."""
-        return any(rule.strikes(faults, key) for rule in self._rules)
+        return bool(self._rules) and any(rule.strikes(faults, key) for rule in self._rules)
 
     def _look(self, key: str, cursor: str) -> Observation:
         """Return the news of one key."""
@@ -363,6 +373,7 @@ def driver(context: DriverContext, settings: Mapping[str, object]) -> MockDriver
         ),
         _converted(settings, "task_ms", int, where, TASK_MS),
         _converted(settings, "faults", list[Rule], where, []),
+        lean=_converted(settings, "lean", bool, where, default=False),
     )
 
 
