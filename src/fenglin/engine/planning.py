@@ -23,14 +23,16 @@ class LastPlan:
         snapshot: What it was made from.
         plan: What came of it.
         receipts: Of the first jobs that start, by number.
+        jobs: All that waited.
     """
 
     snapshot: Snapshot
     plan: Plan
     receipts: dict[int, Receipt]
+    jobs: frozenset[int]
 
 
 def planned(snapshot: Snapshot, policy: Policy, loop: Kernel | None) -> LastPlan:
     """Plan, and write the receipts of what starts: with a long queue both take their time."""
     made = plan(snapshot, policy, loop=loop)
-    return LastPlan(snapshot, made, receipts_of(snapshot, policy, made))
+    return LastPlan(snapshot, made, receipts_of(snapshot, policy, made), frozenset(made.order))

@@ -19,13 +19,14 @@ from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.dependencies import bring_parents
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.parts import check_heard, check_tasks
+from fenglin.engine.receipts import Receipts, early
 from fenglin.engine.safety import check_not_aside, notes
 from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, InputError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
 from fenglin.model.states import JobState
-from fenglin.planner import Explainer, explain, plan
+from fenglin.planner import plan
 from fenglin.planner.record import record_bytes
 from fenglin.ports.acting import ACTING
 from fenglin.ports.crashpoint import crash_point
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from fenglin.engine.login import LoginDesk
     from fenglin.engine.loop import Loop
     from fenglin.engine.meters import Meters
-    from fenglin.engine.planning import LastPlan
     from fenglin.engine.safety import SafetyDesk
     from fenglin.engine.tokens import Tokens
     from fenglin.engine.vault import Vault
@@ -117,7 +117,7 @@ class HubService:
         self._loop = rooms.loop
         self._pool = rooms.loop.pool
         self._store = rooms.store
-        self._policy = rooms.policy
+        self._policy = self._pool.policy = rooms.policy
         self._clock = rooms.clock
         self._drivers = rooms.drivers
         self._staging = rooms.staging
@@ -138,9 +138,7 @@ class HubService:
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)
         self._storing: set[asyncio.Task[Sequence[Submitted]]] = set()
-        self._receipts_of: LastPlan | None = None
-        self._explainer: Explainer | None = None
-        self._receipts: dict[int, Receipt | None] = {}
+        self._receipts = Receipts(rooms.loop, rooms.policy)
 
     async def authenticate(self, token: str) -> Principal:
         """See `ports.hub.Hub`."""
@@ -206,7 +204,7 @@ class HubService:
         if number in self._pool.brakes.withheld:
             view = structs.replace(view, reason=view.reason or Reason.USER_BRAKED)
         elif number in self._pool.jobs:
-            view = self._with_outlook(view, number)
+            view = await self._with_outlook(view, number)
         return view
 
     async def explain(self, number: int, principal: Principal) -> Explanation:
@@ -215,7 +213,7 @@ class HubService:
         return Explanation(
             job=view.id,
             state=view.state,
-            receipt=self._receipt(number) or await self._early_receipt(number),
+            receipt=await self._receipts.of(number) or await self._early_receipt(number),
             decisions=await self._store.receipts(number, MOST_RECEIPTS),
             story=await self._store.events(number, 0, MOST_EVENTS),
             promises=PromiseView(*self._pool.foresight.kept()),
@@ -447,35 +445,16 @@ class HubService:
             # Exactly what an unknown account answers (S1).
             raise InputError(f"account {account!r} does not exist", where="account")
 
-    def _receipt(self, number: int) -> Receipt | None:
-        """Return the job's receipt in the newest plan; made once per plan."""
-        last = self._loop.last
-        if last is None:
-            return None
-        if self._receipts_of is not last:
-            self._receipts_of = last
-            self._receipts = dict.fromkeys(last.plan.order)
-            self._explainer = None
-        if number not in self._receipts:
-            return None
-        receipt = self._receipts[number]
-        if receipt is None:
-            self._explainer = self._explainer or Explainer(last.snapshot, self._policy, last.plan)
-            receipt = self._explainer.receipt(number)
-            self._receipts[number] = receipt
-        return receipt
-
     async def _early_receipt(self, number: int) -> Receipt | None:
         """Return what the next plan will say of a job that is too new for the last one."""
         if self._pool.row_of(number) is None:
             return None
-        snapshot = self._pool.snapshot(self._clock.now_ms())
-        made = await asyncio.to_thread(plan, snapshot, self._policy)
-        return explain(snapshot, self._policy, made, number)
+        picture = self._pool.picture(self._clock.now_ms())
+        return await asyncio.to_thread(early, picture, self._policy, number)
 
-    def _with_outlook(self, view: JobView, number: int) -> JobView:
+    async def _with_outlook(self, view: JobView, number: int) -> JobView:
         """Say why tasks wait and when the whole job should be done."""
-        receipt = self._receipt(number) if view.tasks.pending else None
+        receipt = await self._receipts.of(number) if view.tasks.pending else None
         if receipt is None:
             return view
         return structs.replace(

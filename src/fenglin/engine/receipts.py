@@ -1,0 +1,81 @@
+"""Receipts of the newest plan, made when somebody asks, each once per plan.
+
+With a long queue one takes some ten milliseconds, so it is worked out beside the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fenglin.planner import Explainer, explain, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fenglin.engine.loop import Loop
+    from fenglin.engine.planning import LastPlan
+    from fenglin.model.plan import Receipt
+    from fenglin.planner.policy import Policy
+    from fenglin.snapshot.snapshot import Snapshot
+
+# With fewer jobs in the plan a receipt takes less than changing threads.
+INLINE_JOBS = 200
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What was asked of one plan."""
+
+    last: LastPlan
+    made: dict[int, Receipt] = field(default_factory=dict)
+    # An explainer learns as it goes: one thread at a time.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    explainer: Explainer | None = None
+
+    def make(self, number: int, policy: Policy) -> Receipt:
+        """Work one receipt out."""
+        if self.explainer is None:
+            self.explainer = Explainer(self.last.snapshot, policy, self.last.plan)
+        return self.explainer.receipt(number)
+
+
+class Receipts:
+    """Answers why a plan placed jobs as it did, or why they wait."""
+
+    def __init__(self, loop: Loop, policy: Policy) -> None:
+        """Take whose plans they are of, and with which policy these are made."""
+        self._loop = loop
+        self._policy = policy
+        self._asked: _Asked | None = None
+
+    async def of(self, number: int) -> Receipt | None:
+        """Return a job's receipt in the newest plan; None when that does not know the job."""
+        last = self._loop.last
+        if last is None:
+            return None
+        asked = self._asked
+        if asked is None or asked.last is not last:
+            asked = self._asked = _Asked(last)
+        if number not in last.jobs:
+            return None
+        if number not in asked.made and len(last.jobs) <= INLINE_JOBS:
+            asked.made[number] = asked.make(number, self._policy)
+        elif number not in asked.made:
+            async with asked.lock:
+                if number not in asked.made:
+                    asked.made[number] = await asyncio.to_thread(asked.make, number, self._policy)
+        return asked.made[number]
+
+
+def early(picture: Callable[[], Snapshot], policy: Policy, number: int) -> Receipt:
+    """Return what the next plan will say of a job that is too new for the last one.
+
+    Args:
+        picture: Builds the snapshot of now.
+        policy: To plan with.
+        number: Of a job with tasks that wait.
+    """
+    snapshot = picture()
+    return explain(snapshot, policy, plan(snapshot, policy), number)
