@@ -69,7 +69,8 @@ class Worker:
         except FenglinError as error:
             return Answer(order.id, fault=_fault(error))
         except Exception as error:  # noqa: BLE001 - a driver's fault must not end the agent
-            _log.exception("driver_fault", order=order.kind)
+            # A traceback of a start may quote the secrets that came with it.
+            _log.error("driver_fault", order=order.kind, exc_info=order.kind != "start")
             return _failed(
                 order, "error", f"fault in the driver: {type(error).__name__}", unknown=True
             )
@@ -88,7 +89,7 @@ class Worker:
         return Told(report.nodes, report.licences, generation, words)
 
     async def _start(self, body: bytes) -> None:
-        ask = msgspec.json.decode(body, type=StartAsk)
+        ask = msgspec.json.decode(body, type=StartAsk).whole()
         await self.driver.start(await self._files.stage(ask))
 
     async def _observe(self, body: bytes) -> list[Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from fenglin.model.secret import Secret
 from fenglin.model.site import Node
 from fenglin.ports.driver import StartOrder
 
@@ -36,10 +38,32 @@ class InputFile(Struct, frozen=True):
 
 
 class StartAsk(Struct, frozen=True):
-    """Arguments of `start`; the order's own inputs and paths of the hub are left out."""
+    """Arguments of `start`; the order's own inputs and paths of the hub are left out.
+
+    Attributes:
+        order: The order.
+        inputs: Its inputs.
+        secrets: (name, value) pairs, which stand in no order.
+    """
 
     order: StartOrder
     inputs: tuple[InputFile, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, order: StartOrder, inputs: tuple[InputFile, ...]) -> StartAsk:
+        """Return what an agent is sent."""
+        secrets = tuple((name, secret.reveal()) for name, secret in order.secrets)
+        return cls(replace(order, inputs=(), artifacts_dir="", secrets=()), inputs, secrets)
+
+    def whole(self) -> StartAsk:
+        """Return it with the secrets in the order, as a driver takes them."""
+        secrets = tuple((name, Secret(value)) for name, value in self.secrets)
+        return StartAsk(replace(self.order, secrets=secrets), self.inputs)
+
+    def __repr__(self) -> str:
+        """Return what may stand in a log."""
+        return f"StartAsk({self.order.key})"
 
 
 class ObserveAsk(Struct, frozen=True):

@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fenglin.quantities.sizes import format_milli
+from fenglin.runner.host.order import SECRET, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fenglin.ports.driver import StartOrder
+
+
+def secret_lines(order: StartOrder) -> Iterator[tuple[str, str]]:
+    """Yield the lines of an order's secrets, which `host.order.split` takes out of its file."""
+    if order.secrets:
+        yield SECRETS, str(len(order.secrets))
+    for name, secret in order.secrets:
+        yield SECRET, f"{name}={secret.reveal()}"
 
 
 def order_lines(order: StartOrder, log_cap_bytes: int, nice: int) -> Iterator[tuple[str, str]]:
@@ -32,6 +41,7 @@ def order_lines(order: StartOrder, log_cap_bytes: int, nice: int) -> Iterator[tu
     yield "script", order.script
     for name, value in order.env:
         yield "env", f"{name}={value}"
+    yield from secret_lines(order)
     yield "workdir", order.workdir
     yield "image", order.image
     yield "setup", order.setup

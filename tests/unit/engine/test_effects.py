@@ -9,11 +9,14 @@ from fenglin.engine import effects as room
 from fenglin.engine.effects import Effects
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
 from fenglin.engine.recovery import resume
-from fenglin.errors import DriverError, UnavailableError
+from fenglin.errors import DamageError, DriverError, NotFoundError, UnavailableError
 from fenglin.model.job import FileInput
 from fenglin.model.reason import Reason
+from fenglin.model.secret import Secret
 from fenglin.model.states import AttemptState
 from fenglin.staging import FolderStaging
+
+VALUE = "s3cr3t-9f3a71c2"
 
 
 class Driver:
@@ -223,3 +226,67 @@ def test_each_line_of_the_log_says_what_it_concerns(world, play):
     ours = {"site": "site", "job": "j1", "attempt": "hub-a1-1"}
     assert said == [("start", ours), ("stop", ours), ("forget", {"site": "site"})]
     assert get_contextvars() == {}
+
+
+class Keeper:
+    """Opens a secret, or says why it cannot."""
+
+    def __init__(self, error=None):
+        self.error = error
+        self.asked = []
+
+    async def open(self, account, wanted):
+        self.asked.append((account, wanted))
+        if self.error is not None:
+            raise self.error
+        return tuple((variable, Secret(VALUE)) for variable, _ in wanted)
+
+
+def start_with(vault, record, job):
+    async def scene(effects):
+        effects._vault = vault
+        effects.start(record, job)
+
+    return scene
+
+
+def test_secrets_are_opened_for_the_start_alone(world, play):
+    pool, record, job = one(world, secrets=(("TOKEN", "db"),))
+    driver, vault = Driver(), Keeper()
+
+    told = play(pool, driver, start_with(vault, record, job))
+
+    assert told == [StartAnswered(1)]
+    assert vault.asked == [("default", (("TOKEN", "db"),))]
+    assert driver.orders[0].secrets == (("TOKEN", Secret(VALUE)),)
+    assert VALUE not in repr((driver.orders, told))
+
+
+@pytest.mark.parametrize(
+    "vault", [None, Keeper(NotFoundError("there is no secret 'db'")), Keeper(DamageError("no key"))]
+)
+def test_a_secret_that_cannot_be_opened_is_no_fault_of_the_site(world, play, vault):
+    pool, record, job = one(world, secrets=(("TOKEN", "db"),))
+    driver = Driver()
+
+    (news,) = play(pool, driver, start_with(vault, record, job))
+
+    assert (news.reason, driver.calls) == (Reason.SECRET_UNAVAILABLE, [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DriverError(f"cannot run 'x {VALUE}'", hint=f"is {VALUE!r} right?"),
+        DriverError(VALUE, effect_unknown=True),
+        ZeroDivisionError(VALUE),
+    ],
+)
+def test_a_driver_that_quotes_a_secret_is_not_quoted(world, play, error, capsys):
+    pool, record, job = one(world, secrets=(("TOKEN", "db"),))
+
+    (news,) = play(pool, Driver(error), start_with(Keeper(), record, job))
+
+    assert VALUE not in repr(news)
+    assert "***" in news.why
+    assert VALUE not in "".join(capsys.readouterr())

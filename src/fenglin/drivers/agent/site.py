@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from fenglin.drivers.agent.mailbox import Letters
 from fenglin.drivers.agent.notes import Note, Notes, keep_file
@@ -95,6 +94,7 @@ class AgentDriver:
             Capability.INPUTS,
             Capability.MEMORY_LIMIT,
             Capability.METERS,
+            Capability.SECRETS,
             Capability.SETUP,
             Capability.STOP_TASKS,
         }
@@ -149,7 +149,7 @@ class AgentDriver:
             raise DriverError(
                 f"cannot prepare the inputs: {error.strerror}", where=self._where
             ) from error
-        await self._call("start", StartAsk(replace(order, inputs=(), artifacts_dir=""), inputs))
+        await self._call("start", StartAsk.of(order, inputs))
 
     async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:
         """Return one observation per key; a key of no attempt of this hub is UNKNOWN."""

@@ -75,7 +75,7 @@ class CloudDriver:
             InputError: the folder or the key cannot be used.
         """
         self.kind = kind
-        self.capabilities = settings.capabilities | {Capability.COSTS}
+        self.capabilities = (settings.capabilities & CAPABILITIES) | {Capability.COSTS}
         self._context = context
         self._settings = settings
         self._provider = provider
@@ -324,7 +324,12 @@ class CloudDriver:
         if strange or not order.shares:
             what = f"there is no node {strange[0]!r}" if strange else "the order names no node"
             raise DriverError(what, where=self._where)
-        needed = {Capability.IMAGES: order.image, Capability.SETUP: order.setup}
+        needed = {
+            Capability.IMAGES: order.image,
+            # An order waits on the hub's disk until its nodes are bought.
+            Capability.SECRETS: order.secrets,
+            Capability.SETUP: order.setup,
+        }
         for capability, wanted in needed.items():
             if wanted and capability not in self.capabilities:
                 raise DriverError(f"a {self.kind} site has no {capability}", where=self._where)

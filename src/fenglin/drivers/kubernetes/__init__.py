@@ -34,6 +34,7 @@ CAPABILITIES = frozenset(
         Capability.IMAGES,
         Capability.INPUTS,
         Capability.MEMORY_LIMIT,
+        Capability.SECRETS,
         Capability.STOP_TASKS,
     }
 )

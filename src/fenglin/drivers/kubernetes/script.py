@@ -152,10 +152,12 @@ def start_file(order: StartOrder, where: str) -> str:
     if order.script:
         file = f"{ROOM}/job/script"
         command = (file,) if order.script.startswith("#!") else ("/bin/sh", file)
-    for text in (*command, *(value for _, value in order.env), order.script):
+    # The whole text is kept in a Secret, and the shell's own `export` makes no process.
+    given = (*order.env, *((name, secret.reveal()) for name, secret in order.secrets))
+    for text in (*command, *(value for _, value in given), order.script):
         if "\0" in text:
             raise DriverError("no text with a NUL byte can be run", where=where)
-    for name, _ in order.env:
+    for name, _ in given:
         if not _VARIABLE.fullmatch(name):
             raise DriverError(
                 f"{name[:80]!r} is no name of a variable",
@@ -173,7 +175,7 @@ def start_file(order: StartOrder, where: str) -> str:
     )
     # A variable that the shell itself owns, such as bash's UID, stays as it is.
     variables = "\n".join(
-        f"command export {name}={quoted(value)} 2>/dev/null" for name, value in (*order.env, *ours)
+        f"command export {name}={quoted(value)} 2>/dev/null" for name, value in (*given, *ours)
     )
     return _START.format(
         room=ROOM, variables=variables, command=" ".join(quoted(word) for word in command)

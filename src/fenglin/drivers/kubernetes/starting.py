@@ -178,7 +178,8 @@ class Starter:
 
 def _own_bytes(order: StartOrder) -> int:
     """Return how much of a Secret the order itself takes, at most."""
-    texts = (order.script, *order.command, *(value for _, value in order.env))
+    hidden = (secret.reveal() for _, secret in order.secrets)
+    texts = (order.script, *order.command, *(value for _, value in order.env), *hidden)
     # Every quote of a text becomes four characters.
     return 8_000 + sum(len(text.encode()) + 3 * text.count("'") for text in texts)
 

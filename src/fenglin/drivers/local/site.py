@@ -49,6 +49,7 @@ class LocalDriver:
             Capability.MEMORY_LIMIT,
             Capability.METERS,
             Capability.SETUP,
+            Capability.SECRETS,
             Capability.STOP_TASKS,
         }
     )

@@ -46,6 +46,7 @@ class MockDriver:
             Capability.COSTS,
             Capability.FENCE,
             Capability.PROVISION,
+            Capability.SECRETS,
             Capability.SIGNAL,
             Capability.STOP_TASKS,
             Capability.SUSPEND,

@@ -213,7 +213,13 @@ class RayDriver:
 
     def _check(self, order: StartOrder) -> None:
         """Refuse what the cluster cannot do as it is asked."""
-        lacks = {"gangs": order.nodes > 1, "images": order.image, "setup": order.setup}
+        # Ray's dashboard and its own logs show what a job is given.
+        lacks = {
+            "gangs": order.nodes > 1,
+            "images": order.image,
+            "secrets": order.secrets,
+            "setup": order.setup,
+        }
         for what, asked in lacks.items():
             if asked:
                 raise DriverError(

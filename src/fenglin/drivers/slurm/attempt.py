@@ -19,6 +19,7 @@ from fenglin.drivers.slurm.shared import OUTPUTS, deliver, elements_in
 from fenglin.model.reason import Reason
 from fenglin.runner.host.journal import JOURNAL, NONE
 from fenglin.runner.host.loop import STOP
+from fenglin.runner.host.order import SECRETS
 from fenglin.runner.host.task import ENDED_BY_TERM
 from fenglin.runner.host.wishes import unwanted
 
@@ -313,6 +314,8 @@ class Attempt:
                 reason = Reason.CANCELLED.value
             now_ms = time.time_ns() // 1_000_000
             rows.append(f"D {reason or NONE} {now_ms} .".encode())
+            # Nobody reads them any more.
+            (self.path / SECRETS).unlink(missing_ok=True)
         if not rows:
             return
         view = memoryview(b"\n" * self._torn + b"\n".join([*rows, b""]))

@@ -29,7 +29,8 @@ from fenglin.remote.contents import Digests
 from fenglin.remote.inputs import Uploads
 from fenglin.remote.line import Line
 from fenglin.runner.host import claim as claims
-from fenglin.runner.host.order import ORDER
+from fenglin.runner.host.order import ORDER, encode
+from fenglin.runner.orders import secret_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -153,6 +154,10 @@ class There:
         answer, _ = await self._remote.ask("memory")
         return str(answer["memory"])
 
+    def kept(self, order: StartOrder) -> StartOrder:
+        """Return it without its secrets, which go to the cluster alone."""
+        return replace(order, secrets=())
+
     async def inputs(self, order: StartOrder) -> tuple[StagedInput, ...]:
         """Return an order's inputs as nodes will find them: every file by its content."""
         contents = await asyncio.to_thread(self._digests.contents, order.inputs)
@@ -179,6 +184,8 @@ class There:
         await self._uploads.bring(self._remote, contents)
         path = self._shared.attempts.active / order.key / ORDER
         data = await asyncio.to_thread(path.read_bytes)
+        # `encode` closes the file anew.
+        data = data.removesuffix(b"end\n") + encode(secret_lines(order))
         digests = sorted({one.digest for one in contents if one.digest})
         await self._remote.ask(
             "start", data, key=order.key, epoch=order.epoch, inputs=digests, go=False

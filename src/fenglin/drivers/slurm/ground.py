@@ -39,6 +39,10 @@ class Ground(Protocol):
         """Return the id of the folders' life."""
         ...
 
+    def kept(self, order: StartOrder) -> StartOrder:
+        """Return the order as it is written on this machine."""
+        ...
+
     async def inputs(self, order: StartOrder) -> tuple[StagedInput, ...]:
         """Return an order's inputs as nodes will find them."""
         ...
@@ -118,6 +122,10 @@ class Here:
     async def generation(self) -> str:
         """Return the id of the folders' life."""
         return await asyncio.to_thread(lambda: self._shared.generation)
+
+    def kept(self, order: StartOrder) -> StartOrder:
+        """Return all of it: nodes read it here."""
+        return order
 
     async def inputs(self, order: StartOrder) -> tuple[StagedInput, ...]:
         """Return an order's inputs as nodes will find them."""

@@ -49,6 +49,7 @@ class SlurmDriver:
             Capability.GANGS,
             Capability.IMAGES,
             Capability.SETUP,
+            Capability.SECRETS,
             Capability.INPUTS,
             Capability.ARTIFACTS,
             Capability.FOLLOW,
@@ -134,7 +135,9 @@ class SlurmDriver:
         path = self._shared.attempts.active / order.key
         inputs = await self._reaching(self._ground.inputs(order))
         outputs = self._ground.outputs(order.key)
-        fresh = await self._safely(self._shared.prepare, order, inputs, outputs, layout)
+        fresh = await self._safely(
+            self._shared.prepare, self._ground.kept(order), inputs, outputs, layout
+        )
         if not await self._safely(_is_open, path):
             return
         await self._reaching(self._ground.bring(order))

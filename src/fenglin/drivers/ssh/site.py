@@ -59,6 +59,7 @@ class SshDriver:
             Capability.GANGS,
             Capability.IMAGES,
             Capability.SETUP,
+            Capability.SECRETS,
             Capability.INPUTS,
             Capability.ARTIFACTS,
             Capability.FOLLOW,

@@ -18,7 +18,7 @@ from . import claim as claims
 from . import proc
 from .journal import JOURNAL
 from .loop import CONTROL, STOP
-from .order import ORDER
+from .order import ORDER, SECRETS, split
 from .wishes import PEERS, UNWANTED, broken_gangs, unwanted
 from .workspace import remove_tree
 
@@ -115,7 +115,8 @@ class Attempts:
         Args:
             key: Attempt key.
             epoch: Of the leader that asks.
-            order: Content of the order file; its first line tells the epoch.
+            order: Content of the order file; its first line tells the epoch. Lines of secrets
+                go to a file of their own.
             go: False leaves it at the order: a later start with the same key runs it.
 
         Raises:
@@ -130,10 +131,16 @@ class Attempts:
             made = _made(path)
             if not made:
                 _check_epoch(path, key, epoch)
+            plain, secrets = split(order)
+            # Before the claim is looked for: only who has that ever removes the file.
+            lacking = bool(secrets) and not (path / SECRETS).exists()
             if claims.read(str(path)) is not None:
                 return
+            if lacking:
+                _write(path, SECRETS, secrets)
+                _sync(path / SECRETS)
             if made or not (path / ORDER).exists():
-                _write(path, ORDER, order)
+                _write(path, ORDER, plain)
             if go:
                 self._run(key, path)
             _sync(path / ORDER)
@@ -187,6 +194,7 @@ class Attempts:
             _sync(path)
             self._reached("c8")
             if claims.take(str(path), claims.Claim(0, 0, "", "cancelled")):
+                (path / SECRETS).unlink(missing_ok=True)
                 _sync(path)
                 _sync(self.active)
                 return

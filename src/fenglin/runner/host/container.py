@@ -62,6 +62,8 @@ class Container:
         self.image = image
         self._options = options
         self._key = key
+        # Variables that stand in no file of ours.
+        self.hidden: frozenset[str] = frozenset()
 
     def command(
         self,
@@ -120,7 +122,7 @@ class Container:
         yield f"--env-file={note}.env"
         lines = []
         for name, value in variables.items():
-            if "\n" in value or "\r" in value or len(value) > LONGEST_LINE:
+            if name in self.hidden or "\n" in value or "\r" in value or len(value) > LONGEST_LINE:
                 own[name] = value
                 yield f"--env={name}"
             else:

@@ -8,7 +8,7 @@ import os
 from . import claim, proc
 from .journal import Journal
 from .loop import Runner
-from .order import ORDER, Order, decode
+from .order import Order, read
 
 TASK_OOM_SCORE = "300"
 FILES_PER_TASK = 5
@@ -22,8 +22,7 @@ def main(directory: str) -> int:
     start_ticks = stat[0] if stat else 0
     if not claim.take(directory, claim.Claim(os.getpid(), start_ticks, proc.boot_id())):
         return 0
-    with open(f"{directory}/{ORDER}", "rb") as file:
-        order = Order(decode(file.read()))
+    order = Order(read(directory, last=True))
     os.environ[proc.MARK_VARIABLE] = proc.mark(order.key, os.getpid(), start_ticks)
     _limits(order)
     Runner(directory, order, Journal(directory, order.key), start_ticks).run()

@@ -1,16 +1,23 @@
+# ruff: noqa: PTH108, PTH123
 r"""The order file: one `name value` per line, `\n` and `\\` escaped, closed by `end`.
 
 Plain lines rather than JSON: the runner reads them without an import, an operator with `less`.
-Repeated names make a list. The order is written once and renamed into place.
+Repeated names make a list. The order is written once and renamed into place. Lines of secrets go
+to a file of their own beside it, which is removed when it has been read.
 """
 
 from __future__ import annotations
+
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ORDER = "order"
+# The file beside the order, and the line that says how many it holds.
+SECRETS = "secrets"
+SECRET = "secret"  # noqa: S105 - a word of the file, no password
 
 
 class Order:
@@ -53,6 +60,7 @@ class Order:
         "nodes",
         "ranks",
         "script",
+        "secrets",
         "setup",
         "shares",
         "site",
@@ -90,6 +98,7 @@ class Order:
         self.command = values.get("command", [])
         self.script = values["script"][0]
         self.env = values.get("env", [])
+        self.secrets = values.get(SECRET, [])
         self.workdir = values["workdir"][0]
         self.inputs = [_input(text) for text in values.get("input", [])]
         self.artifacts = values.get("artifact", [])
@@ -144,6 +153,41 @@ def decode(data: bytes) -> dict[str, list[str]]:
         name, _, value = row.partition(" ")
         parts = [part.replace("\\n", "\n") for part in value.split("\\\\")]
         values.setdefault(name, []).append("\\".join(parts))
+    return values
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Return an order without its secrets, and the file of its secrets, empty for none."""
+    mark = SECRET.encode() + b" "
+    if b"\n" + mark not in data:
+        return data, b""
+    rows = data.split(b"\n")
+    hidden = [row for row in rows if row.startswith(mark)]
+    return b"\n".join(row for row in rows if row not in hidden), b"\n".join([*hidden, b"end", b""])
+
+
+def read(directory: str, *, last: bool) -> dict[str, list[str]]:
+    """Return name → values of the order in a folder, with its secrets.
+
+    Args:
+        directory: Of the attempt.
+        last: Whether nobody will read the secrets again: their file is removed.
+
+    Raises:
+        OSError: a file is not there.
+        ValueError: one is cut short, or lacks some.
+    """
+    with open(f"{directory}/{ORDER}", "rb") as file:
+        values = decode(file.read())
+    count = int(values.get(SECRETS, ["0"])[0])
+    if count:
+        path = f"{directory}/{SECRETS}"
+        with open(path, "rb") as file:
+            values.update(decode(file.read()))
+        if last:
+            os.unlink(path)
+        if len(values[SECRET]) != count:
+            raise ValueError("the file of secrets lacks some")
     return values
 
 

@@ -151,7 +151,7 @@ class Launcher:
             OSError: the script cannot be written.
         """
         self._order = order
-        self._user_env = dict(pair.split("=", 1) for pair in order.env)
+        self._user_env = dict(pair.split("=", 1) for pair in (*order.env, *order.secrets))
         self._directory = directory
         self._container: Container | None = None
         self._env = {
@@ -192,6 +192,7 @@ class Launcher:
             # What the host says of itself, such as its PATH, means nothing inside.
             self._env = {k: v for k, v in self._env.items() if k.startswith("FENGLIN_")}
             self.program = container.program
+            container.hidden = frozenset(pair.partition("=")[0] for pair in self._order.secrets)
         self._container = container
 
     def spawn(self, task: Task, at: int) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from fenglin.errors import DriverError
+from fenglin.model.secret import Secret
 from fenglin.ports.driver import Capability, Presence, StagedInput
 from fenglin.testing.conformance.harness import Payload
 from fenglin.testing.conformance.site import SiteHand
@@ -30,6 +31,7 @@ class AbilityCases:
             Capability.SETUP,
             Capability.INPUTS,
             Capability.ARTIFACTS,
+            Capability.SECRETS,
         ],
     )
     def test_what_is_not_declared_is_refused(self, site: SiteHand, capability: Capability) -> None:
@@ -138,6 +140,8 @@ def _needing(site: SiteHand, capability: Capability) -> StartOrder:
         return site.order(image="debian:12")
     if capability is Capability.SETUP:
         return site.order(setup="true")
+    if capability is Capability.SECRETS:
+        return site.order(secrets=(("TOKEN", Secret("s3cr3t-conformance")),))
     if capability is Capability.INPUTS:
         return site.order(inputs=(StagedInput("x", str(site.harness.truth)),))
     return site.order(artifacts=("*.png",))

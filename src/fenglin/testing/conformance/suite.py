@@ -9,6 +9,7 @@ import pytest
 from fenglin.testing.conformance.abilities import AbilityCases
 from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
+from fenglin.testing.conformance.hidden import HiddenCases
 from fenglin.testing.conformance.hostile import HostileCases
 from fenglin.testing.conformance.inventory import InventoryCases
 from fenglin.testing.conformance.logs import LogCases
@@ -39,6 +40,7 @@ class DriverConformance(
     LogCases,
     FileCases,
     SoftwareCases,
+    HiddenCases,
     UsageCases,
     AbilityCases,
     HostileCases,

@@ -81,6 +81,7 @@ class SkeletonDriver:
             "gangs": order.nodes > 1,
             "images": order.image,
             "setup": order.setup,
+            "secrets": order.secrets,
             "inputs": order.inputs,
             "artifacts": order.artifacts,
         }
