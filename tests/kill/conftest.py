@@ -6,6 +6,7 @@ to. What truly ran is told by the payloads themselves (`fenglin.testing.TruthDir
 """
 
 import contextlib
+import hashlib
 import os
 import random
 import signal
@@ -20,6 +21,8 @@ import pytest
 from fenglin.client.requests import Filter
 from fenglin.errors import UnavailableError
 from fenglin.testing import HubProcess, LocalSite, TruthDir, hub_file
+from fenglin.testing.forks import ForkServer
+from fenglin.testing.servers.postgres import PostgresServer, find_postgres
 
 CYCLES = int(os.environ.get("FENGLIN_KILL_CYCLES", "12"))
 # Far more than a cycle takes on a busy machine; beyond it the point counts as never reached.
@@ -29,6 +32,8 @@ CREDIT_MICRO = 1_000_000_000
 TERMINAL = {"succeeded", "failed", "cancelled"}
 SITES = [LocalSite("ai", cpu=1), LocalSite("general", cpu=2), LocalSite("super", cpu=1, speed=2)]
 
+# What a hub passes once in its life, or once each time that it leads.
+ONCE = {"c18", "c19", "c20"}
 # The same questions that `Campaign` puts to SQLite.
 POSTGRES = {
     "live": "SELECT number, state FROM allocation WHERE state <> 'ended'",
@@ -47,8 +52,14 @@ class Wish:
     key: str
     document: dict
     cancel: bool = False
+    content: bytes = b""
     id: str = ""
     cancel_answer: str = ""
+
+    @property
+    def sha256(self):
+        """Return the address of the file that its tasks read."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass
@@ -57,17 +68,26 @@ class Campaign:
 
     folder: object
     seed: int
+    forks: ForkServer
     retries: int = 0
     wishes: list[Wish] = field(default_factory=list)
     kills: int = 0
     before_ready: int = 0
     last_before_ready: bool = False
+    url: str = ""
+    server: PostgresServer | None = None
 
     def __post_init__(self):
         config = hub_file(SITES, accounts={"default": "1000 CNY"})
-        self.hub = HubProcess(self.folder, config)
+        self.hub = HubProcess(self.folder, config, forks=self.forks)
         self.truth = TruthDir(self.folder / "truth")
         self.random = random.Random(self.seed)
+
+    def use_database(self, url, lease="1s"):
+        """Let the hub keep its state in PostgreSQL from its next start on."""
+        self.url = url
+        block = f'database = "{url}"\nlease = "{lease}"'
+        self.hub.config.write_text(hub_file(SITES, accounts={"default": "1000 CNY"}, hub=block))
 
     # --- killing ------------------------------------------------------------------------
 
@@ -75,8 +95,12 @@ class Campaign:
         """Run one cycle that ends at a crash point; return whether it was reached."""
         # A hub that dies while it starts makes no progress: let it come further next time.
         more = 3 if self.last_before_ready else 0
-        self.hub.start(crash_at=f"{point}:{self.random.randint(1, 3) + more}", ready=False)
-        self._work_until_dead()
+        turn = 1 if point in ONCE else self.random.randint(1, 3) + more
+        self.hub.start(crash_at=f"{point}:{turn}", ready=False)
+        if point == "c19":
+            self._work_and_stop()
+        else:
+            self._work_until_dead(upload=point == "c16")
         return self._count_death()
 
     def die_at_random(self):
@@ -110,7 +134,39 @@ class Campaign:
 
     # --- wishing ------------------------------------------------------------------------
 
-    def _work_until_dead(self):
+    def begin(self):
+        """Start it for the first time, until it has made the first token, and stop it."""
+        self.hub.start()
+        # Over PostgreSQL the door opens before that.
+        end_s = time.monotonic() + CYCLE_WITHIN_S
+        while not (self.hub.data / "admin.token").exists() and time.monotonic() < end_s:
+            time.sleep(0.02)
+        assert self.hub.stop() == 0, self.hub.log()
+
+    def work(self):
+        """Ask for more until the hub has taken it."""
+        end_s = time.monotonic() + CYCLE_WITHIN_S
+        while True:
+            client = self.hub.client(tries=1)
+            try:
+                self.ask_again(client)
+                self.ask_more(client)
+            except UnavailableError:
+                assert self.hub.alive, self.hub.log()
+                assert time.monotonic() < end_s, self.hub.log()
+                time.sleep(0.05)
+            else:
+                return
+            finally:
+                client.close()
+
+    def _work_and_stop(self):
+        self.last_before_ready = False
+        if self.hub.wait_ready():
+            self.work()
+            os.kill(self.hub.pid, signal.SIGTERM)
+
+    def _work_until_dead(self, *, upload=False):
         end_s = time.monotonic() + CYCLE_WITHIN_S
         self.last_before_ready = not self.hub.wait_ready()
         self.before_ready += self.last_before_ready
@@ -118,9 +174,9 @@ class Campaign:
             client = self.hub.client(tries=1)
             try:
                 self.ask_again(client)
-                self.ask_more(client)
+                self.ask_more(client, upload=upload)
             except UnavailableError:
-                self.hub.wait(1)
+                self.hub.wait(0.1)
             finally:
                 client.close()
 
@@ -128,12 +184,15 @@ class Campaign:
         """Repeat everything that got no answer."""
         for wish in self.wishes:
             if not wish.id:
-                wish.id = client.submit(wish.document, key=wish.key).id
+                self._ask(client, wish)
             if wish.cancel and not wish.cancel_answer:
                 self._cancel(client, wish)
 
-    def ask_more(self, client):
+    def ask_more(self, client, *, upload=False):
         """Ask for one of each kind, and wait a little for what becomes of it."""
+        if upload or self.random.random() < 0.2:
+            # More than a piece.
+            self._wish(client, content=f"{self.seed} {len(self.wishes)} ".encode() * 20_000)
         array = self._wish(client, tasks=self.random.randint(2, 6), sleep_s=0.05)
         single = self._wish(client)
         self._wish(client, after=[array.id])
@@ -145,13 +204,21 @@ class Campaign:
         self._cancel(client, stopped)
         client.wait(single.id, 1)
 
-    def _wish(self, client, *, cancel=False, **shape):
+    def _wish(self, client, *, cancel=False, content=b"", **shape):
         name = f"w{len(self.wishes)}"
         document = self.truth.job(name, retries=self.retries, **shape)
-        wish = Wish(f"{self.seed}-{name}", document, cancel)
+        wish = Wish(f"{self.seed}-{name}", document, cancel, content)
+        if content:
+            document["files"] = [{"target": "in", "sha256": wish.sha256, "size": len(content)}]
+            document["script"] += f'\n[ "$(sha256sum <in)" = "{wish.sha256}  -" ]'
         self.wishes.append(wish)
-        wish.id = client.submit(document, key=wish.key).id
+        self._ask(client, wish)
         return wish
+
+    def _ask(self, client, wish):
+        if wish.content:
+            client.put_blob(wish.sha256, wish.content)
+        wish.id = client.submit(wish.document, key=wish.key).id
 
     def _cancel(self, client, wish):
         wish.cancel_answer = client.cancel(wish.id).state
@@ -159,7 +226,9 @@ class Campaign:
     # --- judging ------------------------------------------------------------------------
 
     def settle(self):
-        """Start for good, ask again, wait for every end; return the jobs by name."""
+        """Start for good, ask again, wait for every end; return the client."""
+        # Once in each campaign by the command itself.
+        self.hub.forks = None
         self.hub.start()
         client = self.hub.client()
         self.ask_again(client)
@@ -254,6 +323,27 @@ class Campaign:
         conn.close()
 
 
+@pytest.fixture(scope="module")
+def server():
+    """Yield a PostgreSQL server, for all tests of a module."""
+    if why := find_postgres():
+        pytest.skip(why)
+    with PostgresServer() as made:
+        yield made
+
+
+@pytest.fixture
+def grown(campaign, server, checks):
+    """Yield a campaign whose hub keeps its state in PostgreSQL, in a database of its own."""
+    campaign.server = server
+    campaign.use_database(server.database())
+    campaign._database = lambda: checks(server, campaign.url.rpartition("/")[2])
+    yield campaign
+    # Before its server goes.
+    campaign.hub.cleanup()
+    server.drop(campaign.url)
+
+
 @pytest.fixture
 def cycles():
     """Return how often one campaign kills its hub."""
@@ -270,10 +360,17 @@ def checks():
     return unsettled
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """Yield what starts hubs by fork, one for all tests of a worker."""
+    with ForkServer() as made:
+        yield made
+
+
 @pytest.fixture
-def campaign(tmp_path, request):
+def campaign(tmp_path, request, forks):
     """Yield a campaign with a hub that is not started."""
     seed = sum(request.node.name.encode())
-    made = Campaign(tmp_path, seed)
+    made = Campaign(tmp_path, seed, forks)
     with made.hub:
         yield made

@@ -13,6 +13,7 @@ from fenglin.engine.threads import working_for
 from fenglin.errors import InputError
 from fenglin.model.ids import attempt_key, parse_attempt_key
 from fenglin.model.states import AttemptState
+from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import STOP_GRACE_MS, Presence
 
 if TYPE_CHECKING:
@@ -161,5 +162,7 @@ class Recovery:
             unready = self._unlisted.get(site) or hold
             changed = changed or unready != sites[site].unready
             sites[site].unready = unready
+        if changed and not any(sites[site].unready for site in self._drivers):
+            crash_point("c20")
         if changed:
             self._replan()

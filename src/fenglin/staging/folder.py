@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fenglin.errors import InputError, NotFoundError, UnavailableError
+from fenglin.ports.crashpoint import crash_point
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,6 +108,7 @@ class FolderStaging:
                 digest.update(chunk)
                 size += len(chunk)
                 await asyncio.to_thread(file.write, chunk)
+                crash_point("c16")
             if digest.hexdigest() != sha256:
                 raise InputError(
                     "the bytes that came have another SHA-256",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from fenglin.errors import ConflictError, DamageError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.storage import migrations, schema
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def carry(
 def _carry_one(source: sqlite3.Connection, target: Target, table: Table) -> Counted:
     sent = _Tally(table)
     target.load(table, sent.through(_rows(source, table)))
+    crash_point("c15")
     there = count(target.conn, table)
     if there != sent.counted():
         raise DamageError(

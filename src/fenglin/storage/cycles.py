@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from fenglin.errors import DamageError, NotFoundError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.wire.views import PlanView
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class FolderCycles:
         data = zlib.compress(job.record(), 1)
         part = self._folder / f".{job.name}"
         part.write_bytes(data)
+        crash_point("c17")
         part.replace(self._folder / job.name)
         entry = _entry_of(job.name, len(data))
         assert entry is not None  # noqa: S101 - the name was made above

@@ -11,6 +11,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from fenglin.errors import DamageError, UnavailableError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.storage.failures import translate
 from fenglin.storage.ledger_schema import LEDGER_DDL
 from fenglin.storage.migrations import FIRST_VERSION, SCHEMA_VERSION, STEPS
@@ -220,11 +221,11 @@ def _migrate(conn: sqlite3.Connection, version: int) -> None:
     """Take a file from `version` (0: an empty one) to the newest: all of it, or none."""
     conn.execute("BEGIN IMMEDIATE")
     try:
-        for statement in SCHEMA if version < FIRST_VERSION else ():
-            conn.execute(statement)
-        for step in STEPS[max(0, version - FIRST_VERSION) :]:
+        steps = STEPS[max(0, version - FIRST_VERSION) :]
+        for step in (SCHEMA, *steps) if version < FIRST_VERSION else steps:
             for statement in step:
                 conn.execute(statement)
+                crash_point("c14")
         conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except sqlite3.Error:
         conn.execute("ROLLBACK")

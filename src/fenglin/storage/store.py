@@ -19,6 +19,7 @@ import msgspec
 from fenglin.errors import FenglinError
 from fenglin.model.plan import Receipt
 from fenglin.ports.acting import ACTING
+from fenglin.ports.crashpoint import crash_point
 from fenglin.storage import audit, books, commits, listings, loads, submits
 from fenglin.storage.failures import translate
 from fenglin.storage.restored import numbers_above
@@ -97,6 +98,7 @@ class SqlStore(ABC):
         def work(conn: sqlite3.Connection) -> Loaded:
             self._may_lead(conn)
             loaded = loads.take_over(conn, sites, now_ms)
+            crash_point("c18")
             books.found(conn, now_ms)
             last = conn.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()
             self._last_job = max(last[0], numbers_above(conn))
@@ -232,6 +234,7 @@ class SqlStore(ABC):
         for conn in self._readers:
             conn.close()
         self._readers.clear()
+        crash_point("c19")
 
     def _take(self, count: int) -> int:
         """Reserve job numbers. Numbers of a submit that fails are never used again."""

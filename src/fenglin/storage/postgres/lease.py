@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from fenglin.errors import StaleEpochError, UnavailableError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.storage.failures import translate
 from fenglin.storage.postgres.connection import PostgresConnection
 
@@ -150,6 +151,7 @@ class Lease:
                 f"term {term.number} is over: another hub has taken the lease",
                 hint="start this hub again; it will wait for its turn",
             )
+        crash_point("c13")
 
     def release(self, term: Term) -> None:
         """Give the lease up, so that another hub need not wait for its end."""

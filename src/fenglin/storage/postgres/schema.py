@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fenglin.errors import DamageError
+from fenglin.ports.crashpoint import crash_point
 from fenglin.storage import migrations, schema
 from fenglin.storage.dialect import FUNCTIONS, ddl
 from fenglin.storage.postgres.connection import MARKS
@@ -115,3 +116,4 @@ def _migrate(conn: PostgresConnection, version: int) -> None:
 def _make(conn: PostgresConnection, statement: str) -> None:
     for part in ddl(statement):
         conn.raw(part)
+    crash_point("c14")

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
 INSTALL_WITHIN_S = 300.0
 POLL_S = 0.02
+# Below those that Linux gives out by itself, from 32768 on.
+PORTS = range(20_000, 32_000)
 LOCK = Path(tempfile.gettempdir()) / "fenglin-postgres.lock"
 FOLDERS = Path("/usr/lib/postgresql")
 # Tests of ours kill hubs, not this server's machine: what it wrote need not reach a disk.
@@ -161,6 +164,23 @@ class PostgresServer:
             cursor = conn.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the running server; each of its processes has it afterwards.
+
+        Raises:
+            TimeoutError: it did not take it.
+        """
+        self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.sql("SELECT pg_reload_conf()")
+        end_s = time.monotonic() + START_WITHIN_S
+        # A new session has what the main process has read, which then has told all others.
+        while self.sql(f"SHOW {name}") != [(value,)]:
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"PostgreSQL does not take {name} = {value}")
+            time.sleep(POLL_S)
+        # Whether commits wait for a standby is decided by the checkpointer, in its own time.
+        self.sql("CHECKPOINT")
+
     def start(self) -> None:
         """Start it and wait until it answers.
 
@@ -288,6 +308,12 @@ def _kill_session(pid: int) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port on which nobody listens, and which the kernel gives to nobody that asks.
+
+    A server that is to come back to its port must not find a stranger's connection there.
+    """
+    while True:
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

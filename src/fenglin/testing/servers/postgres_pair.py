@@ -81,12 +81,15 @@ class PostgresPair:
 
         Raises:
             RuntimeError: there is no standby.
+            TimeoutError: it does not become a primary.
         """
         if self.standby is None:
             raise RuntimeError("there is no standby; `renew` makes one")
         self.primary.stop(kill=True)
         self.primary, self.standby = self.standby, None
-        self.primary.sql(f"SELECT pg_promote(true, {IN_STEP_WITHIN_S:.0f})")
+        promoted = self.primary.sql(f"SELECT pg_promote(true, {IN_STEP_WITHIN_S:.0f})")
+        if promoted != [(True,)]:
+            raise TimeoutError("the standby does not take writes")
 
     def renew(self) -> None:
         """Give the primary a standby, and let no commit be acknowledged without it.
@@ -100,8 +103,7 @@ class PostgresPair:
         self._ports = (self.primary.port, self.standby.port)
         # In a file of the primary's own, made after the copy: once promoted, a standby waits for
         # nobody until it is given a standby itself.
-        self.primary.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{_STANDBY}'")
-        self.primary.sql("SELECT pg_reload_conf()")
+        self.primary.set("synchronous_standby_names", _STANDBY)
         end_s = time.monotonic() + IN_STEP_WITHIN_S
         while not self.in_step():
             if time.monotonic() > end_s:
