@@ -132,6 +132,37 @@ def test_an_address_is_what_it_holds(town):
     assert town.ask("HEAD", f"/v1/blobs/{sha}", "team/member").status == 404
 
 
+def test_anothers_file_is_one_that_nobody_sent(town):
+    """A digest is no proof of having the file: to every question both answer alike."""
+    data = b"what only one team has"
+    sent, never = hashlib.sha256(data).hexdigest(), hashlib.sha256(b"what nobody has").hexdigest()
+    assert town.ask("PUT", f"/v1/blobs/{sent}", "team/member", data).status == 201
+    who = "team-a/member"
+
+    def answers(sha):
+        document = {
+            "name": "j", "account": "team-a", "command": ["cat", "in"],
+            "files": [{"sha256": sha, "size": len(data), "target": "in"}], **SMALL,
+        }  # fmt: skip
+        asked = [
+            town.ask("HEAD", f"/v1/blobs/{sha}", who),
+            town.ask("GET", f"/v1/blobs/{sha}", who),
+            town.ask("POST", "/v1/blobs:missing", who, {"sha256": [sha]}),
+            town.ask("POST", "/v1/jobs", who, document),
+            town.ask("POST", "/v1/jobs:batch", who, [document]),
+            town.ask("POST", "/v1/plan", who, document),
+            town.ask("PUT", f"/v1/blobs/{sha}", who, b"not it"),
+        ]
+        return [(one.status, one.body.replace(sha.encode(), b"SHA")) for one in asked]
+
+    foreign = answers(sent)
+    assert foreign == answers(never)
+    assert [status for status, _ in foreign] == [404, 404, 200, 400, 400, 400, 400]
+    assert town.ask("HEAD", f"/v1/blobs/{sent}", "team/viewer").status == 200
+    assert town.ask("PUT", f"/v1/blobs/{sent}", who, data).status == 201
+    assert [status for status, _ in answers(sent)][:4] == [200, 200, 200, 201]
+
+
 @pytest.mark.parametrize("case", ["../x", "/x", "a\\b", "x" * 5_000])
 def test_the_command_line_writes_no_kept_file_elsewhere(town, fenglin, tmp_path, case):
     """Attacks 105, 106, 108 and 116."""

@@ -61,6 +61,102 @@ def test_a_canary_stays_where_it_was_put(town):
     assert CANARY not in (town.hub.folder / "hub.log").read_text()
 
 
+def holding(folder, value):
+    """Return the files below a folder that hold a value."""
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and value in path.read_bytes():
+                found.append(path.name)
+        except OSError:
+            continue  # gone since it was listed
+    return found
+
+
+def test_a_secret_is_nowhere_but_in_its_task(town, fenglin, tmp_path):
+    """Attack 117: no answer, log, file, row, process name or command line shows it."""
+    value = "s3cr3t-5d2e-9f3a71c2"
+    (tmp_path / "value").write_text(value + "\n")
+    words = ("secret", "set", "canary", "--from-file", tmp_path / "value")
+    set_once = fenglin(*words, who="team/member")
+    listed = fenglin("secret", "list", who="team/member")
+    (tmp_path / "value").unlink()
+    assert (set_once.code, listed.code) == (0, 0)
+    client = town.client("team/member")
+    document = {
+        "name": "quiet", "account": "team", "secrets": {"PASSWORD": "canary"}, "tasks": 2,
+        "script": 'case $PASSWORD in s3cr3t-*-9f3a71c2) echo "I have it";; esac; sleep 600',
+        **SMALL,
+    }  # fmt: skip
+    job = client.submit(document).id
+    within(lambda: town.ask("GET", f"/v1/jobs/{job}/logs", "team/member").body == b"I have it\n")
+
+    assert not [line for line in command_lines() if value.encode() in line]
+    # The runner has taken its file away; the task's own memory is all that is left.
+    within(lambda: holding(town.hub.folder, value.encode()) == [])
+    client.cancel(job)
+    client.wait(job, 60)
+    said = [set_once.out, set_once.err, listed.out, listed.err]
+    said += [fenglin(*words, who="team/member").out for words in (("job", "show", job), ("top",))]
+    for target in (
+        "/v1/jobs?detail=true", f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", "/v1/plans",
+        f"/v1/jobs/{job}/explain", f"/v1/jobs/{job}/logs", "/v1/overview", "/metrics",
+        "/v1/ledger/export?format=csv", "/v1/ledger/export?format=jsonl", "/v1/audit",
+        "/v1/secrets", "/v1/plans/now", "/v1/ledger/statement?account=team",
+    ):  # fmt: skip
+        answer = town.ask("GET", target)
+        assert answer.status == 200, target
+        said.append(answer.body.decode(errors="replace"))
+    assert not [text for text in said if value in text]
+    town.hub.stop()
+    try:
+        assert holding(town.hub.folder, value.encode()) == []
+    finally:
+        town.hub.start()
+    told = town.ask("GET", "/v1/audit?what=setSecret").json["items"]
+    assert [one["subject"] for one in told] == ["/v1/secrets/canary"]
+
+
+def test_a_foreign_secret_answers_as_a_missing_one(town):
+    """S1: neither to jobs nor to those who would remove it."""
+    assert town.ask("PUT", "/v1/secrets/ours", "team/member", {"value": "hush"}).status == 200
+
+    def answers(name):
+        document = {
+            "name": "j", "account": "team-a", "command": ["true"], "secrets": {"A": name}, **SMALL,
+        }  # fmt: skip
+        who = "team-a/member"
+        asked = [
+            town.ask("POST", "/v1/jobs", who, document),
+            town.ask("POST", "/v1/plan", who, document),
+            town.ask("DELETE", f"/v1/secrets/{name}", who),
+        ]
+        return [(one.status, one.body.replace(name.encode(), b"NAME")) for one in asked]
+
+    assert answers("ours") == answers("none")
+    assert [status for status, _ in answers("ours")] == [400, 400, 404]
+    assert town.ask("GET", "/v1/secrets", "team-a/member").json["items"] == []
+    own = {"name": "j", "account": "team", "command": ["true"], "secrets": {"A": "ours"}, **SMALL}
+    assert town.ask("POST", "/v1/jobs", "team/member", own).status == 201
+
+
+def test_a_refused_value_is_not_repeated(town):
+    """Attack 117: not even to who sent it."""
+    for body in (
+        {"value": "x\0s3cr3t"},
+        {"value": ["s3cr3t"]},
+        {"valu": "s3cr3t"},
+        b'{"value": "s3cr3t',
+    ):
+        answer = town.ask("PUT", "/v1/secrets/odd", "team/member", body)
+        assert answer.status == 400
+        assert b"s3cr3t" not in answer.body
+    job = {"name": "j", "account": "team", "command": ["true"], "secrets": {"A": "s3cr3t, really"}}
+    answer = town.ask("POST", "/v1/jobs", "team/member", {**job, **SMALL})
+    assert answer.status == 400
+    assert b"s3cr3t" not in answer.body
+
+
 def test_a_token_is_in_no_log_and_no_answer(town, fenglin):
     """Attack 117: neither good nor bad ones, and not through what goes wrong."""
     tokens = [token for token in town.tokens.values() if token]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fenglin.bootstrap import DATABASE, read_config
 from fenglin.bootstrap.database import place_of, quick_check
 from fenglin.errors import FenglinError, NotFoundError
 from fenglin.ports.discovery import load_factory
+from fenglin.storage.keyring import KEY_FILE, FileKeyring
 from fenglin.wire.doctor_views import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from fenglin.bootstrap.database import Place
     from fenglin.intake.hubfile import HubConfig
@@ -36,7 +37,7 @@ def examine(config: Path | None, data: Path | None, backups: Path | None) -> Ite
         backups: Folder of backups, whose newest should not be old; None to ask for none.
     """
     try:
-        settings, _ = read_config(config)
+        settings, base = read_config(config)
         place = place_of(config, data)
     except FenglinError as error:
         yield Finding("configuration", Level.BAD, str(error), error.hint or "correct the file")
@@ -44,6 +45,7 @@ def examine(config: Path | None, data: Path | None, backups: Path | None) -> Ite
     yield Finding("configuration", Level.OK, f"{len(settings.sites)} sites")
     yield from _drivers(settings)
     yield from _folder(place.folder)
+    yield from _keys(settings, base, place.folder)
     yield from _disk(place.folder)
     yield from _database(place)
     if backups is not None:
@@ -86,6 +88,23 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield Finding("data folder", Level.BAD, what, f"chmod -R go= {folder}")
     else:
         yield Finding("data folder", Level.OK, str(folder))
+
+
+def _keys(settings: HubConfig, base: Path, folder: Path) -> Iterator[Finding]:
+    """Yield whether the keys of secrets can be read, and by the hub's user alone, if there are any."""
+    shared = base / settings.hub.shared if settings.hub.shared else folder
+    path = Path(settings.hub.secrets_key or shared / KEY_FILE)
+    check = "secrets' keys"
+    try:
+        keys = FileKeyring(path).ids()
+    except FenglinError as error:
+        yield Finding(check, Level.BAD, str(error), error.hint)
+        return
+    if keys and path.stat().st_mode & 0o077:
+        what = f"others on this machine may read {path}"
+        yield Finding(check, Level.BAD, what, f"chmod 600 {path}; then replace the key")
+    elif keys:
+        yield Finding(check, Level.OK, f"{len(keys)} in {path}, the newest is {keys[-1]}")
 
 
 def _disk(folder: Path) -> Iterator[Finding]:

@@ -69,6 +69,14 @@ class FileKeyring:
                 hint="set it again with `fenglin secret set`",
             ) from None
 
+    def ids(self) -> list[str]:
+        """Return the ids of the keys, the newest last; none when there is no file.
+
+        Raises:
+            DamageError: the file cannot be read, or a line is no key.
+        """
+        return list(self._keys())
+
     def _keys(self) -> dict[str, bytes]:
         """Return id → key, oldest first; none when there is no file."""
         try:

@@ -1,5 +1,6 @@
 """The doctor says in words what is wrong, and ends with 1 when something is."""
 
+import base64
 import contextlib
 import os
 import sqlite3
@@ -56,6 +57,16 @@ def older(place):
         conn.execute("PRAGMA user_version = 1")
 
 
+def open_keys(place):
+    path = place[1] / "secrets.key"
+    path.write_text(base64.b64encode(b"k" * 32).decode())
+    path.chmod(0o640)
+
+
+def garble_keys(place):
+    (place[1] / "secrets.key").write_text("moon")
+
+
 def unknown_driver(place):
     place[0].write_text(place[0].read_text().replace('"local"', '"moon"'))
 
@@ -68,6 +79,8 @@ def unknown_driver(place):
         (garble, "database", "database"),
         (older, "database", "version"),
         (unknown_driver, "driver of a", "moon"),
+        (open_keys, "secrets' keys", "others on this machine may read"),
+        (garble_keys, "secrets' keys", "not 32 bytes in base64"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(place, capsys, harm, check, words):

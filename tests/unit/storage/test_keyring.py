@@ -73,6 +73,7 @@ def test_the_newest_key_seals_and_all_open(ring, tmp_path):
     after = ring.seal(VALUE, MINE)
 
     assert before.key != after.key
+    assert ring.ids() == [before.key, after.key]
     assert ring.open(before, MINE) == ring.open(after, MINE) == VALUE
 
 
