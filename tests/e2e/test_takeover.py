@@ -13,6 +13,7 @@ from fenglin.client.requests import Filter
 from fenglin.client.transport import Transport
 from fenglin.errors import FenglinError, UnavailableError
 from fenglin.testing import HubProcess, LocalSite, TruthDir, hub_file
+from fenglin.testing.forks import ForkServer
 from fenglin.testing.servers.postgres import PostgresServer, find_postgres
 
 LEASE_S = 2
@@ -88,6 +89,12 @@ def server():
     if why := find_postgres():
         pytest.skip(why)
     with PostgresServer() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def forks():
+    with ForkServer() as made:
         yield made
 
 
@@ -203,9 +210,12 @@ def test_a_leader_that_stood_still_past_its_lease_writes_nothing_and_ends(pair, 
 
 @pytest.mark.parametrize(("how", "rounds"), [("kill", TAKEOVERS), ("stop", STANDSTILLS)])
 @pytest.mark.timeout(300 + 60 * (TAKEOVERS + STANDSTILLS))
-def test_one_takeover_after_the_other(how, rounds, tmp_path, server, record_property):
+def test_one_takeover_after_the_other(how, rounds, tmp_path, server, forks, record_property):
     truth = TruthDir(tmp_path / "truth")
     made = Pair(tmp_path, server, ROUNDS_LEASE_S)
+    # Each of them starts some twenty times.
+    for hub in made.hubs:
+        hub.forks = forks
     done, taken_s = {}, []
     with made.hubs[0], made.hubs[1]:
         made.start()

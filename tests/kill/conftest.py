@@ -28,6 +28,8 @@ CYCLES = int(os.environ.get("FENGLIN_KILL_CYCLES", "12"))
 # Far more than a cycle takes on a busy machine; beyond it the point counts as never reached.
 CYCLE_WITHIN_S = 60
 SETTLE_WITHIN_S = 120
+# Of one request, with up to 5 s between two.
+PATIENT_TRIES = 30
 CREDIT_MICRO = 1_000_000_000
 TERMINAL = {"succeeded", "failed", "cancelled"}
 SITES = [LocalSite("ai", cpu=1), LocalSite("general", cpu=2), LocalSite("super", cpu=1, speed=2)]
@@ -110,7 +112,9 @@ class Campaign:
         pause_s = self.random.uniform(0.05, 1.0) if early else self.random.uniform(0, 0.7)
         if not early:
             self.hub.wait_ready()
-        timer = threading.Timer(pause_s, os.kill, (self.hub.pid, signal.SIGKILL))
+        pid = self.hub.pid
+        assert pid, self.hub.log()
+        timer = threading.Timer(pause_s, os.kill, (pid, signal.SIGKILL))
         timer.start()
         self._work_until_dead()
         timer.join()
@@ -126,7 +130,7 @@ class Campaign:
         return 1
 
     def _count_death(self):
-        reached = self.hub.wait(10) == -signal.SIGKILL
+        reached = self.hub.wait(CYCLE_WITHIN_S) == -signal.SIGKILL
         self.kills += reached
         if self.hub.alive:
             self.hub.kill()
@@ -230,7 +234,8 @@ class Campaign:
         # Once in each campaign by the command itself.
         self.hub.forks = None
         self.hub.start()
-        client = self.hub.client()
+        # Over PostgreSQL it answers before it leads.
+        client = self.hub.client(tries=PATIENT_TRIES)
         self.ask_again(client)
         end_s = time.monotonic() + SETTLE_WITHIN_S
         for wish in self.wishes:

@@ -18,6 +18,7 @@ TABLES = len(our_tables())
 # Without a lease none is renewed; in the midst of a migration or a copy hubs are killed below.
 ON_FILE = sorted({*RARE_POINTS} - {"c13", "c14", "c15"})
 WITHIN_S = 60
+PATIENT_TRIES = 30
 
 
 @pytest.fixture(params=["file", "postgres"])
@@ -54,7 +55,7 @@ def test_a_migration_is_made_whole_or_not_at_all(version, either, record_propert
     assert wishes_of(either) == [("ai", "kept")] * version
     either.hub.start()
     either.work()
-    either.hub.client(tries=20).resume("ai")
+    either.hub.client(tries=PATIENT_TRIES).resume("ai")
     either.hub.kill()
     record_property("kill", {"point": f"migration from {version}", **either.judge()})
 
@@ -145,7 +146,7 @@ def test_a_hub_that_dies_as_a_restored_pool_is_let_go_doubles_nothing(either):
     copy = either.folder / "copy.db"
     assert db(either, "backup", str(copy)) == 0
     either.hub.start()
-    client = either.hub.client(tries=20)
+    client = either.hub.client(tries=PATIENT_TRIES)
     unknown = client.submit(either.truth.job("unknown", sleep_s=600, tasks=2)).id
     until(lambda: len(either.truth.runs(unknown)) == 2)
     either.hub.kill()
@@ -159,10 +160,10 @@ def test_a_hub_that_dies_as_a_restored_pool_is_let_go_doubles_nothing(either):
     # What runs is of no job that is known: it is stopped, and only then all is let go.
     either.hub.start(crash_at="c20", ready=False)
     assert either.hub.wait(WITHIN_S) == -signal.SIGKILL, either.hub.log()
-    assert either.hub.tasks() == []
+    until(lambda: not either.hub.tasks())
     assert "unknown_attempt_stopped" in either.hub.log()
     either.hub.start()
-    client = either.hub.client(tries=20)
+    client = either.hub.client(tries=PATIENT_TRIES)
     known = client.submit(either.truth.job("known", tasks=2)).id
     assert client.wait(known, WITHIN_S).state == "succeeded"
     assert known != unknown
