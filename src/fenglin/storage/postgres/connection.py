@@ -53,7 +53,11 @@ _SETTINGS = (
     # A hub that stands still in a transaction must not keep its successor waiting.
     ("idle_in_transaction_session_timeout", "10s"),
 )
+# Plans are kept, those of triggers for as long as the session: one that was made while a table
+# was small would read all of it for each row, however large it has become.
+_TO_WRITE = (("enable_seqscan", "off"),)
 _TO_READ = (
+    ("plan_cache_mode", "force_custom_plan"),
     ("default_transaction_read_only", "on"),
     ("default_transaction_isolation", "repeatable read"),
     ("statement_timeout", "600s"),
@@ -302,7 +306,7 @@ class PostgresConnection:
             adapters.register_dumper(str, _TextDumper)
             adapters.register_loader("numeric", _NumericLoader)
             adapters.register_loader("bool", _BoolLoader)
-            settings = (*_SETTINGS, *(_TO_READ if self._read_only else ()))
+            settings = (*_SETTINGS, *(_TO_READ if self._read_only else _TO_WRITE))
             for name, value in settings:
                 conn.execute("SELECT set_config(%s, %s, false)", (name, value))
             if not self._read_only:
