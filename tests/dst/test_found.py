@@ -18,6 +18,7 @@ FOUND = {
     "a site not listed at the start was never asked again": (109, ["old backup restored"]),
     "two absences days apart counted as one long one": (72, []),
     "an impossible gang was admitted while a site was down": (350, []),
+    "a refusal was read by nobody when its caller had gone": (1, ["disk full", "disk slow"]),
 }
 
 

@@ -5,9 +5,14 @@ Each is a mistake that somebody could make in a change of one line, or has made 
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import itertools
 
-from fenglin.engine import applier, breaker, effects, fold, loop
+import pytest
+from msgspec.structs import replace
+
+from fenglin.engine import applier, breaker, effects, fold, loop, service
+from fenglin.engine.books import accounts
 from fenglin.engine.fold import Fold
 from fenglin.engine.recovery import Recovery
 from fenglin.model.reason import Reason
@@ -100,7 +105,33 @@ def holds_nothing(patch):
     patch.setattr(Recovery, "_hold", lambda _self: None)
 
 
+def leaves_failures(patch):
+    """What becomes of a submission whose caller has gone is read by nobody (UP)."""
+
+    async def shielded(work, running):
+        task = asyncio.create_task(work)
+        running.add(task)
+        task.add_done_callback(running.discard)
+        return await asyncio.shield(task)
+
+    patch.setattr(service, "to_its_end", shielded)
+
+
+def pays_in_twice(patch):
+    """A sum that is told again is entered again (L2)."""
+    real = accounts.deposit
+
+    def deposit(*given, **named):
+        draft = real(*given, **named)
+        return replace(draft, key=f"{draft.key}/{next(again)}")
+
+    again = itertools.count()
+    patch.setattr(accounts, "deposit", deposit)
+
+
 PLANTS = {
+    "leaves failures": (leaves_failures, {"UP"}, ["disk full", "disk slow"]),
+    "pays in twice": (pays_in_twice, {"L2"}, []),
     "trusts moments": (trusts_moments, {"UP"}, ["garbage figures"]),
     "numbers again": (numbers_again, {"F1", "F3", "J1", "J2", "J3", "UP"}, ["old backup restored"]),
     "holds nothing": (holds_nothing, {"J3"}, ["old backup restored"]),

@@ -17,6 +17,7 @@ from fenglin.engine import sights
 from fenglin.engine.books.exports import export_forms, export_pieces
 from fenglin.engine.changes import Changes, Pick
 from fenglin.engine.dependencies import bring_parents
+from fenglin.engine.finishing import to_its_end
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.parts import check_heard, check_tasks
 from fenglin.engine.receipts import Receipts, early
@@ -162,10 +163,7 @@ class HubService:
             now_ms=self._clock.now_ms(),
         )
         # A caller that goes away must not leave jobs that are durable and yet unknown here.
-        storing = asyncio.create_task(self._take_in(request))
-        self._storing.add(storing)
-        storing.add_done_callback(self._storing.discard)
-        return await asyncio.shield(storing)
+        return await to_its_end(self._take_in(request), self._storing)
 
     async def _take_in(self, request: SubmitRequest) -> Sequence[Submitted]:
         answers, records = await self._store.submit(request)

@@ -92,6 +92,15 @@ def _money(world: World) -> None:
     ours = {place: amount for place, amount in judge.balances.items() if amount}
     same = {place: amount for place, amount in stored.items() if amount} == ours
     judge.must("L6", same, f"balances differ from the fold of entries: {stored} {ours}")
+    for key, amount in world.paid_in.items():
+        entered = conn.execute(
+            "SELECT count(*), max(amount_micro) FROM ledger_entry JOIN ledger_leg USING (seq)"
+            " WHERE key = ? AND account LIKE '%:available'",
+            (f"deposit:{key}",),
+        ).fetchone()
+        # A restored backup may know nothing of money that had come before.
+        good = entered == (1, amount) or (judge.restores and entered == (0, None))
+        judge.must("L2", good, f"{amount} were paid in once as {key}, entered are {entered}")
     held = {place: amount for place, amount in ours.items() if place[0].endswith(":held")}
     judge.must("L7", not held, f"still held: {held}")
     cost = conn.execute("SELECT coalesce(sum(cost_micro), 0) FROM job").fetchone()[0]

@@ -128,6 +128,7 @@ class Judge:
         """Judge what a commit has changed."""
         conn = self._conn
         self._commits += 1
+        leads = self._disk.epoch
         for rule, what in conn.execute("SELECT rule, what FROM dst_wrong").fetchall():
             self.complain(rule, what)
         touched = conn.execute("SELECT kind, number FROM dst_touched").fetchall()
@@ -138,11 +139,11 @@ class Judge:
             epoch = self.epoch_of(process.name)
             self.must(
                 "F1",
-                not epoch or epoch == self._disk.epoch,
-                f"{process.name} wrote under epoch {epoch}, {self._disk.epoch} leads: {touched}",
+                not epoch or epoch == leads,
+                f"{process.name} wrote under epoch {epoch}, {leads} leads: {touched}",
             )
-        self.must("F3", self._disk.epoch >= self._epoch, f"epoch {self._disk.epoch} came before")
-        self._epoch = self._disk.epoch
+        self.must("F3", leads >= self._epoch, f"epoch {leads} came before")
+        self._epoch = leads
         jobs = {number for kind, number in touched if kind == "job"}
         for kind, number in touched:
             if kind != "job":

@@ -33,6 +33,14 @@ KNOBS: tuple[tuple[str, str, tuple[float, ...]], ...] = (
 SLOW = ("BUSY_POLL_S", "IDLE_POLL_S", "INVENTORY_EVERY_MS")
 
 
+def calm_down() -> None:
+    """Look no more often than most runs do, once all is well; `turned` turns it back."""
+    for place, name, (_, seldom, *_) in KNOBS:
+        if name in SLOW:
+            module = import_module(place)
+            setattr(module, name, max(seldom, getattr(module, name)))
+
+
 @contextlib.contextmanager
 def turned(random: Random, *, as_shipped: bool) -> Iterator[dict[str, float]]:
     """Turn the knobs for a run, and turn them back.

@@ -40,7 +40,8 @@ class Outcome:
         struck: Faults, in order.
         checks: How often each rule was looked at.
         more: Faults that were asked for besides.
-        figures: Jobs, runs of tasks, commits, hubs, and steps of the loop.
+        figures: Jobs that a hub has acknowledged (a restored backup may know nothing of some),
+            runs of tasks, commits, hubs, and steps of the loop.
         virtual_s: How much time has passed in it.
     """
 
@@ -91,11 +92,21 @@ def run_seed(
         sink: Hears each line of the trace.
         more: Faults that strike besides those that the seed has drawn.
     """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _run(seed, size, sink, more)
+    finally:
+        # What a run leaves behind is all young; the next one shall not carry it along.
+        gc.collect(0)
+        if collecting:
+            gc.enable()
+
+
+def _run(seed: int, size: Size, sink: Callable[[str], None] | None, more: Sequence[str]) -> Outcome:
     world = World(seed, size, more)
     world.trace.sink = sink
     knobs = Random(f"{seed}/knobs")  # noqa: S311 - a simulation
-    collecting = gc.isenabled()
-    gc.disable()
     as_shipped = size is SMALL and seed % SHIPPED_EVERY == 0
     crashpoint.WATCHERS.append(world.crash_point)
     try:
@@ -109,8 +120,6 @@ def run_seed(
             return outcome
     finally:
         crashpoint.WATCHERS.remove(world.crash_point)
-        if collecting:
-            gc.enable()
 
 
 def _outcome(world: World) -> Outcome:
@@ -118,9 +127,12 @@ def _outcome(world: World) -> Outcome:
     for complaint in world.loop.complaints:
         if "KilledError" not in complaint:
             world.judge.complain("UP", complaint)
+    for hub in world.hubs:
+        if hub.alive and world.judge.broken is None:
+            for error in hub.process.unread():
+                world.judge.complain("UP", f"nobody has heard that {hub.name} failed: {error!r}")
     for line in world.disk.conn.iterdump():
         world.trace.note("db", line)
-    conn = world.disk.conn
     return Outcome(
         seed=world.seed,
         size=world.size,
@@ -131,7 +143,7 @@ def _outcome(world: World) -> Outcome:
         checks=world.judge.checks,
         more=tuple(world.more),
         figures={
-            "jobs": conn.execute("SELECT count(*) FROM job").fetchone()[0],
+            "jobs": sum(wish.number > 0 for wish in world.wishes),
             "tasks": sum(len(truth.runs) for truth in world.truth.values()),
             "commits": world.disk.commits,
             "hubs": len(world.hubs),

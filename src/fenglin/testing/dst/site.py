@@ -93,7 +93,7 @@ class TrueSite:
 
     Attributes:
         runs: Every run, in order of its begin.
-        begun: Key → how often its payload was begun (D1).
+        begun: Key → how often its payload was begun, as far as it remembers (D1).
         forgotten: Keys that the hub let go.
         lies: How it misbehaves now.
         skew_ms: How wrong its clock is.
@@ -243,6 +243,8 @@ class TrueSite:
                 self._close(key, attempt, Reason.SITE_LOST)
                 del self.attempts[key]
                 self.lost_keys[key] = self._loop.time()
+                # Nothing of it runs and nobody here knows that it did: a start is a first one.
+                self.begun[key] = 0
 
     def busy(self) -> bool:
         """Return whether any payload runs or is to run."""

@@ -34,6 +34,9 @@ ANSWER_WITHIN_S = 30.0
 MOST_PAUSE_S = 8.0
 # Where all is well, what was cancelled has ended by then: looks, stop, grace and looks again.
 STOPPED_WITHIN_S = 110.0
+# Accounts without means get some so many times in a run, for each job that users want.
+GIFTS = 7
+GIFT_PER_JOB_MICRO = 8_000
 
 
 class LostError(Exception):
@@ -186,13 +189,22 @@ async def pay_in(world: World, account: str, amount_micro: int, key: str) -> Non
     """Enter money for an account, once, however often it has to be asked."""
     from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415 - as the door imports it
 
-    async def enter(_hub: HubService) -> None:
-        desk = world.leader.accounts
+    async def enter(service: HubService) -> None:
+        (desk,) = [hub.accounts for hub in world.hubs if hub.service is service]
         if desk is None:
             raise UnavailableError("no desk is open")
         await desk.deposit(account, MoneyMove(amount_micro=amount_micro, key=key), ADMIN)
 
     try:
         await persist(world, enter)
+        world.paid_in[key] = amount_micro
     except FenglinError as error:
         world.trace.note("user", f"deposit {key} refused: {error}")
+
+
+async def sponsor(world: World) -> None:
+    """Pay in for those who run dry, now and then, whatever goes wrong meanwhile."""
+    for gift in range(1, GIFTS + 1):
+        await asyncio.sleep(world.size.span_s / (GIFTS + 1))
+        for account in ("lab", "poor"):
+            await pay_in(world, account, GIFT_PER_JOB_MICRO * world.size.jobs, f"{gift}-{account}")

@@ -82,6 +82,12 @@ class Process:
             self._tasks = [one for one in self._tasks if not one.done()]
             self._prune_at = 2 * len(self._tasks) + MOST_DONE
 
+    def unread(self) -> list[BaseException]:
+        """Return what its ended tasks have raised and nobody has looked at."""
+        ended = [one for one in self._tasks if one.done() and not one.cancelled()]
+        unread = [one for one in ended if one._log_traceback]  # noqa: SLF001 - asyncio's own note
+        return [error for one in unread if (error := one.exception()) is not None]
+
     def kill(self) -> None:
         """Let nothing of it run ever again. Idempotent."""
         if self.dead:
@@ -309,8 +315,9 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def _turn(self) -> None:
         """Run one step."""
-        self._bring()
-        queue = self._queue
+        queue, timers = self._queue, self._timers
+        if not queue or (timers and timers[0][0] <= self._now_s):
+            self._bring()
         among = min(len(queue), WINDOW)
         step = queue.pop(int(self._random.random() * among) if among > 1 else 0)
         if step.off or (step.owner is not None and not self._lives(step.owner, step)):

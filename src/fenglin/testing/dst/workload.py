@@ -86,8 +86,15 @@ def draw_sites(random: Random) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def draw_wishes(random: Random, count: int, span_s: float) -> list[Wish]:
-    """Return what is wanted within a time, by time; some of it in bursts."""
+def draw_wishes(random: Random, count: int, span_s: float, arrays: tuple[int, ...]) -> list[Wish]:
+    """Return what is wanted within a time, by time; some of it in bursts.
+
+    Args:
+        random: Source of the choices.
+        count: So many wishes.
+        span_s: They come within this time.
+        arrays: How many tasks those jobs have that have more than one.
+    """
     bursts = [random.random() * span_s for _ in range(4)]
     times = sorted(
         random.choice(bursts) + random.random() * 60
@@ -97,7 +104,7 @@ def draw_wishes(random: Random, count: int, span_s: float) -> list[Wish]:
     )
     wishes: list[Wish] = []
     for at, at_s in enumerate(times):
-        wish = Wish(f"w{at}", _spec(random, at), at_s)
+        wish = Wish(f"w{at}", _spec(random, at, arrays), at_s)
         roll = random.random()
         if roll < 0.10:
             wish.cancel_s = at_s + random.choice((0.01, 1.0, 60.0, 1_800.0)) * random.random()
@@ -108,9 +115,9 @@ def draw_wishes(random: Random, count: int, span_s: float) -> list[Wish]:
     return wishes
 
 
-def _spec(random: Random, at: int) -> JobSpec:
+def _spec(random: Random, at: int, arrays: tuple[int, ...]) -> JobSpec:
     shape = random.random()
-    tasks = 1 if shape < 0.5 else random.choice((2, 3, 5, 12, 20))
+    tasks = 1 if shape < 0.5 else random.choice(arrays)
     nodes = random.choice((2, 2, 3)) if shape > 0.92 else 1
     wall_ms = int(random.choice((500, 5_000, 60_000, 600_000, 2_400_000)) * (0.5 + random.random()))
     env = [(WALL, str(wall_ms))]

@@ -17,10 +17,11 @@ from fenglin.testing.dst.disk import Disk
 from fenglin.testing.dst.faults import CATALOGUE, strike
 from fenglin.testing.dst.hub import Hub, Shelf
 from fenglin.testing.dst.judge import Judge
+from fenglin.testing.dst.knobs import calm_down
 from fenglin.testing.dst.line import Weather
 from fenglin.testing.dst.site import Lies, TrueSite
 from fenglin.testing.dst.trace import Trace
-from fenglin.testing.dst.users import ADMIN, LostError, pay_in, persist, want
+from fenglin.testing.dst.users import ADMIN, LostError, pay_in, persist, sponsor, want
 from fenglin.testing.dst.virtual import SeededLoop, this_process
 from fenglin.testing.dst.workload import ACCOUNTS, QUEUES, draw_sites, draw_wishes
 
@@ -48,19 +49,21 @@ class Size:
 
     Attributes:
         name: For reports.
-        jobs: At least so many wishes.
+        jobs: So many wishes; a few are refused, as those for a parent that a restore has lost.
         span_s: Virtual seconds in which they come.
         faults: So many strike.
+        arrays: Of which sizes jobs of many tasks are; each end of a task costs a cycle.
     """
 
     name: str
     jobs: int
     span_s: float
     faults: int
+    arrays: tuple[int, ...]
 
 
-FULL = Size("full", 200, 86_400.0, 24)
-SMALL = Size("small", 24, 3_600.0, 8)
+FULL = Size("full", 210, 86_400.0, 24, (2, 3, 5, 12, 20))
+SMALL = Size("small", 24, 3_600.0, 8, (2, 2, 3, 5, 12))
 SIZES = {size.name: size for size in (FULL, SMALL)}
 
 
@@ -95,11 +98,12 @@ class World:
             site.name: TrueSite(site, self.loop, f"{seed}", EPOCH_MS, self.trace)
             for site in self.sites
         }
-        self.wishes = draw_wishes(draw, size.jobs, size.span_s)
+        self.wishes = draw_wishes(draw, size.jobs, size.span_s, size.arrays)
         names = sorted(CATALOGUE)
         struck = [draw.choice(names) for _ in range(size.faults)] + 3 * list(more)
         self.plan = sorted((draw.random() * size.span_s, name) for name in struck)
         self.struck: list[str] = []
+        self.paid_in: dict[str, int] = {}
         self.hubs: list[Hub] = []
         self.hub_skew_ms = 0
         self.lose_reply = 0.0
@@ -241,6 +245,7 @@ class World:
         self.crash_at = ("", 0)
         self.next_dies_at_step = 0
         self.disk.full, self.disk.slow_s, self.disk.refuse_next = False, 0.0, 0
+        calm_down()
         for hub in self.hubs:
             hub.process.dies_at_step = 0
             if hub.process.paused:
@@ -269,11 +274,13 @@ class World:
     async def _day(self) -> None:
         wanting = [asyncio.create_task(want(self, wish, self.wishes)) for wish in self.wishes]
         faults = [asyncio.create_task(strike(self, name, at_s)) for at_s, name in self.plan]
+        giving = asyncio.create_task(sponsor(self))
         await asyncio.sleep(self.size.span_s)
         for task in faults:
             task.cancel()
         await asyncio.gather(*faults, return_exceptions=True)
         self.heal()
+        await giving
         for account in ACCOUNTS:
             await pay_in(self, account, 10**12, f"final-{account}")
         for name in self.truth:
