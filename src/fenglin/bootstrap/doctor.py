@@ -91,7 +91,7 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 
 def _keys(settings: HubConfig, base: Path, folder: Path) -> Iterator[Finding]:
-    """Yield whether the keys of secrets can be read, and by the hub's user alone, if there are any."""
+    """Yield whether the keys of secrets can be read, and by nobody else, if there are any."""
     shared = base / settings.hub.shared if settings.hub.shared else folder
     path = Path(settings.hub.secrets_key or shared / KEY_FILE)
     check = "secrets' keys"
