@@ -13,7 +13,7 @@ from fenglin.quantities.money import format_money, parse_money_micro
 if TYPE_CHECKING:
     from fenglin.wire.account_views import AccountView, BudgetView, MoneyMove, MoneyMoved
 
-app = group("List and show accounts; enter deposits and refunds.")
+app = group("List and show accounts; enter deposits, grants of hours, and refunds.")
 
 _COLUMNS = (
     Column("ACCOUNT"),
@@ -86,6 +86,27 @@ def enter_deposit(
         _show_moved(client.call(deposit(name, _move(amount, key, memo))), output)
 
 
+@command(app, "grant")
+def enter_grant(
+    name: NameArgument,
+    hours: Annotated[str, typer.Argument(metavar="HOURS", help="Such as 10000.")],
+    key: KeyOption,
+    of: Annotated[
+        str, typer.Option("--of", metavar="WHAT", help="`core`, or a model of cards: card-hours.")
+    ] = "core",
+    memo: MemoOption = "",
+    output: OutputOption = Output.TABLE,
+    hub: HubOption = "",
+) -> None:
+    """Grant an account hours, with which it pays first; the same key again grants nothing."""
+    from fenglin.client.accounts import deposit  # noqa: PLC0415 - slow; help needs none
+    from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415
+
+    move = MoneyMove(amount_micro=parse_money_micro(hours, "hours"), key=key, memo=memo, hours=of)
+    with hub_client(hub) as client:
+        _show_moved(client.call(deposit(name, move)), output)
+
+
 @command(app, "refund")
 def enter_refund(
     name: NameArgument,
@@ -123,6 +144,18 @@ def _fields(view: AccountView) -> list[tuple[str, str]]:
         ("held", format_money(view.held_micro, view.currency)),
         ("credit limit", format_money(view.credit_limit_micro, view.currency)),
         ("low from", format_money(view.low_micro, view.currency)),
+        *(
+            (
+                one.kind.lower(),
+                ", ".join(
+                    (
+                        format_money(one.available_micro, "available"),
+                        format_money(one.held_micro, "held"),
+                    )
+                ),
+            )
+            for one in view.hours
+        ),
         *((f"budget of the {one.span}", _budget(one, view.currency)) for one in view.budgets),
     ]
 

@@ -142,7 +142,7 @@ def show_job(job_id: JobArgument, output: OutputOption = Output.TABLE, hub: HubO
     write_fields(_job_fields(job, now))
     if job.allocations:
         write("\n")
-        rows = [_allocation_cells(one, job.currency, now) for one in job.allocations]
+        rows = [_allocation_cells(one, now) for one in job.allocations]
         write_table(_ALLOCATION_COLUMNS, rows)
 
 
@@ -178,7 +178,7 @@ def _job_fields(job: JobView, now: int) -> list[tuple[str, str]]:
     ]
 
 
-def _allocation_cells(one: AllocationView, currency: str, now: int) -> Sequence[str]:
+def _allocation_cells(one: AllocationView, now: int) -> Sequence[str]:
     """Return one row of a job's allocations."""
     return (
         one.id,
@@ -191,7 +191,7 @@ def _allocation_cells(one: AllocationView, currency: str, now: int) -> Sequence[
         str(one.succeeded),
         str(one.failed),
         span(one.started_ms, one.ended_ms or now) if one.started_ms else "",
-        money(one.cost_micro if one.ended_ms else one.held_micro, currency),
+        money(one.cost_micro if one.ended_ms else one.held_micro, one.currency),
         one.reason,
     )
 

@@ -92,6 +92,22 @@ def show_statement(
         write("\n")
         rows = [_line_cells(one, statement.currency) for one in statement.lines]
         write_table(_LINE_COLUMNS, rows, header=not no_header)
+    for hours in statement.hours:
+        write("\n")
+        write_fields(
+            [
+                ("paid in", hours.kind),
+                ("opening", format_money(hours.opening_micro, hours.kind)),
+                ("granted", format_money(hours.granted_micro, hours.kind)),
+                ("charged", format_money(hours.charged_micro, hours.kind)),
+                ("closing", format_money(hours.closing_micro, hours.kind)),
+                ("held", format_money(hours.held_micro, hours.kind)),
+            ]
+        )
+        if hours.lines:
+            write("\n")
+            rows = [_line_cells(one, hours.kind) for one in hours.lines]
+            write_table(_LINE_COLUMNS, rows, header=not no_header)
 
 
 def _statement_fields(one: Statement) -> list[tuple[str, str]]:

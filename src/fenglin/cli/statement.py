@@ -134,6 +134,19 @@ def _show(bill: Bill, *, header: bool) -> None:
     if lines:
         write("\n")
         write_table(_COLUMNS, lines, header=header)
+    for one in bill.hours:
+        write("\n")
+        sums = (
+            ("opening", one.opening.total_micro),
+            ("granted", one.granted_micro),
+            ("charged", one.charged_micro),
+            ("adjusted", one.adjusted_micro),
+            ("closing", one.closing.total_micro),
+            ("held", one.closing.held_micro),
+        )
+        write_fields(
+            [("paid in", one.kind), *((name, format_money(n, one.kind)) for name, n in sums)]
+        )
 
 
 app = single(show_bill, "statement")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fenglin.engine.pool import Pool
     from fenglin.model.plan import Eviction, Plan, Receipt, Start
-    from fenglin.model.site import Flavor
+    from fenglin.model.site import Flavor, Price
     from fenglin.planner.policy import Policy
     from fenglin.snapshot.snapshot import Snapshot
 
@@ -66,7 +66,9 @@ def commitments(
         tasks = eligible(job, pool.parent).first(start.tasks)
         if not tasks or start.site not in pool.sites:
             continue
-        record = _allocation(pool, job, start, sites[start.site].flavor(start.flavor), now_ms)
+        flavor = sites[start.site].flavor(start.flavor)
+        price = flavor.price_for(_tariff(snapshot, start.job))
+        record = _allocation(pool, job, start, flavor, price, now_ms)
         record.tasks = tasks
         job = jobs[start.job] = _started(job, record)
         key = attempt_key(pool.hub, record.number, record.attempt)
@@ -141,8 +143,14 @@ def _evict(pool: Pool, eviction: Eviction, change: Change) -> None:
     ]
 
 
+def _tariff(snapshot: Snapshot, job: int) -> str:
+    """Return by which tariff a job was planned: its own, or that of its account's hours."""
+    row = int(snapshot.job_number.searchsorted(job))
+    return snapshot.shapes[int(snapshot.job_shape[row])].tariff
+
+
 def _allocation(
-    pool: Pool, job: JobRecord, start: Start, flavor: Flavor, now_ms: int
+    pool: Pool, job: JobRecord, start: Start, flavor: Flavor, price: Price, now_ms: int
 ) -> AllocationRecord:
     number = pool.next_allocation
     # Numbers of refused starts are never used again.
@@ -156,7 +164,7 @@ def _allocation(
         resources=job.spec.resources,
         nodes=job.spec.nodes,
         tasks=job.pending,
-        price=flavor.price_for(pool.tariff(job.spec)),
+        price=price,
         speed_milli=flavor.speed_milli,
         created_ms=now_ms,
         finish_ms=start.finish_ms,

@@ -20,6 +20,7 @@ from fenglin.ledger.posting import Charge, Hold, Terms, post, void
 from fenglin.lifecycle.moves import check_attempt_move, check_job_move
 from fenglin.lifecycle.verdict import Verdict, backoff_ms, job_state, judge
 from fenglin.model.allocation import Share, TaskEnd, Usage
+from fenglin.model.hours import is_hours
 from fenglin.model.ids import attempt_key
 from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState, JobState
@@ -301,7 +302,8 @@ class Fold:
             for line in lines
         ]
         record.cost_micro = sum(line.amount_micro for line in charges)
-        job.cost_micro += record.cost_micro
+        if not is_hours(record.price.currency):
+            job.cost_micro += record.cost_micro
         status = self._pool.sites.get(record.site)
         provider = status.site.provider if status else record.site
         terms = Terms(record.site, record.flavor, record.price.name)

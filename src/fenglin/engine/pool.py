@@ -14,13 +14,14 @@ from msgspec import structs
 from fenglin.engine.brakes import Brakes
 from fenglin.engine.dependencies import eligible
 from fenglin.engine.foresight import Foresight
+from fenglin.engine.hours import Hours
 from fenglin.engine.shares import Held, share_rows
 from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError, InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.site import Queue, Site, tariff_of
 from fenglin.model.states import AttemptState, JobState, SiteState
-from fenglin.planner.policy import Backfill
+from fenglin.planner.policy import Backfill, Policy
 from fenglin.ports.driver import STOP_GRACE_MS
 from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
 from fenglin.quantities.resources import DIMENSIONS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Plan, Reservation
-    from fenglin.planner.policy import Policy
     from fenglin.ports.driver import SiteReport
     from fenglin.ports.quarantine import Aside
 
@@ -111,9 +111,12 @@ class Pool:
     jobs: dict[int, JobRecord]
     allocations: dict[int, AllocationRecord]
     ended_parents: dict[int, JobRecord]
+    # Money by account, and hours by `model.hours.purse`.
     balances: dict[str, int]
     next_allocation: int
     cycle: int
+    # By which it is reckoned how much is held for a task.
+    policy: Policy = field(default_factory=Policy)
     # The newest allocation that was stored when this picture was loaded.
     last_stored: int = 0
     finished_tasks: int = 0
@@ -324,20 +327,22 @@ class Pool:
             held = [one for one in held if one.record.job in only]
             aside = [record for record in aside if record.job in only]
             reservations = ()
+        sites = [
+            status.possible() if alone else status.effective() for status in self.sites.values()
+        ]
+        hours = Hours(self.balances, sites, self.policy)
         build_it = partial(
             build,
             index=self.cycle,
             now_ms=now_ms,
-            sites=[
-                status.possible() if alone else status.effective() for status in self.sites.values()
-            ],
             queues=self.queues,
             accounts=self.balances,
-            jobs=rows,
             spent_ms=self.spent_ms(now_ms) or {},
             reservations=reservations,
         )
-        return lambda: build_it(shares=list(share_rows(held, aside)))
+        return lambda: build_it(
+            sites=hours.sites(), jobs=hours.rows(rows), shares=list(share_rows(held, aside))
+        )
 
     def promised(self, plan: Plan, policy: Policy) -> None:
         """Remember a plan's reservations where the next plan is to keep them."""

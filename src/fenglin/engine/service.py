@@ -118,7 +118,7 @@ class HubService:
         self._loop = rooms.loop
         self._pool = rooms.loop.pool
         self._store = rooms.store
-        self._policy = rooms.policy
+        self._policy = self._pool.policy = rooms.policy
         self._clock = rooms.clock
         self._drivers = rooms.drivers
         self._staging = rooms.staging

@@ -7,6 +7,7 @@ period that is over nothing in it depends on when it is asked for.
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,13 +18,21 @@ from fenglin.ledger.entry import Entry, Kind
 from fenglin.ledger.metering.energy_note import energy_of
 from fenglin.ledger.posting import CURRENCY, Charge, charges_of
 from fenglin.ledger.proof import ProofFile
-from fenglin.ledger.statement import Funds, ItemTotal, Line, SiteTotal, StatementBuilder
+from fenglin.ledger.statement import (
+    Funds,
+    ItemTotal,
+    Line,
+    SiteTotal,
+    Statement,
+    StatementBuilder,
+    statement,
+)
 from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.model.energy import Energy
 from fenglin.quantities.period import Period
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 FORMAT = "fenglin-bill/1"
 _EXACT = Decimal("0.000001")
@@ -89,6 +98,32 @@ class KindTotal(Struct, frozen=True):
     amount_micro: int
 
 
+class HoursTotal(Struct, frozen=True):
+    """A tenant's month in one kind of hours, in millionths of an hour.
+
+    opening + granted - charged + adjusted = closing; never added to money or to other hours.
+
+    Attributes:
+        kind: `CORE-HOUR`, or `CARD.<MODEL>`.
+        opening: Before the period.
+        granted_micro: What came.
+        charged_micro: What was used.
+        adjusted_micro: Corrections, positive in the tenant's favour.
+        items: Use per item, sorted.
+        sites: Use per site, sorted.
+        closing: After the period.
+    """
+
+    kind: str
+    opening: Funds
+    granted_micro: int
+    charged_micro: int
+    adjusted_micro: int
+    items: tuple[ItemTotal, ...]
+    sites: tuple[SiteTotal, ...]
+    closing: Funds
+
+
 class Bill(Struct, frozen=True, kw_only=True):
     """A tenant's month.
 
@@ -115,6 +150,7 @@ class Bill(Struct, frozen=True, kw_only=True):
         sites: Charges per site, sorted.
         entries: In the order of entry.
         proof: That they lie in the ledger; null where there is none to prove.
+        hours: What was paid in hours instead of money, by kind.
     """
 
     format: str = FORMAT
@@ -137,6 +173,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     sites: tuple[SiteTotal, ...]
     entries: tuple[BillEntry, ...]
     proof: ProofFile | None = None
+    hours: tuple[HoursTotal, ...] = ()
 
 
 class BillRow(Struct, frozen=True):
@@ -179,6 +216,7 @@ def make_bill(
     proof: ProofFile | None,
     *,
     final: bool,
+    hours: Mapping[str, Funds] = MappingProxyType({}),
 ) -> Bill:
     """Return the bill of a tenant's entries.
 
@@ -189,6 +227,7 @@ def make_bill(
         entries: All of the account's in the period, in order.
         proof: Of these entries.
         final: Whether the period is over.
+        hours: What the account had before it of each kind of hours that it ever had.
 
     Raises:
         DamageError: an entry's charges cannot be read, or the sums contradict each other.
@@ -225,6 +264,24 @@ def make_bill(
         sites=made.sites,
         entries=tuple(shown),
         proof=proof,
+        hours=tuple(
+            _hours(statement(entries, account, period.from_ms, period.to_ms, had, kind))
+            for kind, had in sorted(hours.items())
+        ),
+    )
+
+
+def _hours(made: Statement) -> HoursTotal:
+    """Return what a statement in hours comes to."""
+    return HoursTotal(
+        made.commodity,
+        made.opening,
+        made.granted_micro,
+        made.charged_micro,
+        made.adjusted_micro,
+        made.items,
+        made.sites,
+        made.closing,
     )
 
 

@@ -17,7 +17,11 @@ class Accounts(Protocol):
     """Balances, limits, and entries that operators make."""
 
     async def funds(self) -> dict[str, Funds]:
-        """Return what each account has that the ledger knows."""
+        """Return what each account has in money, of those that the ledger knows."""
+        ...
+
+    async def hours(self) -> dict[str, dict[str, Funds]]:
+        """Return what accounts have in each kind of hours, by account and commodity."""
         ...
 
     async def set_limits(self, epoch: int, credits_micro: Mapping[str, int]) -> None:

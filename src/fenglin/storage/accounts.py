@@ -9,6 +9,7 @@ from fenglin.ledger.entry import Kind
 from fenglin.ledger.moves import PERIOD, close
 from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.statement import Funds
+from fenglin.model.hours import is_hours
 from fenglin.quantities.money import format_money
 from fenglin.quantities.period import period_of
 from fenglin.storage import books, ledger
@@ -39,6 +40,10 @@ class SqliteAccounts:
     async def funds(self) -> dict[str, Funds]:
         """See `ports.accounts.Accounts`."""
         return await self._store.read(_funds)
+
+    async def hours(self) -> dict[str, dict[str, Funds]]:
+        """See `ports.accounts.Accounts`."""
+        return await self._store.read(_hours)
 
     async def set_limits(self, epoch: int, credits_micro: Mapping[str, int]) -> None:
         """See `ports.accounts.Accounts`."""
@@ -87,20 +92,33 @@ class SqliteAccounts:
 
 
 def _funds(conn: sqlite3.Connection) -> dict[str, Funds]:
-    """Return what each tenant's account has."""
-    found: dict[str, dict[str, int]] = {}
-    rows = conn.execute(
-        "SELECT account, amount_micro FROM ledger_balance WHERE commodity = ?"
-        " AND account LIKE 'tenant:%'",
-        (CURRENCY,),
-    )
-    for name, amount_micro in rows:
-        _, account, part = name.split(":")
-        found.setdefault(account, {})[part] = amount_micro
+    """Return what each tenant's account has in money."""
+    return {account: found[CURRENCY] for account, found in _all(conn).items() if CURRENCY in found}
+
+
+def _hours(conn: sqlite3.Connection) -> dict[str, dict[str, Funds]]:
+    """Return what tenants' accounts have in each kind of hours."""
     return {
-        account: Funds(parts.get("available", 0), parts.get("held", 0))
-        for account, parts in found.items()
+        account: hours
+        for account, found in _all(conn).items()
+        if (hours := {kind: funds for kind, funds in found.items() if is_hours(kind)})
     }
+
+
+def _all(conn: sqlite3.Connection) -> dict[str, dict[str, Funds]]:
+    """Return what each tenant's account has, by commodity."""
+    parts: dict[tuple[str, str], dict[str, int]] = {}
+    rows = conn.execute(
+        "SELECT account, commodity, amount_micro FROM ledger_balance WHERE account LIKE 'tenant:%'"
+    )
+    for name, commodity, amount_micro in rows:
+        _, account, part = name.split(":")
+        parts.setdefault((account, commodity), {})[part] = amount_micro
+    found: dict[str, dict[str, Funds]] = {}
+    for (account, commodity), each in sorted(parts.items()):
+        funds = Funds(each.get("available", 0), each.get("held", 0))
+        found.setdefault(account, {})[commodity] = funds
+    return found
 
 
 def _check_available(conn: sqlite3.Connection, draft: Draft, least_micro: int) -> None:

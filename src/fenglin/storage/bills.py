@@ -9,7 +9,7 @@ from fenglin.ledger.accounts import available, held
 from fenglin.ledger.bill import Bill, make_bill
 from fenglin.ledger.note import read_checkpoint, read_note
 from fenglin.ledger.proof import make_proof
-from fenglin.storage import ledger, ledger_tree
+from fenglin.storage import books, ledger, ledger_tree
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,9 +56,13 @@ def read_bill(
     ).fetchone()[0]:
         raise NotFoundError(f"there is no account {account!r}")
     opening = ledger.funds_before(conn, account, period.from_ms)
+    hours = {
+        kind: ledger.funds_before(conn, account, period.from_ms, kind)
+        for kind in books.kinds_of_hours(conn, account, period.to_ms)
+    }
     entries = ledger.entries_of(conn, account, period.from_ms, period.to_ms, _NO_LIMIT)
     if not entries:
-        return make_bill(account, period, opening, (), None, final=final)
+        return make_bill(account, period, opening, (), None, final=final, hours=hours)
     row = conn.execute(
         "SELECT note FROM ledger_checkpoint WHERE size >= ? ORDER BY size LIMIT 1",
         (entries[-1].seq,),
@@ -75,4 +79,4 @@ def read_bill(
         entries,
         ledger_tree.StoredTree(conn, size),
     )
-    return make_bill(account, period, opening, entries, proof, final=final)
+    return make_bill(account, period, opening, entries, proof, final=final, hours=hours)

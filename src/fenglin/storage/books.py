@@ -9,9 +9,11 @@ import msgspec
 from fenglin.ledger.accounts import available
 from fenglin.ledger.posting import CURRENCY, charges_of
 from fenglin.ledger.seals import Seals
+from fenglin.model.hours import is_hours, purse
 from fenglin.storage import budgets, ledger, ledger_tree
 from fenglin.storage.ledger_parts import cores_here
-from fenglin.wire.views import LedgerCheck, Statement, StatementLine
+from fenglin.storage.ledger_rows import OF_TENANT
+from fenglin.wire.views import HoursStatement, LedgerCheck, Statement, StatementLine
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,11 +58,16 @@ def closed_until_ms(conn: sqlite3.Connection) -> int:
     return int(dict(_DETAILS.decode(row[0]))["to_ms"]) if row else 0
 
 
-def spendable(conn: sqlite3.Connection, account: str, now_ms: int) -> int:
-    """Return what new holds of an account may come to.
+def spendable(
+    conn: sqlite3.Connection, account: str, now_ms: int, commodity: str = CURRENCY
+) -> int:
+    """Return what new holds of an account may come to in a commodity.
 
-    That is what is available and its credit, or what its budgets leave, if that is less.
+    Of money that is what is available and its credit, or what its budgets leave, if that is less.
+    Hours are neither lent nor budgeted.
     """
+    if is_hours(commodity):
+        return ledger.balance(conn, available(account), commodity)
     row = conn.execute("SELECT credit_micro FROM account_limit WHERE account = ?", (account,))
     credit_micro = row.fetchone() or (0,)
     whole_micro = ledger.balance(conn, available(account)) + int(credit_micro[0])
@@ -68,17 +75,26 @@ def spendable(conn: sqlite3.Connection, account: str, now_ms: int) -> int:
 
 
 def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
-    """Return what each tenant's account may still spend, by short name; see `spendable`."""
+    """Return what each tenant's account may still spend, by short name; see `spendable`.
+
+    Its hours stand beside, each kind by its `purse`.
+    """
     rows = conn.execute(
-        "SELECT account, amount_micro FROM ledger_balance WHERE commodity = ?"
-        " AND account LIKE 'tenant:%:available'",
-        (CURRENCY,),
+        "SELECT account, commodity, amount_micro FROM ledger_balance"
+        " WHERE account LIKE 'tenant:%:available'"
     )
-    found = {name.removeprefix(_PREFIX).removesuffix(_SUFFIX): amount for name, amount in rows}
+    found: dict[str, int] = {}
+    hours: dict[str, int] = {}
+    for account, commodity, amount in rows:
+        name = account.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+        if commodity == CURRENCY:
+            found[name] = amount
+        elif is_hours(commodity):
+            hours[purse(name, commodity)] = amount
     limits = dict(conn.execute("SELECT account, credit_micro FROM account_limit"))
     left = budgets.left_micro(conn)
     whole = {name: amount + limits.get(name, 0) for name, amount in found.items()}
-    return {name: min(amount, left.get(name, amount)) for name, amount in whole.items()}
+    return hours | {name: min(amount, left.get(name, amount)) for name, amount in whole.items()}
 
 
 def verify(conn: sqlite3.Connection) -> LedgerCheck:
@@ -116,7 +132,11 @@ def statement(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) 
     conn.execute("BEGIN")
     try:
         period = ledger.statement(conn, account, from_ms, to_ms)
-        lines = _lines(conn, account, from_ms, to_ms)
+        lines = _lines(conn, account, (from_ms, to_ms))
+        hours = [
+            _hours(conn, account, (from_ms, to_ms), kind)
+            for kind in kinds_of_hours(conn, account, to_ms)
+        ]
         head = ledger.head(conn)
     finally:
         conn.execute("ROLLBACK")
@@ -138,13 +158,55 @@ def statement(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) 
         refunded_micro=period.refunded_micro,
         vouchers_micro=period.vouchers_micro,
         adjusted_micro=period.adjusted_micro,
+        hours=hours,
     )
 
 
-def _lines(conn: sqlite3.Connection, account: str, from_ms: int, to_ms: int) -> list[StatementLine]:
+def kinds_of_hours(conn: sqlite3.Connection, account: str, before_ms: int) -> list[str]:
+    """Return the kinds of hours that an account had before a moment, sorted."""
+    place = available(account)
+    rows = conn.execute(
+        "SELECT commodity FROM ledger_balance WHERE account = ? ORDER BY commodity", (place,)
+    ).fetchall()
+    # What came later must not change the bill of a month that is over.
+    return [
+        kind
+        for (kind,) in rows
+        if is_hours(kind)
+        and conn.execute(
+            f"SELECT EXISTS (SELECT 1 FROM ledger_entry WHERE {OF_TENANT} AND time_ms < ?"  # noqa: S608
+            " AND EXISTS (SELECT 1 FROM ledger_leg AS leg WHERE leg.seq = ledger_entry.seq"
+            " AND +leg.account = ? AND leg.commodity = ?))",
+            (place, before_ms, place, kind),
+        ).fetchone()[0]
+    ]
+
+
+def _hours(
+    conn: sqlite3.Connection, account: str, span_ms: tuple[int, int], kind: str
+) -> HoursStatement:
+    """Return what an account used of one kind of hours."""
+    period = ledger.statement(conn, account, *span_ms, kind)
+    return HoursStatement(
+        kind=kind,
+        opening_micro=period.opening.total_micro,
+        granted_micro=period.granted_micro,
+        charged_micro=period.charged_micro,
+        adjusted_micro=period.adjusted_micro,
+        held_micro=period.closing.held_micro,
+        closing_micro=period.closing.total_micro,
+        lines=_lines(conn, account, span_ms, kind),
+    )
+
+
+def _lines(
+    conn: sqlite3.Connection, account: str, span_ms: tuple[int, int], commodity: str = CURRENCY
+) -> list[StatementLine]:
     """Sum the charges of postings per (job, site, flavor, item, price), in one pass."""
     sums: dict[tuple[int, str, str, str, int, int], list[int]] = {}
-    for entry in ledger.postings(conn, account, from_ms, to_ms):
+    for entry in ledger.postings(conn, account, *span_ms):
+        if all(leg.commodity != commodity for leg in entry.legs):
+            continue
         details = dict(entry.details)
         for charge in charges_of(entry):
             place = (

@@ -43,8 +43,10 @@ _VIEW = (
     "number, name, queue, account, priority, state, reason, detail, tasks, pending_set,"
     " succeeded_set, failed_set, cancelled_set, submitted_ms, started_ms, ended_ms, cost_micro,"
     " actor,"
+    # Hours, whose commodity is longer than a currency's code, are no money.
     " (SELECT coalesce(sum(held_micro), 0) FROM allocation"
-    "  WHERE allocation.job = job.number AND allocation.state <> 'ended'),"
+    "  WHERE allocation.job = job.number AND allocation.state <> 'ended'"
+    "  AND coalesce(length(json_extract(CAST(price AS TEXT), '$.currency')), 3) = 3),"
     " (SELECT coalesce(max(finish_ms), 0) FROM allocation"
     "  WHERE allocation.job = job.number AND allocation.state <> 'ended')"
 )
@@ -262,6 +264,7 @@ def _allocation_view(record: AllocationRecord) -> AllocationView:
         expected_finish_ms=record.finish_ms,
         held_micro=record.held_micro,
         cost_micro=record.cost_micro,
+        currency=record.price.currency,
         reason=record.reason or "",
         wall_ms=record.usage.wall_ms,
         ended=str(record.succeeded | record.failed),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from fenglin.errors import ConflictError
+from fenglin.model.hours import is_hours
 from fenglin.model.reason import Reason
 from fenglin.ports.store import Event
 from fenglin.quantities.resources import DIMENSIONS
@@ -165,22 +166,26 @@ def _hold_all(
     Raises:
         _RefusedError: an account cannot hold all of it.
     """
-    payers: dict[str, list[StartUnit]] = {}
+    payers: dict[tuple[str, str], list[StartUnit]] = {}
     holds = []
     for unit in units:
         if unit.hold is not None:
-            payers.setdefault(unit.job.spec.account, []).append(unit)
+            payer = (unit.job.spec.account, unit.allocation.price.currency)
+            payers.setdefault(payer, []).append(unit)
             holds.append(unit.hold)
-    for account, theirs in payers.items():
+    for (account, commodity), theirs in payers.items():
         # What costs nothing starts however the account stands.
         wanted_micro = sum(max(0, unit.allocation.held_micro) for unit in theirs)
-        if wanted_micro and wanted_micro > books.spendable(conn, account, now_ms):
+        if wanted_micro and wanted_micro > books.spendable(conn, account, now_ms, commodity):
             raise _RefusedError(Reason.BUDGET_EXHAUSTED)
     if not holds:
         return {}
     books.append(conn, holds, now_ms)
     told: dict[int, list[Event]] = {}
-    for account, theirs in payers.items():
+    for (account, commodity), theirs in payers.items():
+        if is_hours(commodity):
+            # Budgets are of money.
+            continue
         used = budgets.uses(conn, now_ms, account).get(account, ())
         later_micro = sum(unit.allocation.held_micro for unit in theirs)
         for unit in theirs if used else ():

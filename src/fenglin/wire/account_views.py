@@ -29,6 +29,20 @@ class BudgetView(Struct, frozen=True, kw_only=True):
     state: str
 
 
+class HoursView(Struct, frozen=True, kw_only=True):
+    """What an account has of one kind of hours.
+
+    Attributes:
+        kind: `CORE-HOUR`, or `CARD.<MODEL>` for card-hours of that model.
+        available_micro: Millionths of an hour, free to be held.
+        held_micro: Set aside for attempts that are not settled.
+    """
+
+    kind: str
+    available_micro: int
+    held_micro: int
+
+
 class AccountView(Struct, frozen=True, kw_only=True):
     """An account.
 
@@ -41,6 +55,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
         low_micro: From here down it counts as low.
         standing: `ok`, `low`, `overdue` or `frozen`.
         budgets: What it may use per span.
+        hours: What was granted in hours, with which it pays first; never added to money.
     """
 
     name: str
@@ -51,6 +66,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
     low_micro: int
     standing: str
     budgets: list[BudgetView] = []
+    hours: list[HoursView] = []
 
 
 class AccountList(Struct, frozen=True, kw_only=True):
@@ -60,17 +76,19 @@ class AccountList(Struct, frozen=True, kw_only=True):
 
 
 class MoneyMove(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Money that came in or went back.
+    """Money that came in or went back, or hours that are granted.
 
     Attributes:
         amount_micro: More than zero.
         key: Such as the bank's reference; the same key again moves nothing.
         memo: For people.
+        hours: Of what hours are granted: `core`, or a model of cards. Empty for money.
     """
 
     amount_micro: int
     key: str
     memo: str = ""
+    hours: str = ""
 
 
 class MoneyMoved(Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ class AllocationView(Struct, frozen=True):
         wall_ms: Sum over its ended tasks of their runtimes.
         ended: Which of its tasks have ended, such as `0-4`; the rest run or wait for a slot.
         energy: What it took, graded; None before its end, in listings, and where unknown.
+        currency: Of both amounts: of money, or hours such as `CORE-HOUR`.
     """
 
     id: str
@@ -103,6 +104,7 @@ class AllocationView(Struct, frozen=True):
     reason: str = ""
     wall_ms: int = 0
     ended: str = ""
+    currency: str = "CNY"
     energy: Energy | None = None
 
 
@@ -335,8 +337,24 @@ class StatementLine(Struct, frozen=True):
     amount_micro: int
 
 
+class HoursStatement(Struct, frozen=True):
+    """What an account used of one kind of hours in a period, in millionths of an hour.
+
+    opening + granted - charged + adjusted = closing; never added to money or to other hours.
+    """
+
+    kind: str
+    opening_micro: int
+    granted_micro: int
+    charged_micro: int
+    adjusted_micro: int
+    held_micro: int
+    closing_micro: int
+    lines: list[StatementLine]
+
+
 class Statement(Struct, frozen=True):
-    """What an account was charged in a period.
+    """What an account was charged in a period; `hours` are what it paid in hours.
 
     opening + granted + deposited - refunded + vouchers - charged + adjusted = closing
     """
@@ -358,6 +376,7 @@ class Statement(Struct, frozen=True):
     refunded_micro: int = 0
     vouchers_micro: int = 0
     adjusted_micro: int = 0
+    hours: list[HoursStatement] = []
 
 
 class LedgerCheck(Struct, frozen=True):

@@ -27,6 +27,9 @@ class Store:
     async def funds(self):
         return {"lab": Funds(-3, 2), "team": Funds(9, 0)}
 
+    async def hours(self):
+        return {"lab": {"CORE-HOUR": Funds(7, 1)}}
+
     async def budgets(self, now_ms):
         return {"lab": [BudgetUse(BUDGET, 1, now_ms + 1, 4, 5)]}
 
@@ -122,3 +125,22 @@ def test_an_account_tells_its_budgets_and_renews_them(desk, store):
     asyncio.run(desk.renew())
     assert store.entered == [(3, {"lab": (BUDGET,)}, 480, DECEMBER_MS)]
     assert heard == ["moved"]
+
+
+def test_hours_are_granted_in_their_own_commodity_and_shown_beside_money(desk, store):
+    move = MoneyMove(amount_micro=5, key="quota", hours="Ascend910B")
+    moved = asyncio.run(desk.deposit("lab", move, ADMIN))
+    assert store.entered[-1] == (3, "grant:quota", 0)
+    (hours,) = moved.account.hours
+    assert (hours.kind, hours.available_micro, hours.held_micro) == ("CORE-HOUR", 7, 1)
+    assert moved.account.available_micro == -3
+    asyncio.run(desk.deposit("lab", MoneyMove(amount_micro=5, key="q2", hours="core"), ADMIN))
+    assert store.entered[-1] == (3, "grant:q2", 0)
+
+
+@pytest.mark.parametrize(("way", "hours"), [("deposit", "a model"), ("refund", "core")])
+def test_hours_that_are_none_and_hours_back_are_refused(desk, store, way, hours):
+    move = MoneyMove(amount_micro=5, key="quota", hours=hours)
+    with pytest.raises(InputError):
+        asyncio.run(getattr(desk, way)("lab", move, ADMIN))
+    assert store.entered == []

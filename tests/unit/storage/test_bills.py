@@ -8,8 +8,9 @@ from fenglin.ledger.moves import deposit
 from fenglin.ledger.note import new_key
 from fenglin.ledger.posting import Hold, Terms, charge, grant, hold, post
 from fenglin.ledger.proof import check_proof, read_proof
+from fenglin.model.hours import CORE_HOUR
 from fenglin.quantities.period import Period
-from fenglin.storage import ledger, ledger_tree
+from fenglin.storage import books, ledger, ledger_tree
 from fenglin.storage.bills import read_bill
 from fenglin.storage.schema import connect, ensure_schema
 
@@ -94,3 +95,36 @@ def test_a_quiet_month_has_a_bill_without_a_proof(conn):
 def test_nobody_has_no_bill(conn):
     with pytest.raises(NotFoundError, match="no account 'bob'"):
         bill(conn, account="bob")
+
+
+def test_hours_have_totals_of_their_own_and_come_too_late_for_a_past_month(conn):
+    of = Hold("a2", "lab", CORE_HOUR, 3_000_000, 8)
+    used = [charge("core_hour", 2, 1, 1_000_000)]
+    enter(
+        conn,
+        NOVEMBER.from_ms + 5,
+        grant("lab", 10_000_000, "quota", commodity=CORE_HOUR),
+        hold("lab", of.amount_micro, "a2", job=8, commodity=CORE_HOUR),
+        post(of, "gz", used, Terms("west")),
+    )
+    seal(conn)
+    made = bill(conn)
+    (hours,) = made.hours
+    assert (hours.kind, hours.granted_micro, hours.charged_micro) == (
+        CORE_HOUR, 10_000_000, 2_000_000,
+    )  # fmt: skip
+    assert hours.closing.total_micro == 8_000_000
+    assert [(one.item, one.amount_micro) for one in hours.items] == [("core_hour", 2_000_000)]
+    # Money as it was without them.
+    assert made.charged_micro == sum(one.amount_micro for one in CHARGES)
+    assert [one.item for one in made.items] == ["core-hour"]
+    told = books.statement(conn, "lab", 0, NOVEMBER.to_ms)
+    (kind,) = told.hours
+    assert (kind.charged_micro, kind.closing_micro) == (2_000_000, 8_000_000)
+    assert [line.amount_micro for line in kind.lines] == [2_000_000]
+    assert [line.item for line in told.lines] == ["core-hour"]
+    # Another kind in December changes nothing of November.
+    enter(conn, DECEMBER.from_ms, grant("lab", 1, "cards", commodity="CARD.A100-80"))
+    seal(conn)
+    assert msgspec.json.encode(bill(conn)) == msgspec.json.encode(made)
+    assert [one.kind for one in bill(conn, DECEMBER).hours] == ["CARD.A100-80", CORE_HOUR]

@@ -9,14 +9,16 @@ import structlog
 
 from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
 from fenglin.ledger.moves import deposit, refund
-from fenglin.ledger.posting import CURRENCY
+from fenglin.ledger.posting import CURRENCY, grant
 from fenglin.ledger.standing import Limits, standing
 from fenglin.ledger.statement import Funds
+from fenglin.model.hours import CORE_HOUR, card_hours
 from fenglin.quantities.period import offset_text, parse_period, period_of
 from fenglin.wire.account_views import (
     AccountList,
     AccountView,
     BudgetView,
+    HoursView,
     MoneyMoved,
     PeriodClosed,
 )
@@ -86,10 +88,14 @@ class AccountDesk:
         """See `ports.books.AccountDesk`."""
         funds = await self._accounts.funds()
         uses = await self._accounts.budgets(self._clock.now_ms())
+        hours = await self._accounts.hours()
         names = sorted(self._limits.keys() | funds.keys())
         mine = [name for name in names if principal.account in {"", name}]
         return AccountList(
-            items=[self._view(name, funds.get(name, Funds()), uses.get(name, ())) for name in mine]
+            items=[
+                self._view(name, funds.get(name, Funds()), uses.get(name, ()), hours.get(name, {}))
+                for name in mine
+            ]
         )
 
     async def show(self, account: str, principal: Principal) -> AccountView:
@@ -104,7 +110,11 @@ class AccountDesk:
     async def deposit(self, account: str, move: MoneyMove, principal: Principal) -> MoneyMoved:
         """See `ports.books.AccountDesk`."""
         self._check(account, move, principal)
-        draft = deposit(account, move.amount_micro, move.key, memo=move.memo)
+        if move.hours:
+            kind = CORE_HOUR if move.hours == "core" else card_hours(move.hours)
+            draft = grant(account, move.amount_micro, move.key, commodity=kind, memo=move.memo)
+        else:
+            draft = deposit(account, move.amount_micro, move.key, memo=move.memo)
         entry = await self._accounts.enter(
             self._epoch(), draft, self._clock.now_ms(), least_micro=0
         )
@@ -113,6 +123,8 @@ class AccountDesk:
     async def refund(self, account: str, move: MoneyMove, principal: Principal) -> MoneyMoved:
         """See `ports.books.AccountDesk`."""
         self._check(account, move, principal)
+        if move.hours:
+            raise InputError("hours are not paid back", where="hours", hint="refund money")
         draft = refund(account, move.amount_micro, move.key, memo=move.memo)
         entry = await self._accounts.enter(
             self._epoch(), draft, self._clock.now_ms(), least_micro=move.amount_micro
@@ -151,9 +163,14 @@ class AccountDesk:
     async def _now(self, account: str) -> AccountView:
         funds = await self._accounts.funds()
         uses = await self._accounts.budgets(self._clock.now_ms())
-        return self._view(account, funds.get(account, Funds()), uses.get(account, ()))
+        hours = await self._accounts.hours()
+        return self._view(
+            account, funds.get(account, Funds()), uses.get(account, ()), hours.get(account, {})
+        )
 
-    def _view(self, name: str, funds: Funds, uses: Sequence[BudgetUse]) -> AccountView:
+    def _view(
+        self, name: str, funds: Funds, uses: Sequence[BudgetUse], hours: Mapping[str, Funds]
+    ) -> AccountView:
         limits = self._limits.get(name, Limits())
         return AccountView(
             name=name,
@@ -164,6 +181,10 @@ class AccountDesk:
             low_micro=limits.low_micro,
             standing=standing(funds.available_micro, limits),
             budgets=[_budget(one) for one in uses],
+            hours=[
+                HoursView(kind=kind, available_micro=one.available_micro, held_micro=one.held_micro)
+                for kind, one in hours.items()
+            ],
         )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from fenglin.ledger.metering.items import Finding, What
+from fenglin.model.hours import is_hours
 from fenglin.quantities.money import format_money
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ def _differences(used: Used, told: Told, tolerance: Tolerance, source: str) -> I
             text = f"mean {name} held by a task"
             ours, theirs = f"{wanted_milli / 1_000:g} {name}", f"{mean_milli / 1_000:g} {name}"
             yield finding(What.RESOURCES, ours, theirs, text)
-    if told.cost_micro is not None:
+    # What was paid in hours has no price to compare with the provider's.
+    if told.cost_micro is not None and not is_hours(used.currency):
         yield from _cost(used, told, tolerance, finding(What.COST, "", "", ""))
 
 
