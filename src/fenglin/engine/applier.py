@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # A receipt on a large pool takes some ten milliseconds: a mass start must not wait for all.
 MOST_RECEIPTS = 32
 # Whoever submits waits for the commit that is under way.
-MOST_STARTS = 500
+MOST_STARTS = 100
 
 
 def commitments(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from fenglin.errors import InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.job import DEFAULT_QUEUE
 from fenglin.model.reason import Reason
-from fenglin.model.states import SiteState
+from fenglin.model.states import JobState, SiteState
 from fenglin.quantities.resources import Resources
 from fenglin.wire.views import FlavorView, LinkView, NodeView, Overview, Page, QueueView, SiteView
 
@@ -123,13 +124,14 @@ def nodes(pool: Pool) -> list[NodeView]:
 def queues(pool: Pool) -> list[QueueView]:
     """Return all queues by name: the declared ones and those that jobs name."""
     declared = {queue.name: queue for queue in pool.queues}
-    names = sorted({DEFAULT_QUEUE, *declared, *(job.spec.queue for job in pool.jobs.values())})
-    counts: dict[str, list[int]] = {name: [0, 0, 0] for name in names}
-    held: dict[str, Resources] = dict.fromkeys(names, Resources())
+    counts: dict[str, list[int]] = {name: [0, 0, 0] for name in (DEFAULT_QUEUE, *declared)}
     for job in pool.jobs.values():
-        row = counts[job.spec.queue]
-        row[0] += 1 if job.pending else 0
-        row[1] += len(job.pending)
+        row = counts.setdefault(job.spec.queue, [0, 0, 0])
+        if job.pending:
+            row[0] += 1
+            row[1] += len(job.pending)
+    names = sorted(counts)
+    held: dict[str, Resources] = dict.fromkeys(names, Resources())
     for record in pool.allocations.values():
         queue = pool.jobs[record.job].spec.queue
         counts[queue][2] += len(record.remaining)
@@ -158,7 +160,8 @@ def queues(pool: Pool) -> list[QueueView]:
 
 def overview(pool: Pool, now_ms: int, version: str, cycle_ms: float, *, leader: bool) -> Overview:
     """Return the pool at a glance."""
-    jobs = pool.jobs.values()
+    states = Counter(job.state for job in pool.jobs.values())
+    lines = queues(pool)
     return Overview(
         hub=pool.hub,
         version=version,
@@ -167,13 +170,13 @@ def overview(pool: Pool, now_ms: int, version: str, cycle_ms: float, *, leader: 
         epoch=pool.epoch,
         cycle=pool.cycle,
         cycle_ms=cycle_ms,
-        pending_jobs=sum(job.state == "pending" for job in jobs),
-        running_jobs=sum(job.state == "running" for job in jobs),
-        pending_tasks=sum(len(job.pending) for job in jobs),
+        pending_jobs=states[JobState.PENDING],
+        running_jobs=states[JobState.RUNNING],
+        pending_tasks=sum(line.pending_tasks for line in lines),
         running_tasks=sum(len(record.remaining) for record in pool.allocations.values()),
         finished_tasks=pool.finished_tasks,
         sites=sites(pool),
-        queues=queues(pool),
+        queues=lines,
         notes=list(notes(pool)),
     )
 

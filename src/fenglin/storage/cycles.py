@@ -24,6 +24,8 @@ MOST_BYTES = 2**30
 # Cycles that wait to be written, each with a whole snapshot in memory; beyond that the disk is
 # too slow for the pace and a cycle is not kept.
 MOST_WAITING = 8
+# One of a long queue takes some ten MiB: of such fewer may wait.
+MOST_WAITING_JOBS = 150_000
 _NAME = re.compile(r"(\d{12,})-(\d{1,15})-(\d{1,9})-(\d{1,9})\.cycle", re.ASCII)
 
 _log = structlog.get_logger("fenglin.cycles")
@@ -31,6 +33,7 @@ _log = structlog.get_logger("fenglin.cycles")
 
 class _Job(NamedTuple):
     name: str
+    jobs: int
     record: Callable[[], bytes]
 
 
@@ -45,6 +48,9 @@ class FolderCycles:
         self._most = most
         self._most_bytes = most_bytes
         self._waiting: queue.Queue[_Job | None] = queue.Queue(MOST_WAITING)
+        # Jobs of the cycles that wait to be written.
+        self._jobs = 0
+        self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._kept = {entry.index: entry for entry in self._found()}
         self._bytes = sum(entry.size_bytes for entry in self._kept.values())
@@ -56,10 +62,14 @@ class FolderCycles:
     ) -> bool:
         """See `ports.cycles.Cycles`."""
         name = f"{index:012d}-{now_ms}-{starts}-{waiting}.cycle"
-        try:
-            self._waiting.put_nowait(_Job(name, record))
-        except queue.Full:
-            return False
+        with self._lock:
+            if self._jobs and self._jobs + waiting > MOST_WAITING_JOBS:
+                return False
+            try:
+                self._waiting.put_nowait(_Job(name, waiting, record))
+            except queue.Full:
+                return False
+            self._jobs += waiting
         return True
 
     def entries(self) -> list[PlanView]:
@@ -96,6 +106,10 @@ class FolderCycles:
                 self._write(job)
             except OSError as error:
                 _log.warning("cycle_not_kept", error=str(error))
+            with self._lock:
+                self._jobs -= job.jobs
+            # Its snapshot need not stay until the next one comes.
+            del job
 
     def _write(self, job: _Job) -> None:
         """Write a cycle under its name at once whole, then make room."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from fenglin.engine import pool as room
-from fenglin.engine.applier import commitments
+from fenglin.engine.applier import commitments, portions
 from fenglin.engine.dependencies import doomed, eligible
 from fenglin.engine.pool import SiteStatus
 from fenglin.errors import DamageError
@@ -175,6 +175,23 @@ def test_two_starts_of_one_job_chain(world):
     taken = [task for unit in starts for task in unit.allocation.tasks]
     assert sorted(taken) == sorted(set(taken))
     assert sum(unit.receipt is not None for unit in starts) == 1
+
+
+def test_many_starts_are_committed_in_parts_stops_first(world, monkeypatch):
+    monkeypatch.setattr("fenglin.engine.applier.MOST_STARTS", 2)
+    pool = world.pool([world.job(n) for n in (1, 2, 3)], sites=(a_site("one", cpu=8),))
+    snapshot = pool.snapshot(5_000)
+    change = commitments(pool, snapshot, BALANCED, plan(snapshot, BALANCED), 5_000)
+    change.allocations, change.events = ["a stop"], ["its story"]
+    parts = list(portions(change))
+    assert [unit for part in parts for unit in part.starts] == change.starts
+    assert [len(part.starts) for part in parts] == [2, 1]
+    assert [(part.allocations, part.events) for part in parts] == [
+        (["a stop"], ["its story"]), ([], []),
+    ]  # fmt: skip
+    assert {(part.epoch, part.now_ms) for part in parts} == {(change.epoch, change.now_ms)}
+    change.starts = []
+    assert [part.allocations for part in portions(change)] == [["a stop"]]
 
 
 def test_what_changed_since_the_plan_is_left_out(world):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import zlib
 
 import pytest
 
 from fenglin.errors import DamageError, NotFoundError
-from fenglin.storage.cycles import MOST_WAITING, FolderCycles
+from fenglin.storage.cycles import MOST_WAITING, MOST_WAITING_JOBS, FolderCycles
 
 
 def keep(cycles, index, data=b"x" * 100):
@@ -69,6 +70,29 @@ def test_a_slow_disk_never_stops_the_hub(tmp_path):
     go.set()
     closed(cycles)
     assert len(cycles.entries()) == MOST_WAITING + 1
+
+
+def test_of_long_queues_fewer_cycles_wait(tmp_path):
+    cycles = FolderCycles(tmp_path)
+    go, writing = threading.Event(), threading.Event()
+
+    def slow():
+        writing.set()
+        go.wait(10)
+        return b"slow"
+
+    whole = MOST_WAITING_JOBS
+    # One alone is kept, however long its queue is.
+    assert cycles.keep(1, 1, starts=0, waiting=2 * whole, record=slow)
+    assert writing.wait(10)
+    assert not cycles.keep(2, 1, starts=0, waiting=1, record=lambda: b"small")
+    go.set()
+    until_s = time.monotonic() + 30
+    while not cycles.keep(3, 1, starts=0, waiting=whole, record=lambda: b"next"):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    closed(cycles)
+    assert [one.index for one in cycles.entries()] == [3, 1]
 
 
 def test_half_a_file_is_cleared_away_and_damage_is_told(tmp_path):
