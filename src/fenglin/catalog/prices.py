@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fenglin.quantities.resources import Resources
 
 _HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 _GIB = 2**30
 # Stands between an item and the units above which a tier's price holds.
 TIER = "-above-"
@@ -41,6 +42,9 @@ class PriceItem(StrEnum):
     CORE_HOUR = "core_hour"
     MEMORY_GIB_HOUR = "memory_gib_hour"
     CARD_HOUR = "card_hour"
+    NODE_HOUR = "node_hour"
+    NODE_DAY = "node_day"
+    TASK = "task"
     TASK_MINIMUM = "task_minimum"
 
 
@@ -53,7 +57,7 @@ class RatedItem(Struct, frozen=True):
         item: A `PriceItem`; beyond a tier with its beginning, such as
             `core_hour-above-100000`.
         quantity: Exact use: milli-core-ms of the cores that are billed, byte-ms, milli-card-ms,
-            or tasks.
+            node-ms, or tasks.
         per: How many of these make one priced unit.
         price_micro: Price of one unit.
         amount_micro: The line's amount; never negative.
@@ -125,10 +129,26 @@ def _used(
         (PriceItem.MEMORY_GIB_HOUR, resources.memory_bytes, _GIB, price.memory_gib_hour_micro),
         (PriceItem.CARD_HOUR, resources.accelerator_milli, 1_000, price.card_hour_micro),
     )
-    return tuple(
+    timed = tuple(
         (item, amount * usage.billed_ms, unit * _HOUR_MS, price_micro)
         for item, amount, unit, price_micro in held
     )
+    if not (price.node_cpu_milli or price.task_micro):
+        return timed
+    node_ms = _nodes(price, resources) * usage.billed_ms
+    return (
+        *timed,
+        (PriceItem.NODE_HOUR, node_ms, _HOUR_MS, price.node_hour_micro),
+        (PriceItem.NODE_DAY, node_ms, _DAY_MS, price.node_day_micro),
+        (PriceItem.TASK, usage.tasks, 1, price.task_micro),
+    )
+
+
+def _nodes(price: Price, resources: Resources) -> int:
+    """Return how many whole nodes one task has for itself."""
+    if not price.node_cpu_milli:
+        return 0
+    return -(-resources.cpu_milli // price.node_cpu_milli)
 
 
 def _cores_milli(price: Price, resources: Resources) -> int:
@@ -154,4 +174,11 @@ def estimate_micro(price: Price, resources: Resources, wall_ms: int, tasks: int)
         + rate_micro(resources.memory_bytes * span_ms, _GIB * _HOUR_MS, price.memory_gib_hour_micro)
         + rate_micro(resources.accelerator_milli * span_ms, 1_000 * _HOUR_MS, price.card_hour_micro)
     )
+    if price.node_cpu_milli or price.task_micro:
+        node_ms = _nodes(price, resources) * span_ms
+        rated_micro += (
+            rate_micro(node_ms, _HOUR_MS, price.node_hour_micro)
+            + rate_micro(node_ms, _DAY_MS, price.node_day_micro)
+            + tasks * price.task_micro
+        )
     return max(rated_micro, tasks * price.task_minimum_micro)

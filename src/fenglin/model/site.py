@@ -13,7 +13,7 @@ class Tiered(Struct, frozen=True, omit_defaults=True):
     """Prices of one unit that an account pays for what it uses beyond so many of them.
 
     Attributes:
-        item: Which unit: `core_hour`, `memory_gib_hour` or `card_hour`.
+        item: Which unit, such as `core_hour`.
         counter: Names the item of the book whose use is added up, whatever its version.
         steps: (units above which it holds, price of one unit), rising; what lies below the
             first costs the price itself.
@@ -40,6 +40,10 @@ class Price(Struct, frozen=True, omit_defaults=True):
         task_minimum_ms: A task is billed for at least this long.
         task_minimum_micro: A task costs at least this much, whatever it used.
         memory_per_core_bytes: A use counts at least as many cores as its memory fills; 0 off.
+        task_micro: A task that ended.
+        node_hour_micro: One whole node for an hour.
+        node_day_micro: One whole node for 24 hours, by the millisecond.
+        node_cpu_milli: Cores of such a node; 0 where nodes have no price.
         book: Versions of the price book that it was put together from, such as `p7`; empty for
             a price of the configuration.
         tiers: Of the items that cost otherwise beyond an amount.
@@ -53,6 +57,10 @@ class Price(Struct, frozen=True, omit_defaults=True):
     task_minimum_ms: int = 0
     task_minimum_micro: int = 0
     memory_per_core_bytes: int = 0
+    task_micro: int = 0
+    node_hour_micro: int = 0
+    node_day_micro: int = 0
+    node_cpu_milli: int = 0
     book: tuple[str, ...] = ()
     tiers: tuple[Tiered, ...] = ()
 

@@ -102,6 +102,9 @@ def hold_per_task_micro(flavor: Flavor, shape: Shape, runtime: Runtime, policy: 
         price.core_hour_micro * need.cpu_milli,
         price.memory_gib_hour_micro * need.memory_bytes,
         price.card_hour_micro * need.accelerator_milli,
+        price.node_hour_micro,
+        price.node_day_micro,
+        price.task_micro,
         price.task_minimum_micro,
     )
     return max(int(any(priced)), estimate_micro(price, need, max(1, expected), 1))

@@ -25,6 +25,10 @@ PRICES = st.builds(
     card_hour_micro=st.integers(0, 10**8),
     task_minimum_ms=st.integers(0, 60_000),
     task_minimum_micro=st.integers(0, 10**5),
+    task_micro=st.integers(0, 10**5),
+    node_hour_micro=st.integers(0, 10**8),
+    node_day_micro=st.integers(0, 10**9),
+    node_cpu_milli=st.sampled_from((0, 1_000, 64_000)),
 )
 HELD = st.builds(
     Resources,
@@ -60,6 +64,21 @@ def test_the_task_minimum_is_what_the_other_lines_lack() -> None:
         (PriceItem.TASK_MINIMUM, 260),
     ]
     assert total_micro(rate_usage(price, held, Usage(tasks=3, billed_ms=400_000))) == 400
+
+
+def test_whole_nodes_by_the_hour_or_day_and_tasks() -> None:
+    # Two nodes of 64 cores for 6 hours at 720 a day: 2 x 720 / 4 = 360; three tasks at 0.05.
+    price = Price(node_day_micro=720_000_000, node_cpu_milli=64_000, task_micro=50_000)
+    held = Resources(cpu_milli=128_000, memory_bytes=2**40, accelerator_milli=16_000)
+    used = Usage(tasks=3, wall_ms=21_600_000, billed_ms=21_600_000)
+    lines = rate_usage(price, held, used)
+    assert [(line.item, line.quantity, line.per, line.amount_micro) for line in lines] == [
+        (PriceItem.NODE_DAY, 43_200_000, 86_400_000, 360_000_000),
+        (PriceItem.TASK, 3, 1, 150_000),
+    ]
+    # By the hour at 40: 2 x 6 x 40 = 480.
+    (hours,) = rate_usage(Price(node_hour_micro=40_000_000, node_cpu_milli=64_000), held, used)
+    assert (hours.item, hours.amount_micro) == (PriceItem.NODE_HOUR, 480_000_000)
 
 
 def test_a_minimum_of_one_micro_is_still_a_line() -> None:

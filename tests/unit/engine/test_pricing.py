@@ -224,3 +224,45 @@ def test_what_cannot_be_exchanged_is_told_once_and_the_file_rules():
     book.known.append(rate(3, 7_000_000, from_ms=500, provider="provider-west"))
     asyncio.run(pricing.once())
     assert pool.price().core_hour_micro == 700_000
+
+
+def test_a_node_price_is_that_of_exclusive_use_and_of_all_that_is_in_the_node():
+    book = Book(
+        version(1, replace(CORES, unit="node_day"), 720_000_000),
+        version(2, replace(CORES, unit="task"), 50_000),
+        version(3, CORES, 120_000),
+    )
+    pool = Pool(WEST)
+    follow(book, pool)
+    (flavor,) = pool.sites["west"].site.flavors
+    usual = Price(core_hour_micro=120_000, task_micro=50_000, book=("p3", "p2"))
+    assert flavor.price_for(tariff_of("", Mode.SHARED)) == usual
+    assert flavor.price_for(tariff_of("", Mode.URGENT)) == usual
+    alone = flavor.price_for(tariff_of("", Mode.EXCLUSIVE))
+    assert alone == Price(
+        node_day_micro=720_000_000,
+        node_cpu_milli=flavor.node.cpu_milli,
+        task_micro=50_000,
+        book=("p1", "p2"),
+    )
+    # Half a day of two whole nodes, and two tasks.
+    held = Resources(cpu_milli=2 * flavor.node.cpu_milli, memory_bytes=1)
+    used = Usage(tasks=2, wall_ms=12 * HOUR_MS, billed_ms=12 * HOUR_MS)
+    assert total_micro(rate_usage(alone, held, used)) == 720_000_000 + 100_000
+    assert estimate_micro(alone, held, 6 * HOUR_MS, 2) == 720_000_000 + 100_000
+
+
+def test_of_two_node_prices_the_hour_is_charged():
+    book = Book(
+        version(1, replace(CORES, unit="node_day"), 720_000_000),
+        version(2, replace(CORES, unit="node_hour"), 40_000_000, tiers=((100, 30_000_000),)),
+    )
+    pool = Pool(WEST)
+    follow(book, pool)
+    (flavor,) = pool.sites["west"].site.flavors
+    alone = flavor.price_for(tariff_of("", Mode.EXCLUSIVE))
+    assert (alone.node_hour_micro, alone.node_day_micro, alone.book) == (40_000_000, 0, ("p2",))
+    # 110 node-hours: 100 at 40 and 10 at 30.
+    held = Resources(cpu_milli=flavor.node.cpu_milli, memory_bytes=1)
+    used = Usage(tasks=1, wall_ms=110 * HOUR_MS, billed_ms=110 * HOUR_MS)
+    assert total_micro(rate_usage(alone, held, used, {})) == 4_300_000_000

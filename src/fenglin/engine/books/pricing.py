@@ -40,11 +40,9 @@ if TYPE_CHECKING:
 EVERY_S = 10.0
 # A posting has a line for each tier that a use reaches, and room for so many.
 MOST_TIERS = 6
-_FIELDS = {
-    Unit.CORE_HOUR: "core_hour_micro",
-    Unit.MEMORY_GIB_HOUR: "memory_gib_hour_micro",
-    Unit.CARD_HOUR: "card_hour_micro",
-}
+_HOURS = (Unit.CORE_HOUR, Unit.MEMORY_GIB_HOUR, Unit.CARD_HOUR)
+# Of whole nodes, which only the mode `exclusive` gives; the first that has a price is charged.
+_NODES = (Unit.NODE_HOUR, Unit.NODE_DAY)
 _log = structlog.get_logger("fenglin.prices")
 
 
@@ -83,7 +81,11 @@ def price_of(
     versions: list[str] = []
     tiers: list[Tiered] = []
     unused = []
-    for unit, field in _FIELDS.items():
+    for unit in (*_NODES, *_HOURS, Unit.TASK):
+        # A whole node's price is that of all that is in it.
+        within = price.node_cpu_milli and unit is not Unit.TASK
+        if within or (unit in _NODES and mode is not Mode.EXCLUSIVE):
+            continue
         found = book.find(unit, ask)
         if found is None:
             continue
@@ -97,8 +99,11 @@ def price_of(
         if len(found.terms.tiers) > MOST_TIERS:
             unused.append(f"p{found.number} has more than {MOST_TIERS} tiers")
             continue
+        if unit in _NODES:
+            none = {f"{one}_micro": 0 for one in _HOURS}
+            price = replace(price, node_cpu_milli=flavor.node.cpu_milli, **none)
         versions += [name for name in names if name not in versions]
-        price = replace(price, **{field: _at(ratio, found.terms.price_micro)})
+        price = replace(price, **{f"{unit}_micro": _at(ratio, found.terms.price_micro)})
         if found.terms.tiers:
             tiers.append(_tiered(found, ratio, offset_min))
         if found.terms.memory_per_core_bytes:
@@ -155,7 +160,7 @@ def _tariffs(
     for one in versions:
         said.add(one.key.user_class)
         said.update(name for name, _ in one.terms.factors)
-        any_mode = any_mode or bool(one.key.mode)
+        any_mode = any_mode or bool(one.key.mode) or one.key.unit in _NODES
     return [
         (name, user_class if user_class in said else "", mode if any_mode else Mode.SHARED)
         for user_class in sorted({"", *classes})
