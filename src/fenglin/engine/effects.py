@@ -131,7 +131,10 @@ class Effects:
         try:
             order = await self._with_secrets(order, job)
         except (FenglinError, OSError) as error:
-            self._tell(StartRefused(number, Reason.SECRET_UNAVAILABLE, str(error)))
+            _log.error("secret_unavailable", allocation=number, error=str(error))
+            # Where the hub keeps its keys is for its operators to know.
+            why = error.what if isinstance(error, FenglinError) else "the keys cannot be read"
+            self._tell(StartRefused(number, Reason.SECRET_UNAVAILABLE, why))
             return
         # A driver's words may quote what it was given.
         secrets = [secret for _, secret in order.secrets]

@@ -9,7 +9,9 @@ from fenglin.model.secret import Secret
 from fenglin.ports.driver import StartOrder
 from fenglin.quantities.resources import Resources
 from fenglin.runner.host import claim as claims
+from fenglin.runner.host import proc
 from fenglin.runner.host.attempts import Attempts
+from fenglin.runner.host.container import Container
 from fenglin.runner.host.order import ORDER, SECRETS, Order, decode, encode, read, split
 from fenglin.runner.orders import order_lines, secret_lines
 
@@ -134,3 +136,18 @@ def test_what_is_forgotten_keeps_none(attempts):
     attempts.forget(KEY)
 
     assert not list(attempts.root.rglob(SECRETS))
+
+
+def test_a_container_is_given_it_in_no_argument_and_no_file(tmp_path):
+    """Podman passes on what its own environment holds, where an option names the variable."""
+    inside = Container("/usr/bin/podman", "debian:12", [], KEY)
+    inside.hidden = frozenset({"TOKEN"})
+    variables = {"TOKEN": "s3cr3t-9f3a", "PLAIN": "p", proc.MARK_VARIABLE: "m"}
+
+    words, own = inside.command(["true"], variables, "/", [], str(tmp_path / "note"), "")
+
+    assert "s3cr3t" not in " ".join(words)
+    assert "--env=TOKEN" in words
+    assert own["TOKEN"] == "s3cr3t-9f3a"
+    assert "PLAIN=p" in (tmp_path / "note.env").read_text().splitlines()
+    assert "s3cr3t" not in (tmp_path / "note.env").read_text()

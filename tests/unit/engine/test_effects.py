@@ -263,7 +263,12 @@ def test_secrets_are_opened_for_the_start_alone(world, play):
 
 
 @pytest.mark.parametrize(
-    "vault", [None, Keeper(NotFoundError("there is no secret 'db'")), Keeper(DamageError("no key"))]
+    "vault",
+    [
+        None,
+        Keeper(NotFoundError("there is no secret 'db'")),
+        Keeper(DamageError("no key", where="/hub/secrets.key")),
+    ],
 )
 def test_a_secret_that_cannot_be_opened_is_no_fault_of_the_site(world, play, vault):
     pool, record, job = one(world, secrets=(("TOKEN", "db"),))
@@ -272,6 +277,7 @@ def test_a_secret_that_cannot_be_opened_is_no_fault_of_the_site(world, play, vau
     (news,) = play(pool, driver, start_with(vault, record, job))
 
     assert (news.reason, driver.calls) == (Reason.SECRET_UNAVAILABLE, [])
+    assert news.why in ("this hub keeps no secrets", "there is no secret 'db'", "no key")
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,12 @@ OPTIONAL: dict[str, st.SearchStrategy] = {
         TEXTS | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False),
         max_size=4,
     ),
+    "secrets": st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True),
+        st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True),
+        min_size=1,
+        max_size=4,
+    ),
     "image": st.sampled_from(["debian:12", "nvcr.io/nvidia/pytorch@sha256:0a", "/i/a.sif"]),
     "setup": TEXTS.filter(str.strip),
     "workdir": st.sampled_from(["/", "/data/run 1", "/岭"]),

@@ -81,6 +81,7 @@ def test_accelerators(given: str, cards_milli: int, need: AcceleratorNeed | None
         ("tasks: {count: 9, concurrency: 3}", "concurrency", 3),
         ("env: {B: 1.10, A: 012, N: no, D: 2026-01-01, H: 0x1F}", "env",
          (("A", "012"), ("B", "1.10"), ("D", "2026-01-01"), ("H", "0x1F"), ("N", "no"))),
+        ("secrets: {B: db, A: k.1}", "secrets", (("A", "k.1"), ("B", "db"))),
         ('env: {A: "a\\nb"}', "env", (("A", "a\nb"),)),
         ("labels: {v: 1.10}", "labels", (("v", "1.10"),)),
         ("priority: +5", "priority", 5),

@@ -86,6 +86,12 @@ env: {A: true}                 | env.A             | 3:10 | found true          
 env: {A: .nan}                 | env.A             | 3:10 | finite number       | quotes
 env: {A: }                     | env.A             | 3:10 | nothing             | empty text
 env: {A: [1]}                  | env.A             | 3:10 | a list              |
+secrets: [a]                   | secrets           | 3:10 | a list              | DB_PASSWORD
+secrets: {A b: c}              | secrets.A b       | 3:11 | name of a variable  | letters
+secrets: {FENGLIN_A: c}        | secrets.FENGLIN_A | 3:11 | set by Fenglin      | another
+secrets: {A: 1}                | secrets.A         | 3:14 | found 1             | secret set
+secrets: {A: "pass word"}      | secrets.A         | 3:14 | no name of a secret | secret set
+secret: {A: b}                 | secret            | 3:1  | unknown field       | 'secrets'
 workdir: data                  | workdir           | 3:10 | not an absolute     | fresh
 workdir: /a/../b               | workdir           | 3:10 | not an absolute     |
 image: --privileged            | image             | 3:8  | not the name of a container | docker
@@ -358,3 +364,22 @@ def test_what_is_shown_is_short_and_cannot_spoil_a_terminal() -> None:
     problem = only(HEAD + 'queue: "' + "\\e[31m" + "x" * 10_000 + '"')
     assert len(problem.what) < 120
     assert problem.what.isprintable()
+
+
+def test_a_variable_has_one_value():
+    problem = only(HEAD + "env: {A: x}\nsecrets: {A: db}\n")
+
+    assert (problem.path, problem.line, problem.column) == ("secrets.A", 4, 11)
+    assert "stands in env too" in problem.what
+
+
+def test_what_may_be_a_value_is_not_repeated():
+    (problem,) = told(HEAD + 'secrets: {A: "s3cr3t, by mistake"}\n')
+
+    assert "s3cr3t" not in f"{problem.what}{problem.hint}"
+
+
+def test_a_job_has_not_too_many_secrets():
+    names = ", ".join(f"A{number}: db" for number in range(17))
+
+    assert only(f"{HEAD}secrets: {{{names}}}\n").hint == "at most 16"
