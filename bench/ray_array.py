@@ -105,8 +105,8 @@ def run(effort: Effort) -> Row:
     row.notes.append(
         "A real cluster of two nodes on this machine. Both run four processes `true` at a time;"
         " ours from sending the submit to the answer of `wait`, Ray's from its submit to the status"
-        " of the job, asked for every 50 ms. Where nothing is known of the tasks, some go first"
-        " as a Ray job of their own, and the rest as a second. Ours keeps every task's output, exit"
-        " status, times and bill; Ray's keeps one exit status."
+        " of the job, asked for every 50 ms. Each allocation of ours is one Ray job on one node."
+        " Where nothing is known of the tasks, some go first, and the rest when they have ended."
+        " Ours keeps every task's output, exit status, times and bill; Ray's one exit status."
     )
     return row

@@ -295,6 +295,7 @@ def _drivers(
             placement=getattr(factory, "placement", PlacementKind.NODE),
             start_ms=getattr(factory, "start_ms", 0),
             turn_ms=getattr(factory, "turn_ms", 0),
+            apart=getattr(factory, "apart", 0),
             capabilities=tuple(sorted(driver.capabilities)),
             labels=tuple(sorted({*site.labels, *getattr(driver, "labels", ())})),
         )

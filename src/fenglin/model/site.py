@@ -174,6 +174,8 @@ class Site(Struct, frozen=True, omit_defaults=True):
         links: Network to other sites, by name.
         start_ms: What it costs to begin one allocation, however small; 0 for next to nothing.
         turn_ms: For how long a slot is lost to the site between two tasks; 0 for next to nothing.
+        apart: Up to so many nodes each get an allocation of their own, where joining them is
+            dearer than to begin several; 0 to join always.
         capabilities: What its driver can do beyond the contract, sorted (`Capability`); None
             for a site whose driver was not asked, which is taken to be able to do anything.
         state: What the operator wants or what is observed.
@@ -194,6 +196,7 @@ class Site(Struct, frozen=True, omit_defaults=True):
     links: tuple[Link, ...] = ()
     start_ms: int = 0
     turn_ms: int = 0
+    apart: int = 0
     capabilities: tuple[str, ...] | None = None
     state: SiteState = SiteState.ACTIVE
     state_reason: str = ""

@@ -59,7 +59,8 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
     span_ms = piece_ms(grant.held, pending, draft.policy)
     left = pending - grant.slots
     starts: list[Start] = []
-    for bundle in _bundles(draft, grant):
+    bundles = _bundles(draft, grant)
+    for at, bundle in enumerate(bundles):
         figures = bundle.figures
         start_ms = figures.view.site.start_ms
         depth = piece_depth(span_ms, figures.task_ms, grant.runtime, draft.policy, start_ms)
@@ -67,7 +68,10 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
             limit_ms = grant.runtime.limit_on(bundle.figures.view.flavor)
             depth = min(depth, max(1, (bundle.until_ms - draft.snapshot.now_ms) // limit_ms))
         # Where beginning is dear, nothing is left for an allocation of its own.
-        most = left if start_ms else left // bundle.slots * bundle.slots
+        alike = sum(b.slots for b in bundles[at:] if b.figures.view.row == figures.view.row)
+        most = -(-left * bundle.slots // alike)
+        if not start_ms:
+            most = left // bundle.slots * bundle.slots
         more = min((depth - 1) * bundle.slots, most)
         more = _affordable(draft, grant, bundle.figures, more)
         left -= more
@@ -78,7 +82,8 @@ def starts_of(draft: Draft, grant: Grant) -> list[Start]:
 def _bundles(draft: Draft, grant: Grant) -> list[_Bundle]:
     """Join the job's pieces to allocations.
 
-    One per flavor and `max_shares` nodes; each gang is one of its own.
+    One per flavor and `max_shares` nodes, or for each of a few nodes where the site wants them
+    apart; each gang is one of its own.
     """
     nodes = draft.snapshot.shapes[grant.shape_row].nodes
     if nodes > 1:
@@ -95,8 +100,9 @@ def _bundles(draft: Draft, grant: Grant) -> list[_Bundle]:
     bundles: list[_Bundle] = []
     for (_, until_ms), (figures, slots_of, cards_of) in joined.items():
         shares = sorted(slots_of.items())
-        for at in range(0, len(shares), draft.policy.max_shares):
-            part = shares[at : at + draft.policy.max_shares]
+        most = 1 if len(shares) <= figures.view.site.apart else draft.policy.max_shares
+        for at in range(0, len(shares), most):
+            part = shares[at : at + most]
             at_once = sum(slots for _, slots in part)
             bundles.append(_Bundle(figures, part, cards_of, at_once, until_ms))
     return bundles

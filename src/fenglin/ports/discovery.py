@@ -30,6 +30,7 @@ class DriverKind(Generic[D]):
         start_ms: What it costs such a site to begin one order, however small; pieces of arrays are
             made long enough to bear it.
         turn_ms: For how long such a site keeps a slot to itself between two tasks of an order.
+        apart: Up to so many nodes each get an order of their own, where joining them is dearer.
     """
 
     make: Callable[[DriverContext, Mapping[str, object]], D]
@@ -38,6 +39,7 @@ class DriverKind(Generic[D]):
     placement: PlacementKind = PlacementKind.NODE
     start_ms: int = 0
     turn_ms: int = 0
+    apart: int = 0
 
     def __call__(self, context: DriverContext, settings: Mapping[str, object]) -> D:
         """Return the driver of one site, as `DriverFactory` tells.
@@ -54,11 +56,12 @@ def driver_kind(
     placement: PlacementKind = PlacementKind.NODE,
     start_ms: int = 0,
     turn_ms: int = 0,
+    apart: int = 0,
 ) -> Callable[[Callable[[DriverContext, Mapping[str, object]], D]], DriverKind[D]]:
     """Return the decorator that makes a factory function tell what its drivers are."""
 
     def decorate(make: Callable[[DriverContext, Mapping[str, object]], D]) -> DriverKind[D]:
-        return DriverKind(make, purpose, capabilities, placement, start_ms, turn_ms)
+        return DriverKind(make, purpose, capabilities, placement, start_ms, turn_ms, apart)
 
     return decorate
 

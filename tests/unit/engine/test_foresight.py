@@ -40,6 +40,13 @@ def test_a_users_jobs_that_differ_by_a_number_are_alike():
     assert found == pytest.approx(MINUTE_MS, rel=0.35)
 
 
+def test_one_large_array_teaches_more_than_one_job():
+    """So that the next of its kind goes out in one piece, not in as many as its first guess."""
+    array = replace(job(1, runtime_ms=20), learned_tasks=1_000, learned_ms=20_000)
+    assert Foresight([array]).predict_ms(job(2)) < 40
+    assert Foresight([job(1, runtime_ms=20)]).predict_ms(job(2)) > 60
+
+
 def test_what_failed_teaches_nothing():
     foresight = Foresight([job(i, runtime_ms=1_000, state=JobState.FAILED) for i in range(1, 9)])
     assert foresight.predict_ms(job(20)) == 0

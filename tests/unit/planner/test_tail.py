@@ -206,3 +206,23 @@ def test_what_a_site_loses_between_tasks_takes_time_and_costs_nothing():
     assert (starts[0].task_ms, starts[300].task_ms) == (10, 310)
     assert starts[300].tasks * 310 <= BALANCED.horizon_ms * 4 < starts[0].tasks * 310
     assert starts[300].hold_micro // starts[300].tasks == starts[0].hold_micro // starts[0].tasks
+
+
+@pytest.mark.parametrize(
+    ("apart", "nodes", "learned_ms", "pieces"),
+    [
+        (0, 2, 20, [(2, 100)]),
+        (2, 2, 20, [(1, 50), (1, 50)]),
+        (2, 3, 20, [(3, 100)]),
+        # As many go first as slots have room to learn by, and on each node alike.
+        (2, 2, 0, [(1, 16), (1, 16)]),
+    ],
+)
+def test_a_few_nodes_that_are_dear_to_join_each_get_a_piece(apart, nodes, learned_ms, pieces):
+    flavor = Flavor("f", ComputeClass.GENERAL, Resources(2_000, 2**33))
+    held = tuple(Node(f"n{at}", "f") for at in range(nodes))
+    site = Site("s", "p", "mock", flavors=(flavor,), nodes=held, start_ms=4_000, apart=apart)
+    row = JobRow(1, Shape(Resources(1_000, 2**20)), pending=100, tasks=100, learned_ms=learned_ms)
+    world = build(index=1, now_ms=0, sites=[site], jobs=[row], accounts={"default": 0})
+    starts = plan(world).starts
+    assert [(len(start.shares), start.tasks) for start in starts] == pieces

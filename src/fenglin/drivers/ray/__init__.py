@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fenglin.ports.driver import DriverContext
 
 __all__ = ["driver"]
+START_MS = 4_000
+APART = 4
 CAPABILITIES = frozenset(
     {
         Capability.ARRAYS,
@@ -37,7 +39,10 @@ CAPABILITIES = frozenset(
 )
 
 
-@driver_kind("A Ray cluster, by its jobs API.", CAPABILITIES, PlacementKind.DELEGATED, 4_000)
+# A job of one place needs no actors, which take as long again to come as the job itself.
+@driver_kind(
+    "A Ray cluster, by its jobs API.", CAPABILITIES, PlacementKind.DELEGATED, START_MS, apart=APART
+)
 def driver(context: DriverContext, settings: Mapping[str, object]) -> RayDriver:
     """Return the driver of a Ray cluster.
 

@@ -35,6 +35,8 @@ MOST_READING = 16
 ALL_LINES = -1
 LAST_LINES = 40
 FIRST_LOOK_S = 0.1
+# What is looked for is learned of late by at most this part of the time that it took to come.
+LATE = 0.1
 UNREADABLE = (OSError, ValueError)
 # Jobs that never began: nothing of them ran.
 _NEVER_BEGAN = frozenset(
@@ -224,7 +226,7 @@ class Observer:
 
     async def _follow(self, key: str) -> None:
         """Bring an attempt's log home, until nothing follows."""
-        wait_s = FIRST_LOOK_S
+        wait_s, since_s = FIRST_LOOK_S, time.monotonic()
         while True:
             try:
                 job = (await self._lister.get(wait_s)).jobs.get(key)
@@ -238,11 +240,15 @@ class Observer:
                     return
                 if job.driver_node_id:
                     await self._stream(attempt, key, job.driver_node_id)
-                    wait_s = FIRST_LOOK_S
+                    since_s = time.monotonic()
             except (DriverError, OSError, ValueError) as error:
                 _log.info("log_waits", attempt=key, error=str(error))
+            wait_s = self._pause_s(since_s)
             await asyncio.sleep(wait_s)
-            wait_s = min(self._rest_s, 1.5 * wait_s)
+
+    def _pause_s(self, since_s: float) -> float:
+        """Return how long to wait for what has been looked for since then."""
+        return min(self._rest_s, max(FIRST_LOOK_S, LATE * (time.monotonic() - since_s)))
 
     def _open(self, key: str, job: Job) -> Attempt:
         with self._writing:
@@ -253,7 +259,7 @@ class Observer:
 
     async def _stream(self, attempt: Attempt, key: str, node: str) -> None:
         """Read the log as it grows, until it is complete or its job is over."""
-        wait_s = FIRST_LOOK_S
+        since_s = time.monotonic()
         while True:
             before = attempt.told
             await self._read(attempt, key, node, LAST_LINES if before else ALL_LINES)
@@ -262,8 +268,9 @@ class Observer:
             job = (await self._lister.get(self._rest_s)).jobs.get(key)
             if attempt.closed or job is None or job.over:
                 return
-            wait_s = FIRST_LOOK_S if attempt.told > before else min(self._rest_s, 1.5 * wait_s)
-            await asyncio.sleep(wait_s)
+            if attempt.told > before:
+                since_s = time.monotonic()
+            await asyncio.sleep(self._pause_s(since_s))
 
     async def _read(self, attempt: Attempt, key: str, node: str, lines: int) -> None:
         """Read the last lines of the log into the spool."""

@@ -43,15 +43,21 @@ class Holder:
         """Start the place."""
         self._news: deque[bytes] = deque()
         self._size = 0
+        self._asked = False
         self._changed = threading.Condition()
         self._over = False
         self._place = places.Place(values, slots, self._take)
         threading.Thread(target=self._run, daemon=True).start()
 
     def news(self) -> tuple[bytes, bool]:
-        """Return lines for the hub, and whether none follow; waits a while for some."""
+        """Return lines for the hub, and whether none follow; waits a while for some.
+
+        Not at first, since who asks has tasks for a place that answers.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._news or self._over, NEWS_WITHIN_S)
+            wait_s = NEWS_WITHIN_S if self._asked else 0.0
+            self._asked = True
+            self._changed.wait_for(lambda: self._news or self._over, wait_s)
             data = b"".join(self._news)
             self._news.clear()
             self._size = 0
