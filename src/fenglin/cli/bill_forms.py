@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from fenglin.cli.sheet import Cell, Formula, Head, Sheet, column, workbook
-from fenglin.ledger.bill import Bill, BillRow, rows, units
+from fenglin.ledger.bill import Bill, BillRow, HoursTotal, rows, units
 from fenglin.ledger.export import decimal_amount, text_cell
 from fenglin.ledger.metering.energy_note import COLUMNS as ENERGY_COLUMNS
 from fenglin.ledger.metering.energy_note import energy_cells
@@ -84,6 +84,17 @@ def dues(bill: Bill) -> list[tuple[str, int]]:
     ]
 
 
+def hours_sums(one: HoursTotal) -> list[tuple[str, int]]:
+    """Return what leads from opening to closing in one kind of hours."""
+    return [
+        ("opening", one.opening.total_micro),
+        ("granted", one.granted_micro),
+        ("charged", one.charged_micro),
+        ("adjusted", one.adjusted_micro),
+        ("closing", one.closing.total_micro),
+    ]
+
+
 def bill_csv(bill: Bill) -> bytes:
     """Return an opening row, what happened, and a closing row, which is the sum of those above.
 
@@ -145,10 +156,23 @@ def bill_xlsx(bill: Bill) -> bytes:
         [one.site, None, _conditional(_SITE, f"A{len(first) + n}", amounts, -one.amount_micro)]
         for n, one in enumerate(bill.sites, 1)
     ]
+    for one in bill.hours:
+        first += _hours_rows(one, len(first))
     body: list[list[Cell]] = [[Head(name) for name in COLUMNS]]
     body += [_cells(bill, row) for row in lines]
     widths = (26, 12, 10, 8, 16, 16, 24, 16, 14, 18, 12, 10, 14, 14, 14, 12)
     return workbook([Sheet("Bill", first, (32, 44, 18)), Sheet("Lines", body, widths)])
+
+
+def _hours_rows(one: HoursTotal, above: int) -> list[list[Cell]]:
+    """Return one kind of hours, which no formula over the lines of money touches."""
+    *sums, (last, closing_micro) = hours_sums(one)
+    at = above + 3
+    footed = f"ROUND(B{at}+B{at + 1}-B{at + 2}+B{at + 3},6)"
+    found: list[list[Cell]] = [[], [Head("Paid in"), Head(one.kind)]]
+    found += [[name, _money(micro)] for name, micro in sums]
+    found.append([last, Formula(footed, _money(closing_micro))])
+    return found
 
 
 def _due_sums(bill: Bill, above: int, amounts: str) -> list[list[Cell]]:
@@ -230,6 +254,15 @@ def bill_html(bill: Bill) -> bytes:
         _tr((("site", one.site), ("amount", decimal_amount(one.amount_micro))))
         for one in bill.sites
     )
+    hours = "".join(
+        f"<h2>Paid in {escape(one.kind)}</h2><table>"
+        + "".join(
+            _tr((("name", name), ("amount", decimal_amount(micro))))
+            for name, micro in hours_sums(one)
+        )
+        + "</table>\n"
+        for one in bill.hours
+    )
     facts = "".join(_tr((("name", name), ("text", text))) for name, text in _facts(bill))
     title = escape(f"{bill.account} {bill.period}")
     return f"""\
@@ -243,7 +276,7 @@ def bill_html(bill: Bill) -> bytes:
 <h2>Due</h2><table>{due}</table>
 <h2>Items</h2><table>{items}</table>
 <h2>Sites</h2><table>{sites}</table>
-<h2>Lines</h2><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>
+{hours}<h2>Lines</h2><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>
 </body></html>
 """.encode()
 

@@ -103,7 +103,12 @@ def _bytes(bill: Bill, form: Form) -> bytes:
 
 def _show(bill: Bill, *, header: bool) -> None:
     """Write a bill to the terminal; all digits, since it is a bill."""
-    from fenglin.cli.bill_forms import bill_time, dues, summary  # noqa: PLC0415 - slow
+    from fenglin.cli.bill_forms import (  # noqa: PLC0415 - slow
+        bill_time,
+        dues,
+        hours_sums,
+        summary,
+    )
     from fenglin.ledger.bill import rows  # noqa: PLC0415
 
     currency = bill.commodity
@@ -136,14 +141,7 @@ def _show(bill: Bill, *, header: bool) -> None:
         write_table(_COLUMNS, lines, header=header)
     for one in bill.hours:
         write("\n")
-        sums = (
-            ("opening", one.opening.total_micro),
-            ("granted", one.granted_micro),
-            ("charged", one.charged_micro),
-            ("adjusted", one.adjusted_micro),
-            ("closing", one.closing.total_micro),
-            ("held", one.closing.held_micro),
-        )
+        sums = (*hours_sums(one), ("held", one.closing.held_micro))
         write_fields(
             [("paid in", one.kind), *((name, format_money(n, one.kind)) for name, n in sums)]
         )

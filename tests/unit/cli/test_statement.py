@@ -13,7 +13,7 @@ import pytest
 
 from fenglin.cli.bill_forms import bill_csv, bill_html, bill_xlsx
 from fenglin.ledger.accounts import available, due, voucher_reserved
-from fenglin.ledger.bill import make_bill
+from fenglin.ledger.bill import HoursTotal, make_bill
 from fenglin.ledger.entry import Leg, genesis, seal
 from fenglin.ledger.moves import move_voucher
 from fenglin.ledger.posting import Hold, Terms, adjust, charge, grant, hold, post
@@ -148,6 +148,26 @@ def test_every_formula_of_the_workbook_comes_to_what_is_shown(bill):
     assert shown["closing"] == Decimal(bill.closing.total_micro) / 10**6
     assert shown["due"] == Decimal(bill.due_micro) / 10**6
     assert lines["G2"] == (EVIL, "")
+
+
+def test_hours_foot_by_themselves_below_all_that_is_money(bill):
+    hours = HoursTotal("CORE-HOUR", Funds(4_000_000, 0), 9_000_000, 2_500_000, 100_000, (), (),
+                       Funds(10_000_000, 600_000))  # fmt: skip
+    both = msgspec.structs.replace(bill, hours=(hours,))
+    plain, _ = sheets(bill_xlsx(bill))
+    first, _ = sheets(bill_xlsx(both))
+    assert {at: cell for at, cell in first.items() if at in plain} == plain
+    more = {at: cell for at, cell in first.items() if at not in plain}
+    assert [value for at, (value, _) in more.items() if at[0] == "B"] == [
+        "CORE-HOUR", 4, 9, Decimal("2.5"), Decimal("0.1"), Decimal("10.6"),
+    ]  # fmt: skip
+    (formula,) = (formula for _, formula in more.values() if formula)
+    places = re.fullmatch(r"ROUND\((B\d+)\+(B\d+)-(B\d+)\+(B\d+),6\)", formula).groups()
+    opening, granted, charged, adjusted = (first[at][0] for at in places)
+    assert opening + granted - charged + adjusted == Decimal("10.6")
+    text = bill_html(both).decode()
+    assert "<h2>Paid in CORE-HOUR</h2>" in text
+    assert "CORE-HOUR" not in bill_csv(both).decode()
 
 
 class Page(HTMLParser):

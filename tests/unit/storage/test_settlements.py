@@ -14,6 +14,7 @@ from fenglin.ledger.moves import move_voucher
 from fenglin.ledger.posting import Hold, Terms, charge, grant, hold, post
 from fenglin.ledger.settlement_deal import Deal, Rate
 from fenglin.ledger.vouchers.entries import PAYS
+from fenglin.model.hours import CORE_HOUR
 from fenglin.quantities.period import Period
 from fenglin.storage import books, ledger
 from fenglin.storage.accounts import SqliteAccounts
@@ -227,3 +228,26 @@ def tamper(path, change):
     assert conn.execute(change).rowcount > 0
     conn.commit()
     conn.close()
+
+
+def test_hours_are_owed_and_reconciled_beside_money(november):
+    of = Hold("a9", "lab", CORE_HOUR, 9_000_000, 2)
+    used = [charge("core_hour", 4 * HOUR, HOUR, 1_000_000)]
+
+    async def scene(settlings, store, epoch):
+        drafts = [
+            grant("lab", 10_000_000, "quota", commodity=CORE_HOUR),
+            hold("lab", 9_000_000, "a9", job=2, commodity=CORE_HOUR),
+            post(of, "gz", used, Terms("west")),
+        ]
+        await store.write(epoch, lambda conn: books.append(conn, drafts, NOVEMBER.from_ms + 9))
+        return await settlings.month(NOVEMBER, HALF), await settlings.check(NOVEMBER)
+
+    (settled, _), check = november(scene)
+    made = {(s.settlement.provider, s.settlement.commodity): s.settlement for s in settled}
+    assert made["gz", CORE_HOUR].payable_micro == 4_000_000
+    assert made["gz", CORE_HOUR].fee_micro == 0
+    assert made["gz", "CNY"].charged_micro == 11 * 123_456
+    assert check.ok
+    (row,) = (one for one in check.rows if one.commodity == CORE_HOUR)
+    assert (row.charged_micro, row.dues_micro, row.difference_micro) == (4_000_000, 4_000_000, 0)
