@@ -9,6 +9,7 @@ that dies between the two leaves a commit that nobody was told of.
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 from collections import deque
 from pathlib import Path
@@ -38,6 +39,14 @@ _WHERE = Path("memory")
 MOST_COMMIT_S = 0.004
 
 
+@functools.cache
+def _empty() -> sqlite3.Connection:
+    """Return a database without rows, made once: each run begins with a copy of it."""
+    made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    ensure_schema(made, _WHERE)
+    return made
+
+
 class Disk:
     """The database, and how the disk below it behaves now.
 
@@ -62,7 +71,7 @@ class Disk:
             ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
         )
         self.conn.execute("PRAGMA foreign_keys = ON")
-        ensure_schema(self.conn, _WHERE)
+        _empty().backup(self.conn)
         # What the store would otherwise draw from the system.
         self.conn.executemany(
             "INSERT INTO meta (name, value) VALUES (?, ?)",

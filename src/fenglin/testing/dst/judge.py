@@ -104,11 +104,17 @@ class Judge:
             self._trace.note("JUDGE", str(self.broken))
             self.on_broken()
 
-    def must(self, rule: str, good: object, what: str) -> None:
-        """Note that a rule was looked at, and complain when it does not hold."""
+    def must(self, rule: str, good: object, what: str | Callable[[], str]) -> None:
+        """Note that a rule was looked at, and complain when it does not hold.
+
+        Args:
+            rule: Its name.
+            good: Whether it holds.
+            what: Has broken it, or who can say so where the words cost more than the look.
+        """
         self.checks[rule] = self.checks.get(rule, 0) + 1
         if not good:
-            self.complain(rule, what)
+            self.complain(rule, what if isinstance(what, str) else what())
 
     def remember(self) -> Remembered:
         """Return what is known of the database, to go with a backup of it."""
@@ -140,7 +146,7 @@ class Judge:
             self.must(
                 "F1",
                 not epoch or epoch == leads,
-                f"{process.name} wrote under epoch {epoch}, {leads} leads: {touched}",
+                lambda: f"{process.name} wrote under epoch {epoch}, {leads} leads: {touched}",
             )
         self.must("F3", leads >= self._epoch, f"epoch {leads} came before")
         self._epoch = leads
@@ -224,7 +230,7 @@ class Judge:
         for part in parts:
             union |= part
         whole = len(union) == row[0] == sum(len(part) for part in parts)
-        self.must("J3", whole, f"tasks of j{number} are lost or doubled: {row} {parts}")
+        self.must("J3", whole, lambda: f"tasks of j{number} are lost or doubled: {row} {parts}")
         self.must("J5", not live or row[1] not in TERMINAL, f"j{number} is {row[1]} and lives")
         most = self._conn.execute(
             "SELECT max(tries) FROM task_try WHERE job = ?", (number,)
