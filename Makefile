@@ -120,7 +120,7 @@ demo-ha: setup-postgres ## Kill a leading hub of three, then the primary of two 
 
 # --- judging it -------------------------------------------------------------------------
 
-.PHONY: check static test soak soak-seeds soak-hubs bench bench-ledger docs
+.PHONY: check static test soak soak-seeds soak-hubs soak-load bench bench-ledger docs
 check: static ## Style, types, layers and the quick tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -n $(JOBS)
 
@@ -134,7 +134,7 @@ test: static ## Everything: check, and all tests
 	@$(BIN)/python -m pytest tests -n $(JOBS) --dist loadgroup
 
 SOAK_S ?= 600
-soak: setup-dev soak-seeds soak-hubs ## Look for what `test` is too short to find, some SOAK_S seconds for each part
+soak: setup-dev soak-seeds soak-hubs soak-load ## Look for what `test` is too short to find, some SOAK_S seconds for each part
 soak-seeds: setup-dev ## New seeds of simulated hubs for SOAK_S seconds; prints how to replay what it finds
 	@$(BIN)/python -m fenglin.testing.dst soak --seconds $(SOAK_S)
 
@@ -144,6 +144,9 @@ soak-hubs: setup-dev ## Kill and stop real hubs and databases, at least 50 takeo
 	FENGLIN_FAILOVERS=$$(($(SOAK_S) / 30 + 1)) FENGLIN_TAKEOVERS=50 FENGLIN_STANDSTILLS=50 \
 	FENGLIN_TAKEOVER_LEASE_S=5 \
 	$(BIN)/python -m pytest tests/kill tests/e2e/test_takeover.py -n $(JOBS) --timeout 0
+
+soak-load: setup-dev ## Submit and read for SOAK_S seconds on a hub with 110,000 jobs on PostgreSQL
+	@$(BIN)/python -m bench.pg_load --seconds $(SOAK_S)
 
 bench: $(BENCH_VENV)/.stamp ## Measure against the peers in one run; prints ratios
 	@$(BENCH_VENV)/bin/python bench/run.py

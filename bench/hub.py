@@ -156,11 +156,20 @@ class RunningHub:
         self.door = door
         return True
 
-    def pss_mb(self) -> float:
-        """Return the process's proportional share of memory, in 10⁶ bytes."""
+    @property
+    def pid(self) -> int:
+        """Return the number of the process.
+
+        Raises:
+            BenchError: it does not run.
+        """
         if self._process is None:
             raise BenchError("the hub does not run")
-        text = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text(encoding="ascii")
+        return self._process.pid
+
+    def pss_mb(self) -> float:
+        """Return the process's proportional share of memory, in 10⁶ bytes."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii")
         for line in text.splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024 / 1e6

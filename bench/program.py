@@ -24,6 +24,7 @@ from bench import (
     machine,
     offers,
     openb,
+    pg_load,
     placements,
     pools,
     quality,
@@ -65,6 +66,7 @@ ROWS: dict[str, Callable[[Effort], Row]] = {
     "ledger": ledger.run,
     "ray": ray_array.run,
     "hanging": hanging.run,
+    "pg": pg_load.run,
 }
 # Rows in which SkyPilot may take part.
 SKY_ROWS = {"commands": commands.run, "offers": offers.run}
@@ -72,7 +74,7 @@ LETTERS = {
     "a": ("tasks", "latency"),
     "b": ("submits", "reads"),
     "c": ("commands",),
-    "d": ("capacity",),
+    "d": ("capacity", "pg"),
     "e": ("offers",),
     "f": ("simulate", "openb", "gavel", "sia", "learned", "pool"),
     "g": ("placements", "slurm"),

@@ -68,6 +68,19 @@ def test_row_has_our_figures(tmp_path, row):
 
 
 @pytest.mark.xdist_group("bench")
+def test_a_hub_under_load(tmp_path):
+    """Nothing is left behind, and what clients and the hub see is told; goals are not judged."""
+    out = tmp_path / "results.json"
+    done = bench("--tiny", "--only", "pg", "--out", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (measured,) = json.loads(out.read_bytes())["rows"]
+    figures = {figure["name"]: figure["values"][0] for figure in measured["figures"]}
+    told = ("submit, p99", "read, p99", "event loop late, p99", "processor of the hub")
+    assert all(figures[name] > 0 for name in told)
+    assert figures["zombies"] == 0
+
+
+@pytest.mark.xdist_group("bench")
 def test_load_without_wrk(tmp_path):
     """A machine without wrk is measured with our own generator, and the report says so."""
     tools = tmp_path / "bin"
