@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fenglin.engine.hours import Hours
 from fenglin.engine.pool import MOST_SHAPES
 from fenglin.errors import InputError
+from fenglin.ledger.posting import CURRENCY
+from fenglin.model.hours import is_hours
 from fenglin.planner import explain, plan
 from fenglin.snapshot.builder import JobRow
 
@@ -77,7 +80,17 @@ class Admission:
             now_ms: Unix time.
             alone: As if no other job waited.
         """
-        row = JobRow(
+        return self._planned(self._row(spec, now_ms), alone=alone)
+
+    def paid_in(self, spec: JobSpec, now_ms: int) -> str:
+        """Return in which hours the job would be paid for if it were submitted now, or in money."""
+        sites = [status.site for status in self._pool.sites.values()]
+        hours = Hours(self._pool.balances, sites, self._policy)
+        (row,) = hours.rows([self._row(spec, now_ms)])
+        return row.shape.tariff if is_hours(row.shape.tariff) else CURRENCY
+
+    def _row(self, spec: JobSpec, now_ms: int) -> JobRow:
+        return JobRow(
             number=self._number(),
             shape=self._pool.shape(spec),
             pending=spec.tasks,
@@ -92,7 +105,6 @@ class Admission:
             estimate_ms=spec.estimate_ms,
             timeout_ms=spec.timeout_ms,
         )
-        return self._planned(row, alone=alone)
 
     def _number(self) -> int:
         """Return a number behind every real job, never confused with one."""

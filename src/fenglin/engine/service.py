@@ -182,8 +182,9 @@ class HubService:
         self._admission.check(spec)
         await self._blobs.check([spec], principal)
         await self.secrets.check([spec])
-        receipt = self._admission.receipt(spec, self._clock.now_ms())
-        return DryRun(structs.replace(receipt, job=0), sights.price_of(receipt))
+        now_ms = self._clock.now_ms()
+        receipt = structs.replace(self._admission.receipt(spec, now_ms), job=0)
+        return DryRun(receipt, sights.price_of(receipt), self._admission.paid_in(spec, now_ms))
 
     async def jobs(self, listing: Listing, principal: Principal) -> Page[JobView]:
         """See `ports.hub.Hub`."""

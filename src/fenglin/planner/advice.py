@@ -112,7 +112,8 @@ def _budget(case: Situation) -> str:
         return "needs a site in service"
     hold, view = min(holds, key=lambda pair: (pair[0], pair[1].row))
     account = case.snapshot.accounts[int(case.snapshot.job_account[case.row])]
-    short = format_money(max(0, hold - case.account_left_micro), view.flavor.price.currency)
+    currency = view.flavor.price_for(case.shape.tariff).currency
+    short = format_money(max(0, hold - case.account_left_micro), currency)
     return f"account {account} is short of {short} for one task on {view.label}"
 
 

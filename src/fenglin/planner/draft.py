@@ -331,7 +331,7 @@ class Draft:
             task_ms,
             moved.time_ms + finish_alone_ms(tasks, slots, task_ms),
             price_of_tasks_micro(view.flavor, shape, paid_ms, tasks),
-            view.flavor.price.currency,
+            view.flavor.price_for(shape.tariff).currency,
             self.hold_micro(view, shape_row, runtime),
             shape,
             shape_row,

@@ -3,8 +3,10 @@
 import pytest
 from msgspec import structs
 
+from fenglin.engine.admission import Admission
 from fenglin.engine.applier import commitments
 from fenglin.engine.hours import Hours
+from fenglin.engine.sights import price_of
 from fenglin.model.hours import CORE_HOUR, purse
 from fenglin.model.job import AcceleratorNeed, Mode
 from fenglin.model.site import Price
@@ -84,6 +86,18 @@ def test_what_hours_do_not_pay_for_is_planned_in_money(world, asked):
     row = pool.row_of(1)
     made = Hours(pool.balances, [one.site for one in pool.sites.values()], pool.policy)
     assert made.rows([row]) == [row]
+
+
+def test_what_is_asked_before_a_submit_is_told_in_hours(world):
+    pool = pool_of(world, hours_micro=2_000_000, money_micro=0)
+    admission = Admission(pool, BALANCED, frozenset({"default"}))
+    spec = world.job(1, resources=TWO, timeout_ms=HOUR_MS).spec
+    assert admission.paid_in(spec, NOW_MS) == CORE_HOUR
+    receipt = admission.receipt(spec, NOW_MS)
+    # Two cores for the minutes that nobody knows better: one hour of each at most.
+    assert 0 < price_of(receipt) <= 2_000_000
+    dear = world.job(2, resources=TWO, timeout_ms=2 * HOUR_MS).spec
+    assert admission.paid_in(dear, NOW_MS) == "CNY"
 
 
 def test_without_hours_nothing_is_touched(world):
