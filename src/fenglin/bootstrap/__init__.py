@@ -19,6 +19,7 @@ from msgspec import structs
 
 from fenglin import __version__
 from fenglin.api import bind, create_app, serve
+from fenglin.bootstrap.allocator import give_back
 from fenglin.bootstrap.books import granted, open_books
 from fenglin.bootstrap.clock import SystemClock
 from fenglin.bootstrap.otlp import sender
@@ -99,6 +100,7 @@ def run_hub(config: Path | None, data: Path | None, listen: str | None) -> int:
     """
     settings, base = read_config(config)
     log_to(sys.stderr, settings.hub.log, "hub.log")
+    give_back()
     policy = _policy(settings.hub.policy, base)
     _extend_devices(settings.catalog.devices, base)
     # Drivers hand its paths to processes that stand in other folders.
