@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb", "sacct", "sacctmgr")
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin")
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 10.0
 POLL_S = 0.05
+MOST_SAID = 500
 
 
 def find_accounts() -> str:
@@ -55,7 +56,7 @@ class Accounts:
         """Start both and make the cluster known; munged must run, slurmctld not yet.
 
         Raises:
-            CalledProcessError, TimeoutError: it does not work.
+            RuntimeError, TimeoutError: it does not work; says what a program said last.
         """
         data = self._folder / "db"
         if not data.exists():
@@ -103,10 +104,13 @@ class Accounts:
         return {**os.environ, "SLURM_CONF": str(self._folder / "slurm.conf")}
 
     def _run(self, name: str, *words: str) -> None:
-        subprocess.run(
+        done = subprocess.run(
             [_program(name), *words],
-            env=self._env(), check=True, capture_output=True, timeout=READY_WITHIN_S,
+            env=self._env(), check=False, capture_output=True, timeout=READY_WITHIN_S,
         )  # fmt: skip
+        if done.returncode:
+            said = (done.stdout + done.stderr).decode(errors="replace")[-MOST_SAID:]
+            raise RuntimeError(f"{name} ended with {done.returncode}: {said}")
 
     def _daemon(self, name: str, *words: str) -> None:
         with (self._folder / f"{name}.out").open("ab") as log:
