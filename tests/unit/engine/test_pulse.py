@@ -44,7 +44,7 @@ def test_a_running_loop_is_looked_at():
         pulse = asyncio.create_task(Pulse(SystemClock(), meters.lag).run())
         try:
             async with asyncio.timeout(30):
-                while b"fenglin_loop_lag_seconds_count 0.0" in meters.expose(0, 1):
+                while b"fenglin_loop_lag_seconds_count 0.0" in meters.expose(0, 1):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         finally:
             pulse.cancel()
