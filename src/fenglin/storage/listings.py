@@ -43,10 +43,12 @@ _VIEW = (
     "number, name, queue, account, priority, state, reason, detail, tasks, pending_set,"
     " succeeded_set, failed_set, cancelled_set, submitted_ms, started_ms, ended_ms, cost_micro,"
     " actor,"
-    # Hours, whose commodity is longer than a currency's code, are no money.
+    # Hours, whose commodity is longer than a currency's code, are no money. By the text: a row
+    # that is no JSON hides no other job.
     " (SELECT coalesce(sum(held_micro), 0) FROM allocation"
     "  WHERE allocation.job = job.number AND allocation.state <> 'ended'"
-    "  AND coalesce(length(json_extract(CAST(price AS TEXT), '$.currency')), 3) = 3),"
+    '  AND (CAST(price AS TEXT) NOT LIKE \'%"currency":"%\''
+    '       OR CAST(price AS TEXT) LIKE \'%"currency":"___"%\')),'
     " (SELECT coalesce(max(finish_ms), 0) FROM allocation"
     "  WHERE allocation.job = job.number AND allocation.state <> 'ended')"
 )
