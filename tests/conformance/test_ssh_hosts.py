@@ -359,9 +359,9 @@ def test_the_ends_of_one_host_are_told_while_another_is_away(lab, hosts):
 
 
 def test_a_host_that_hangs_does_not_hold_up_the_others(lab, hosts, monkeypatch):
+    lab.until(lambda: all(node.up for node in lab.call(lab.driver.inventory()).nodes))
     monkeypatch.setattr(lab.driver._observer._rounds, "_patience_s", 0.3)
     monkeypatch.setattr(lab.driver._rounds, "_patience_s", 0.3)
-    lab.until(lambda: all(node.up for node in lab.call(lab.driver.inventory()).nodes))
     script = '[ "$FENGLIN_NODE" = n0 ] || sleep 1'
     key = lab.start(lab.order(script, shares=BOTH, tasks="0-1", task_count=2))
     hosts.freeze(hosts.addresses[1])

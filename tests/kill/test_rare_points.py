@@ -110,11 +110,11 @@ def db(either, *words, crash_at=""):
 
 def elsewhere(either):
     """Let the configuration name an empty place; return words that name it, and the way back."""
-    text = either.hub.config.read_text()
-    if not either.url:
+    here = either.url
+    if not here:
         return ("--data", str(either.folder / "other")), lambda: None
     either.use_database(either.server.database())
-    return (), lambda: either.hub.config.write_text(text)
+    return (), lambda: either.use_database(here)
 
 
 def test_a_copy_is_made_whole_or_not_at_all(either, record_property):
