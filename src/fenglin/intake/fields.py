@@ -145,20 +145,30 @@ def _command(value: object, out: dict[str, object], report: Report) -> None:
 def _env(value: object, out: dict[str, object], report: Report) -> None:
     """Set `env`."""
     path: Path = ("env",)
-    if type(value) is not dict:
-        report.wrong(path, value, "a mapping", "write for example {THREADS: 4}")
-        return
-    if len(value) > MAX_ENV:
-        report.add(path, f"{len(value)} variables", f"at most {MAX_ENV}")
+    named = _named(value, path, "{THREADS: 4}", "variables", MAX_ENV, report)
+    if named is None:
         return
     pairs = []
-    for key, item in value.items():
+    for key, item in named.items():
         at = (*path, key)
         _variable(key, at, report)
         word = number_or_text(item, at, report, words.MAX_TEXT - len(key) - 1)
         if word is not None:
             pairs.append((key, word))
     out["env"] = tuple(sorted(pairs))
+
+
+def _named(
+    value: object, path: Path, example: str, things: str, most: int, report: Report
+) -> dict[str, object] | None:
+    """Return a mapping of at most so many things; None, with a note, for anything else."""
+    if type(value) is not dict:
+        report.wrong(path, value, "a mapping", f"write for example {example}")
+        return None
+    if len(value) > most:
+        report.add(path, f"{len(value)} {things}", f"at most {most}")
+        return None
+    return value
 
 
 def _variable(name: str, at: Path, report: Report) -> None:
@@ -173,14 +183,12 @@ def _variable(name: str, at: Path, report: Report) -> None:
 def _secrets(value: object, out: dict[str, object], report: Report) -> None:
     """Set `secrets`: which variable gets the value of which secret."""
     path: Path = ("secrets",)
-    if type(value) is not dict:
-        report.wrong(path, value, "a mapping", "write for example {DB_PASSWORD: db-password}")
-        return
-    if len(value) > MAX_SECRETS:
-        report.add(path, f"{len(value)} secrets", f"at most {MAX_SECRETS}")
+    example = "{DB_PASSWORD: db-password}"
+    named = _named(value, path, example, "secrets", MAX_SECRETS, report)
+    if named is None:
         return
     pairs = []
-    for key, name in value.items():
+    for key, name in named.items():
         at = (*path, key)
         _variable(key, at, report)
         if type(name) is not str:
