@@ -70,11 +70,13 @@ def _met_tasks(parent: JobRecord, condition: AfterCondition) -> TaskSet:
 async def bring_parents(pool: Pool, store: Store, records: Sequence[JobRecord]) -> None:
     """Bring parents that have ended into the pool before their children come.
 
+    A parent that is set aside is not asked for: its row may be unreadable. Its children wait.
+
     Raises:
         UnavailableError: one cannot be read at this moment.
     """
     wanted = {parse_job_id(need.job) for job in records for need in job.spec.after}
-    own = {job.number for job in records}
+    own = {job.number for job in records} | pool.aside.keys()
     loaded: dict[int, JobRecord] = {}
     while missing := [n for n in wanted - own if pool.parent(n) is None and n not in loaded]:
         loaded |= await store.parents(missing)

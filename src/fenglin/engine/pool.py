@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Plan, Reservation
     from fenglin.ports.driver import SiteReport
-    from fenglin.ports.quarantine import Aside
+    from fenglin.ports.quarantine import Aside, Released
 
 MOST_SHAPES = 10_000
 MOST_LICENCES = 10**9
@@ -441,19 +441,20 @@ class Pool:
         self.jobs.pop(one.job, None)
         self._rows.pop(one.job, None)
 
-    def put_back(self, number: int, found: tuple[JobRecord, list[AllocationRecord]] | None) -> None:
+    def put_back(self, number: int, found: Released | None) -> None:
         """Decide about a job again that was set aside."""
         del self.aside[number]
         self.aside_numbers -= {one.number for one in self._aside_held if one.job == number}
         self._aside_held = [one for one in self._aside_held if one.job != number]
         if found is None:
             return
-        job, allocations = found
-        self.jobs[number] = job
-        for record in allocations:
+        self.jobs[number] = found.job
+        # Those that ended while it was aside were forgotten, unless another job waits for them.
+        self.ended_parents |= {parent.number: parent for parent in found.parents}
+        for record in found.allocations:
             self.aside_numbers.discard(record.number)
             self.adopt_allocation(record)
-        self.add_jobs([job])
+        self.add_jobs([found.job])
 
     def _ends_ms(self, record: AllocationRecord, now_ms: int) -> int:
         """Return when an allocation should have ended; soon, for one that was told to stop."""

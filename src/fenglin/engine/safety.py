@@ -70,7 +70,7 @@ class SafetyDesk:
         self._meters.aside(len(pool.aside))
         _log.info("job_released", job=job_id(job), actor=principal.name)
         if found is not None:
-            self._resume(*found)
+            self._resume(found.job, found.allocations)
         return ReleasedView(job_id(job))
 
     async def release_user(self, user: str, principal: Principal) -> ReleasedView:

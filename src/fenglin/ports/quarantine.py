@@ -41,6 +41,21 @@ class Ward:
     numbers: set[int] = field(default_factory=set)
 
 
+@dataclass(slots=True, frozen=True)
+class Released:
+    """A job that is put back.
+
+    Attributes:
+        job: As it stood.
+        allocations: That live.
+        parents: Jobs that it waits for and that have ended, meanwhile or before.
+    """
+
+    job: JobRecord
+    allocations: list[AllocationRecord]
+    parents: list[JobRecord]
+
+
 class Quarantine(Protocol):
     """Set-aside jobs, as the store keeps them."""
 
@@ -48,9 +63,7 @@ class Quarantine(Protocol):
         """Hold a job durably; one that has ended keeps its state."""
         ...
 
-    async def release(
-        self, epoch: int, job: int, now_ms: int, actor: str
-    ) -> tuple[JobRecord, list[AllocationRecord]] | None:
+    async def release(self, epoch: int, job: int, now_ms: int, actor: str) -> Released | None:
         """Put a job back as it was; None when it had ended, and nothing of it lives.
 
         Raises:

@@ -8,7 +8,7 @@ from fenglin.errors import ConflictError, DamageError, NotFoundError
 from fenglin.model.ids import job_id
 from fenglin.model.reason import Reason
 from fenglin.model.states import JobState
-from fenglin.ports.quarantine import Aside, Ward
+from fenglin.ports.quarantine import Aside, Released, Ward
 from fenglin.ports.store import Event
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, read_jobs
 
@@ -33,12 +33,10 @@ class SqliteQuarantine:
         """See `ports.quarantine.Quarantine`."""
         await self._store.write(epoch, lambda conn: set_aside(conn, one, epoch))
 
-    async def release(
-        self, epoch: int, job: int, now_ms: int, actor: str
-    ) -> tuple[JobRecord, list[AllocationRecord]] | None:
+    async def release(self, epoch: int, job: int, now_ms: int, actor: str) -> Released | None:
         """See `ports.quarantine.Quarantine`."""
 
-        def work(conn: sqlite3.Connection) -> tuple[JobRecord, list[AllocationRecord]] | None:
+        def work(conn: sqlite3.Connection) -> Released | None:
             release(conn, job)
             _tell(conn, Event(job, "released", "tried again", actor), now_ms, epoch)
             try:
@@ -144,7 +142,7 @@ def listed(conn: sqlite3.Connection) -> list[Aside]:
     return [Aside(*row) for row in rows]
 
 
-def _read(conn: sqlite3.Connection, job: int) -> tuple[JobRecord, list[AllocationRecord]] | None:
+def _read(conn: sqlite3.Connection, job: int) -> Released | None:
     records = read_jobs(conn, "number = ? AND ended_ms = 0", (job,))
     rows = conn.execute(
         f"SELECT {ALLOCATION_COLUMNS} FROM allocation"  # noqa: S608 - our own constant
@@ -153,7 +151,13 @@ def _read(conn: sqlite3.Connection, job: int) -> tuple[JobRecord, list[Allocatio
     ).fetchall()
     allocations = [allocation_record(row) for row in rows]
     if records:
-        return records[0], allocations
+        parents = read_jobs(
+            conn,
+            "ended_ms > 0 AND number IN (SELECT parent FROM job_parent WHERE child = ?)",
+            (job,),
+            lambda _parent, _why: None,
+        )
+        return Released(records[0], allocations, parents)
     if allocations:
         raise DamageError(f"allocation a{allocations[0].number} is live, the job is not")
     return None

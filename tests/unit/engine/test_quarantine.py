@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from fenglin.engine import loop as room
 from fenglin.engine import sights
+from fenglin.engine.dependencies import bring_parents
 from fenglin.engine.fold import Fold
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
@@ -16,11 +18,12 @@ from fenglin.engine.safety import SafetyDesk, notes
 from fenglin.engine.shares import share_rows
 from fenglin.errors import DamageError, DeniedError, NotFoundError, UnavailableError
 from fenglin.model.allocation import TaskEnd
+from fenglin.model.job import AfterCondition, Dependency
 from fenglin.model.states import JobState
 from fenglin.planner.policy import BALANCED
 from fenglin.ports.driver import Observation, Presence
 from fenglin.ports.hub import Principal
-from fenglin.ports.quarantine import Aside
+from fenglin.ports.quarantine import Aside, Released
 
 ADMIN = Principal("ada", frozenset({"admin"}))
 
@@ -194,6 +197,33 @@ def test_it_waits_for_the_store_to_hold_it(world, play, kept):
     assert kept.held == [(3, 1, "take in")]
 
 
+def test_a_release_knows_how_parents_ended_meanwhile(world, play, kept):
+    """Seed 6 with vouchers: such a child was pending for ever."""
+    parent, child = world.job(1), world.job(2, after=(Dependency("j1", AfterCondition.FAIL),))
+    pool = world.pool([])
+    pool.aside[2] = Aside(2, "load", "torn", 5)
+    kept.held.append((3, 2, "load"))
+    ended = replace(parent, state=JobState.SUCCEEDED, succeeded=parent.pending, ended_ms=9)
+    kept.found = Released(child, [], [ended])
+
+    async def scene(_loop, task, desk):
+        await desk.release(2, ADMIN)
+        await until(lambda: 2 not in pool.jobs, task)
+
+    play(pool, scene)
+
+
+def test_a_child_of_what_is_set_aside_is_taken_and_waits(world):
+    pool = world.pool([])
+    pool.aside[1] = Aside(1, "load", "torn", 5)
+    child = world.job(2, after=(Dependency("j1"),))
+
+    asyncio.run(bring_parents(pool, None, [child]))
+    pool.add_jobs([child])
+
+    assert [row.pending for row in pool.rows()] == [0]
+
+
 def test_a_release_goes_on_where_it_was(world, play, kept):
     pool = three(world)
     before = pool.jobs[1]
@@ -206,7 +236,7 @@ def test_a_release_goes_on_where_it_was(world, play, kept):
         assert [row.id for row in view.quarantined] == ["j1"]
         assert sights.overview(pool, 1, "v", 0.0, leader=True).notes == list(notes(pool))
         assert notes(pool) == ("1 job is set aside: fenglin job quarantine",)
-        kept.found = (before, [world.allocation(1, 1, "0")])
+        kept.found = Released(before, [world.allocation(1, 1, "0")], [])
         await desk.release(1, ADMIN)
         assert (await desk.show(ADMIN)).quarantined == []
         loop.tell(ends(1))

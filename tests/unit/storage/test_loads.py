@@ -9,6 +9,8 @@ import pytest
 from fenglin.errors import DamageError
 from fenglin.model.job import Dependency
 from fenglin.ports.hub import Listing
+from fenglin.ports.quarantine import Aside
+from fenglin.storage.quarantine import SqliteQuarantine
 from fenglin.testing.builders import a_job, a_site
 
 
@@ -121,6 +123,22 @@ def test_an_unreadable_row_is_set_aside_with_its_reason(desk, damage, named):
         assert named in view.detail
         assert [one.id for one in items] == ["j2", "j1"]
         assert [one.kind for one in story].count("quarantined") == 1
+
+
+def test_a_release_brings_parents_that_ended_meanwhile(desk):
+    async def write(here):
+        parent = here.unit(await here.job())
+        child = Dependency(f"j{parent.job.number}")
+        await here.submit(msgspec.structs.replace(a_job(), after=(child,)))
+        kept = SqliteQuarantine(here.store)
+        await kept.set_aside(here.epoch, Aside(2, "record", "x", 5))
+        await here.start(parent)
+        await here.end(parent)
+        return await kept.release(here.epoch, 2, 9, "ada")
+
+    found = desk(write)
+    assert (found.job.number, found.allocations) == (2, [])
+    assert [(one.number, one.state) for one in found.parents] == [(1, "succeeded")]
 
 
 def test_past_use_comes_back_and_is_kept_by_changes_that_do_not_know_it(desk):
