@@ -31,6 +31,19 @@ ALLOCATION = (
     "INSERT INTO allocation VALUES (1, 1, 'alpha', 'std', ?, CAST('{}' AS BLOB), 1, '0',"
     " CAST('{}' AS BLOB), 1000, 1, 1, 0, 1, 'intent', '', 1, '', '', 0, 0, 0, 0, 0, 0, 0, 0, '')"
 )
+ASIDE = "INSERT INTO quarantine VALUES (1, 'plan', 'x', 'running', '', '', 1, 1)"
+USE = (
+    "INSERT INTO voucher_event VALUES (1, 'p', 'v', 'use', 1, 'post:x',"
+    " CAST('{\"time_ms\":9}' AS BLOB), 'hub')"
+)
+VOUCHER = (
+    "INSERT INTO voucher_pool VALUES ('p', x'7b7d', 'ada', 1)",
+    (
+        "INSERT INTO voucher (number, pool, voucher, account, commodity, firm, seller, contract,"
+        " granted_micro, valid_to_ms, left_micro, used_micro, clawed_micro, revoked_micro,"
+        " approved) VALUES (1, 'p', 'v', 'a', 'CNY', 'f', 's', 'c', 5, 9, 5, 0, 0, 0, 0)"
+    ),
+)
 SPEC = b'{"name":"x","tasks":2,"command":["true"]}'
 
 
@@ -92,6 +105,25 @@ def run(key="hub-a1-1", task=0):
         ),
         ("F1", ["UPDATE allocation SET epoch = 0"]),
         ("F3", ["UPDATE meta SET value = '1' WHERE name = 'epoch'"]),
+        ("J9", [ASIDE]),
+        (
+            "J9",
+            [
+                ASIDE,
+                "UPDATE job SET version = 2, state = 'held', reason = 'quarantined'",
+                "DELETE FROM quarantine",
+                "UPDATE job SET version = 3, state = 'pending', reason = ''",
+            ],
+        ),
+        ("V2", [*VOUCHER, "UPDATE voucher SET used_micro = 1, left_micro = 4"]),
+        ("V2", [*VOUCHER, "UPDATE voucher SET granted_micro = 6"]),
+        (
+            "V2",
+            [
+                *VOUCHER,
+                USE,
+            ],
+        ),
         ("M6", ["INSERT INTO usage VALUES ('k', 1, 1, 's', 'f', 1, -1, 0, 0, 0, 0, 0, 0)"]),
     ],
 )
@@ -161,3 +193,44 @@ def test_weather_that_clears_is_fair():
     assert not weather.fair
     weather.clear()
     assert weather.fair
+
+
+def test_what_is_ill_may_be_set_aside_and_let_go_as_it_stood(judge, disk):
+    judge.ill.add(1)
+    for statement in (
+        ASIDE,
+        "UPDATE job SET version = 2, state = 'held', reason = 'quarantined'",
+        "DELETE FROM quarantine",
+        "UPDATE job SET version = 3, state = 'running', reason = ''",
+    ):
+        disk.conn.execute(statement)
+        judge.committed(Process("hub1"))
+
+    assert judge.broken is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "legs"),
+    [
+        ("A4", [("tenant:a:available", "CORE-HOUR", -1), ("tenant:a:held", "CORE-HOUR", 1)]),
+        ("A4", [("tenant:a:available", "CNY", -6), ("tenant:a:held", "CNY", 6)]),
+        ("V1", [("voucher:p:budget", "CNY", -1), ("voucher:p:reserved", "CNY", 1)]),
+    ],
+)
+def test_an_entry_beyond_what_is_there_is_seen(judge, disk, rule, legs):
+    judge.credit_micro["a"] = 10
+    judge.hard_micro["a"] = 5
+    kind = "voucher" if rule == "V1" else "hold"
+    guards = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'ledger%'"
+    for (name,) in disk.conn.execute(guards).fetchall():
+        disk.conn.execute(f"DROP TRIGGER {name}")
+    disk.conn.execute(
+        "INSERT INTO ledger_entry VALUES (1, 1, 'l', 1, ?, 'k', 1, 'x', '', '[]', ?, ?)",
+        (kind, bytes(32), bytes(32)),
+    )
+    disk.conn.executemany(
+        "INSERT INTO ledger_leg VALUES (1, ?, ?, ?, ?)", [(at, *leg) for at, leg in enumerate(legs)]
+    )
+    judge.committed(Process("hub1"))
+
+    assert judge.broken.rule == rule

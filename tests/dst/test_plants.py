@@ -6,20 +6,23 @@ Each is a mistake that somebody could make in a change of one line, or has made 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 
 import pytest
 from msgspec.structs import replace
 
-from fenglin.engine import applier, breaker, effects, fold, loop, service
+from fenglin.engine import applier, breaker, effects, fold, loop, quarantine, service
 from fenglin.engine.books import accounts
 from fenglin.engine.fold import Fold
+from fenglin.engine.pool import Pool
 from fenglin.engine.recovery import Recovery
 from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState
 from fenglin.storage import commits
+from fenglin.storage import quarantine as stored
 from fenglin.testing.dst.run import report, run_seed
-from fenglin.testing.dst.world import SMALL
+from fenglin.testing.dst.world import EXTRAS, SMALL
 
 
 def no_fence(patch):
@@ -129,10 +132,90 @@ def pays_in_twice(patch):
     patch.setattr(accounts, "deposit", deposit)
 
 
+def passes_budgets(patch):
+    """What an account was charged this month is not looked at when a start is committed (A4)."""
+    patch.setattr("fenglin.storage.budgets.left_micro", lambda *_given: {})
+
+
+def promises_twice(patch):
+    """What a pool has promised is promised again (V1)."""
+    patch.setattr("fenglin.storage.voucher_rows.free_micro", lambda _conn, _at: 10**9)
+
+
+def keeps_expired(patch):
+    """An expired voucher holds its money for ever (V1)."""
+    patch.setattr("fenglin.storage.voucher_rows.lapse", lambda _conn, _now_ms: 0)
+
+
+def pays_again(patch):
+    """A charge is paid with vouchers that others have paid already (V2)."""
+    patch.setattr("fenglin.storage.voucher_rows._paid", lambda _conn, _key: {})
+
+
+def asks_twice(patch):
+    """What is asked for under a key again is done again (V3)."""
+    patch.setattr(
+        "fenglin.storage.vouchers._once", lambda conn, _key, _body, _asked, work: work(conn)
+    )
+
+
+def hides_charges(patch):
+    """A posting does not say what it was for (V4)."""
+    real = fold.post
+
+    def post(*given, **named):
+        draft = real(*given, **named)
+        plain = tuple(one for one in draft.details if not one[0].startswith("charge-"))
+        return replace(draft, details=plain)
+
+    patch.setattr(fold, "post", post)
+
+
+def blames_all(patch):
+    """When no plan can be made, every job is set aside (J9)."""
+    patch.setattr(quarantine.Warden, "_culprits", lambda _self, jobs, _policy: jobs)
+
+
+def blames_nobody(patch):
+    """What raises at one job ends the hub (UP)."""
+    patch.setattr(loop, "is_poison", lambda _error: False)
+
+
+def forgets_former(patch):
+    """A job that is let go begins anew, whatever it held (J9)."""
+    real = stored.release
+
+    def release(conn, job):
+        conn.execute("UPDATE quarantine SET former_state = 'pending' WHERE job = ?", (job,))
+        real(conn, job)
+
+    patch.setattr(stored, "release", release)
+
+
+def forgets_parents(patch):
+    """Parents that ended while a job was set aside are unknown when it is let go (J9)."""
+    real = Pool.put_back
+
+    def put_back(self, number, found):
+        real(self, number, found and dataclasses.replace(found, parents=[]))
+
+    patch.setattr(Pool, "put_back", put_back)
+
+
 PLANTS = {
+    "passes budgets": (passes_budgets, {"A4"}, ["vouchers"]),
+    "promises twice": (promises_twice, {"V1", "V3"}, ["vouchers"]),
+    "keeps expired": (keeps_expired, {"V1"}, ["vouchers"]),
+    "pays again": (pays_again, {"V2"}, ["vouchers"]),
+    "asks twice": (asks_twice, {"V3"}, ["vouchers"]),
+    "hides charges": (hides_charges, {"V4"}, ["vouchers"]),
+    "blames all": (blames_all, {"J9"}, ["ill jobs"]),
+    "blames nobody": (blames_nobody, {"UP"}, ["ill jobs"]),
+    "forgets former": (forgets_former, {"J9"}, ["ill jobs"]),
+    "forgets parents": (forgets_parents, {"J5", "J9"}, ["ill jobs"]),
     "leaves failures": (leaves_failures, {"UP"}, ["disk full", "disk slow"]),
     "pays in twice": (pays_in_twice, {"L2"}, []),
-    "trusts moments": (trusts_moments, {"UP"}, ["garbage figures"]),
+    "trusts moments": (trusts_moments, {"UP", "J9"}, ["garbage figures"]),
     "numbers again": (numbers_again, {"F1", "F3", "J1", "J2", "J3", "UP"}, ["old backup restored"]),
     "holds nothing": (holds_nothing, {"J3"}, ["old backup restored"]),
     "no fence": (no_fence, {"F1", "F3", "UP", "J5"}, ["hub stopped past its lease"]),
@@ -141,7 +224,7 @@ PLANTS = {
     "counts again": (counts_again, {"M4", "L11"}, ["ends repeated"]),
     "keeps holds": (keeps_holds, {"L7"}, []),
     "loses stops": (loses_stops, {"J6"}, []),
-    "frees twice": (frees_twice, {"A3", "UP"}, []),
+    "frees twice": (frees_twice, {"A3", "UP", "J9"}, []),
     "starts orphans": (starts_orphans, {"J10"}, []),
 }
 
@@ -155,7 +238,7 @@ def test_a_planted_mistake_is_found(name, monkeypatch, record_property):
     plant(monkeypatch)
 
     for seed in range(WITHIN_SEEDS):
-        found = run_seed(seed, SMALL, more=more)
+        found = run_seed(seed, SMALL, more=more, plain=not {*more} & {*EXTRAS})
         if found.violation is not None:
             record_property("found at", seed)
             assert found.violation.rule in rules, report(found)

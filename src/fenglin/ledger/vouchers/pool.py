@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.vouchers.claim import Decision
 
-_DAY_MS = 24 * 3_600_000
+DAY_MS = 24 * 3_600_000
 FOR_EVER_MS = 2**62
 
 
@@ -330,7 +330,7 @@ def _changed(old: Voucher, event: Event, rules: Rules) -> Voucher:
         if old.approved:
             raise ConflictError("it is approved already", where=where)
         days = rules.valid_days
-        end_ms = FOR_EVER_MS if days == NO_EXPIRY_DAYS else event.time_ms + days * _DAY_MS
+        end_ms = FOR_EVER_MS if days == NO_EXPIRY_DAYS else event.time_ms + days * DAY_MS
         return replace(old, approved=True, valid_to_ms=end_ms)
     if event.act is Act.USE:
         if not old.approved:

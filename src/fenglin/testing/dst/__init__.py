@@ -10,6 +10,7 @@ byte for byte; `docs/explanation/simulated-days.md` tells the whole.
     site, line what runs at a site, and the way to it
     hub        one hub process, wired as `bootstrap` wires it
     workload, users, faults    who wants what, and what goes wrong
-    rules, judge, closing      what must hold: in rows, at each commit, at the end
+    books, sick  vouchers, hours and budgets; jobs that the code cannot handle
+    rules, judge, closing, footing   what must hold: in rows, at each commit, at the end
     world, run one day of all that, and what it has shown
 """

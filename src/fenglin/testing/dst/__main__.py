@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fenglin.testing.dst.faults import CATALOGUE
 from fenglin.testing.dst.run import report, run_seed
-from fenglin.testing.dst.world import FULL, SIZES
+from fenglin.testing.dst.world import EXTRAS, FULL, SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,19 +37,21 @@ def main() -> int:
     many.add_argument("count", type=int)
     for command in (one, many):
         command.add_argument("--size", choices=sorted(SIZES), default="small")
-        command.add_argument("--more", action="append", choices=sorted(CATALOGUE), default=[])
+        names = sorted([*CATALOGUE, *EXTRAS])
+        command.add_argument("--more", action="append", choices=names, default=[])
+        command.add_argument("--plain", action="store_true", help="no vouchers, no ill jobs")
     long = commands.add_parser("soak", help="run new seeds for a time")
     long.add_argument("--seconds", type=float, default=600.0)
     long.add_argument("--first", type=int, default=1_000_000)
     asked = parser.parse_args()
     if asked.command == "replay":
-        outcome = run_seed(asked.seed, SIZES[asked.size], _say, asked.more)
+        outcome = run_seed(asked.seed, SIZES[asked.size], _say, asked.more, plain=asked.plain)
         _say(report(outcome))
         return int(outcome.violation is not None)
     if asked.command == "sweep":
         size = SIZES[asked.size]
         seeds = range(asked.first, asked.first + asked.count)
-        return _run_all(((seed, size) for seed in seeds), asked.more)
+        return _run_all(((seed, size) for seed in seeds), asked.more, plain=asked.plain)
     return _run_all(_until(time.monotonic() + asked.seconds, asked.first))
 
 
@@ -60,14 +62,16 @@ def _until(end_s: float, first: int) -> Iterator[tuple[int, Size]]:
         seed += 1
 
 
-def _run_all(seeds: Iterable[tuple[int, Size]], more: Sequence[str] = ()) -> int:
+def _run_all(
+    seeds: Iterable[tuple[int, Size]], more: Sequence[str] = (), *, plain: bool = False
+) -> int:
     struck: Counter[str] = Counter()
     checks: Counter[str] = Counter()
     figures: Counter[str] = Counter()
     bad = runs = 0
     began_s = time.process_time()
     for seed, size in seeds:
-        outcome = run_seed(seed, size, more=more)
+        outcome = run_seed(seed, size, more=more, plain=plain)
         runs += 1
         struck.update(outcome.struck)
         checks.update(outcome.checks)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fenglin.catalog.prices import rate_usage
+from fenglin.ledger.posting import CURRENCY
 from fenglin.model.allocation import Usage
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
@@ -15,6 +16,7 @@ from fenglin.model.site import Price
 from fenglin.quantities.resources import Resources
 from fenglin.quantities.taskset import TaskSet
 from fenglin.storage import books
+from fenglin.testing.dst.footing import judge_books
 from fenglin.testing.dst.judge import TERMINAL
 
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from fenglin.testing.dst.world import World
 
 
-def judge_rest(world: World) -> None:
-    """Judge a world in which nothing is under way any more."""
+def judge_rest(world: World, first_ms: int) -> None:
+    """Judge a world that began at `first_ms` and in which nothing is under way any more."""
     _jobs(world)
     _runs(world)
     _money(world)
     _bills(world)
+    judge_books(world, first_ms)
     world.judge.recount()
 
 
@@ -96,7 +99,7 @@ def _money(world: World) -> None:
         entered = conn.execute(
             "SELECT count(*), max(amount_micro) FROM ledger_entry JOIN ledger_leg USING (seq)"
             " WHERE key = ? AND account LIKE '%:available'",
-            (f"deposit:{key}",),
+            (key,),
         ).fetchone()
         # A restored backup may know nothing of money that had come before.
         good = entered == (1, amount) or (judge.restores and entered == (0, None))
@@ -104,7 +107,11 @@ def _money(world: World) -> None:
     held = {place: amount for place, amount in ours.items() if place[0].endswith(":held")}
     judge.must("L7", not held, f"still held: {held}")
     cost = conn.execute("SELECT coalesce(sum(cost_micro), 0) FROM job").fetchone()[0]
-    due = sum(amount for (name, _), amount in ours.items() if name.startswith("provider:"))
+    due = sum(
+        amount
+        for (name, commodity), amount in ours.items()
+        if name.startswith("provider:") and commodity == CURRENCY
+    )
     judge.must("L6", cost == due, f"jobs cost {cost}, providers are owed {due}")
 
 

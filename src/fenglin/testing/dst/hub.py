@@ -12,11 +12,14 @@ from msgspec import structs
 from fenglin.engine.admission import Admission
 from fenglin.engine.books.accounts import AccountDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
+from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.quarantine import Warden
 from fenglin.engine.recovery import Recovery, resume
+from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import working_for
 from fenglin.engine.watcher import Watcher
@@ -24,6 +27,9 @@ from fenglin.errors import StaleEpochError
 from fenglin.ledger.posting import grant
 from fenglin.storage.accounts import SqliteAccounts
 from fenglin.storage.proofs import SqliteProofs
+from fenglin.storage.quarantine import SqliteQuarantine
+from fenglin.storage.vouchers import SqliteVouchers
+from fenglin.testing.dst.books import OFFSET_MIN
 from fenglin.testing.dst.disk import DiskStore
 from fenglin.testing.dst.line import CAPABILITIES, Line
 from fenglin.testing.dst.virtual import Process
@@ -100,7 +106,7 @@ class Hub:
 
     Attributes:
         service: The hub's face once it is up; None before.
-        accounts: The operator's desk.
+        accounts, vouchers, safety: The operator's desks.
         epoch: Under which it leads; 0 before.
         fault: Why it ended by itself; None while it runs.
     """
@@ -112,6 +118,8 @@ class Hub:
         self.process = Process(name)
         self.service: HubService | None = None
         self.accounts: AccountDesk | None = None
+        self.vouchers: VoucherDesk | None = None
+        self.safety: SafetyDesk | None = None
         self.epoch = 0
         self.began_s = world.loop.time()
         self.fault: BaseException | None = None
@@ -157,13 +165,19 @@ class Hub:
         )
         drivers = self._drivers(pool)
         meters = Meters()
-        control = Loop(pool, store, world.policy, clock, meters)
+        warden = Warden(pool, SqliteQuarantine(store), clock, meters)
+        control = Loop(pool, store, world.policy, clock, meters, None, warden)
         effects = Effects(pool, drivers, cast("Staging", world.shelf), control.tell)
         desk = ProofDesk(SqliteProofs(store, world.ledger_key), clock, lambda: pool.epoch)
         sealer = Sealer(desk, (), world.seal_every_s)
         self.accounts = AccountDesk(
-            SqliteAccounts(store), clock, lambda: pool.epoch, world.limits, 480
+            SqliteAccounts(store), clock, lambda: pool.epoch, world.limits, OFFSET_MIN,
+            world.budgets,
+        )  # fmt: skip
+        self.vouchers = VoucherDesk(
+            SqliteVouchers(store), self.accounts, clock, lambda: pool.epoch, OFFSET_MIN
         )
+        self.safety = SafetyDesk(control, warden.kept, effects, clock, meters)
         self.accounts.connect(control.money_moved)
         service = HubService(
             _rooms(
@@ -179,6 +193,7 @@ class Hub:
                 meters=meters,
                 version="dst",
                 books=_BooksAlone(),
+                safety=self.safety,
             )
         )
         control.connect(effects, service.changed)
@@ -194,6 +209,7 @@ class Hub:
                 control.run(),
                 recovery.run(),
                 sealer.run(),
+                *([self.vouchers.run()] if world.books is not None else []),
                 *(watcher.run() for watcher in self._watchers.values()),
             ]
         )
@@ -239,5 +255,8 @@ class Hub:
         if drafts:
             await store.post(epoch, drafts, now_ms)
         limits = {name: one.credit_micro for name, one in world.limits.items()}
-        await SqliteAccounts(store).set_limits(epoch, limits)
+        accounts = SqliteAccounts(store)
+        await accounts.set_limits(epoch, limits)
+        if world.books is not None:
+            await accounts.set_budgets(epoch, world.budgets, OFFSET_MIN, now_ms)
         return {**limits, **await store.balances()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fenglin.ledger.posting import CURRENCY
 from fenglin.model.ids import attempt_key, job_id, parse_attempt_key, parse_job_id
 from fenglin.model.job import AfterCondition
 from fenglin.ports.driver import Presence
@@ -56,6 +57,7 @@ class Remembered:
 
     balances: dict[tuple[str, str], int]
     open_holds: set[str]
+    charged_micro: dict[str, int]
     seq: int
 
 
@@ -67,6 +69,8 @@ class Judge:
         checks: How often each rule was looked at.
         restores: How often an old backup was put in the database's place.
         orphans: Attempts that sites held then and the restored database did not know.
+        specs: What stands in rows that somebody has torn.
+        ill: Jobs that may be set aside.
     """
 
     def __init__(self, disk: Disk, hub: str, now_s: Callable[[], float], trace: Trace) -> None:
@@ -74,6 +78,10 @@ class Judge:
         self.broken: ViolationError | None = None
         self.checks: dict[str, int] = {}
         self.credit_micro: dict[str, int] = {}
+        self.hard_micro: dict[str, int] = {}
+        self.charged_micro: dict[str, int] = {}
+        self.specs: dict[int, bytes] = {}
+        self.ill: set[int] = set()
         self.balances: dict[tuple[str, str], int] = {}
         self.open_holds: set[str] = set()
         self.restores = 0
@@ -118,12 +126,15 @@ class Judge:
 
     def remember(self) -> Remembered:
         """Return what is known of the database, to go with a backup of it."""
-        return Remembered(dict(self.balances), set(self.open_holds), self._seq)
+        charged = dict(self.charged_micro)
+        return Remembered(dict(self.balances), set(self.open_holds), charged, self._seq)
 
     def go_back(self, known: Remembered, orphans: set[str]) -> None:
         """Judge from now on a database that was restored; it knows nothing of `orphans`."""
         self.balances, self.open_holds = dict(known.balances), set(known.open_holds)
+        self.charged_micro = dict(known.charged_micro)
         self._seq = known.seq
+        self._conn.execute("DELETE FROM dst_former")
         self._committed.clear()
         self.orphans |= orphans
         self.restores += 1
@@ -152,7 +163,9 @@ class Judge:
         self._epoch = leads
         jobs = {number for kind, number in touched if kind == "job"}
         for kind, number in touched:
-            if kind != "job":
+            if kind == "aside":
+                self._aside(number)
+            elif kind != "job":
                 jobs.add(self._allocation(number, process, new=kind == "new"))
         for number in sorted(jobs):
             self._job(number)
@@ -160,6 +173,14 @@ class Judge:
         if self._commits % RECOUNT_EVERY == 0:
             self.recount()
         self._trace.note(process.name, f"commit {self._disk.commits}: {touched} to {self._seq}")
+
+    def _aside(self, job: int) -> None:
+        """Judge that a job was set aside for what it has, and says so."""
+        row = self._conn.execute(
+            "SELECT stage, why FROM quarantine WHERE job = ?", (job,)
+        ).fetchone()
+        good = row is None or (job in self.ill and row[0] and row[1])
+        self.must("J9", good, f"j{job} was set aside, and nothing is wrong with it: {row}")
 
     def _allocation(self, number: int, process: Process, *, new: bool) -> int:
         """Judge one allocation; return its job."""
@@ -240,6 +261,8 @@ class Judge:
             self.must("J8", most <= limit + 1, f"a task of j{number} was tried {most} times")
 
     def _spec(self, job: int) -> bytes:
+        if job in self.specs:
+            return self.specs[job]
         row = self._conn.execute("SELECT spec FROM job WHERE number = ?", (job,)).fetchone()
         return bytes(row[0])
 
@@ -257,10 +280,11 @@ class Judge:
                 total += amount
                 place = (account, commodity)
                 self.balances[place] = self.balances.get(place, 0) + amount
-                if kind == "hold" and account.endswith(":available"):
-                    name = account.split(":")[1]
-                    left = self.balances[place] + self.credit_micro.get(name, 0)
-                    self.must("A4", left >= 0, f"hold {attempt} leaves {account} at {left}")
+                if account.startswith("tenant:"):
+                    self._tenant(kind, attempt, place, amount)
+                elif account.startswith("voucher:"):
+                    good = self.balances[place] >= 0
+                    self.must("V1", good, f"entry {seq} leaves {account} at {self.balances[place]}")
             self.must("L1", total == 0, f"entry {seq} sums to {total}")
             if kind == "hold":
                 self.must("L7", attempt not in self.open_holds, f"{attempt} is held twice")
@@ -268,6 +292,23 @@ class Judge:
             elif kind in ("post", "void"):
                 self.must("L7", attempt in self.open_holds, f"{attempt} is resolved twice")
                 self.open_holds.discard(attempt)
+
+    def _tenant(self, kind: str, attempt: str, place: tuple[str, str], amount: int) -> None:
+        """Judge one leg of a tenant: a hold within its means and budget (A4)."""
+        account, commodity = place
+        name = account.split(":")[1]
+        money = commodity == CURRENCY
+        if kind == "post" and money:
+            self.charged_micro[name] = self.charged_micro.get(name, 0) - amount
+        if kind != "hold":
+            return
+        if account.endswith(":available"):
+            left = self.balances[place] + (self.credit_micro.get(name, 0) if money else 0)
+            self.must("A4", left >= 0, f"hold {attempt} leaves {account} at {left}")
+        elif money and name in self.hard_micro:
+            used = self.charged_micro.get(name, 0) + self.balances[place]
+            hard = self.hard_micro[name]
+            self.must("A4", used <= hard, f"hold {attempt} takes {name} to {used} of {hard}")
 
     def recount(self) -> None:
         """Count the use of every node from the live allocations (A3)."""

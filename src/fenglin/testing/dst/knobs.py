@@ -27,6 +27,9 @@ KNOBS: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("fenglin.engine.applier", "MOST_RECEIPTS", (32, 0, 1)),
     ("fenglin.engine.fold", "MOST_ENDS_TOLD", (5, 0)),
     ("fenglin.engine.changes", "MOST_KEPT", (50_000, 3)),
+    ("fenglin.engine.books.vouchers", "LAPSE_EVERY_S", (60.0, 300.0, 1_200.0)),
+    # A voucher's day: in an hour of simulated time some must expire.
+    ("fenglin.ledger.vouchers.pool", "DAY_MS", (86_400_000, 600_000, 600_000, 3_600_000)),
 )
 
 # Only short runs can afford these as shipped.

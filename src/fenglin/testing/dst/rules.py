@@ -20,6 +20,12 @@ ATTEMPT_MOVES = (
     "unknown>running", "unknown>stopping", "unknown>ended", "running>unknown",
     "running>stopping", "running>ended", "stopping>ended",
 )  # fmt: skip
+# A job that is set aside stands still, and goes on as it stood.
+_SET_ASIDE = (
+    "(NEW.state = 'held' AND NEW.reason = 'quarantined'"
+    " AND EXISTS (SELECT 1 FROM main.quarantine WHERE job = NEW.number))"
+)
+_LET_GO = "OLD.state = 'held' AND OLD.reason = 'quarantined' AND NEW.reason <> 'quarantined'"
 _EPOCH = "(SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'epoch')"
 
 
@@ -34,6 +40,36 @@ def _wrong(rule: str, what: str, when: str) -> str:
 TRIGGERS: tuple[str, ...] = (
     "CREATE TEMP TABLE dst_touched (kind TEXT, number INTEGER, PRIMARY KEY (kind, number))",
     "CREATE TEMP TABLE dst_wrong (rule TEXT, what TEXT)",
+    "CREATE TEMP TABLE dst_former (job INTEGER PRIMARY KEY, state TEXT)",
+    """CREATE TEMP TRIGGER dst_aside AFTER INSERT ON main.quarantine BEGIN
+        INSERT OR IGNORE INTO dst_touched VALUES ('aside', NEW.job);
+        INSERT OR REPLACE INTO dst_former
+            SELECT number, state FROM main.job WHERE number = NEW.job;
+    END""",
+    f"""CREATE TEMP TRIGGER dst_voucher AFTER UPDATE ON main.voucher BEGIN
+        {
+        _wrong(
+            "V2",
+            "'voucher ' || NEW.voucher || ' is overdrawn, or was changed as no act changes it'",
+            "NEW.left_micro < 0 OR NEW.used_micro < OLD.used_micro"
+            " OR NEW.clawed_micro > NEW.used_micro OR NEW.granted_micro <> OLD.granted_micro"
+            " OR NEW.left_micro + NEW.used_micro + NEW.revoked_micro > NEW.granted_micro"
+            " OR (NEW.used_micro > OLD.used_micro AND OLD.approved = 0)"
+            " OR (OLD.approved = 1 AND NEW.valid_to_ms <> OLD.valid_to_ms)",
+        )
+    }
+    END""",
+    f"""CREATE TEMP TRIGGER dst_voucher_use AFTER INSERT ON main.voucher_event
+        WHEN NEW.act = 'use' BEGIN
+        {
+        _wrong(
+            "V2",
+            "'voucher ' || NEW.voucher || ' was used after its time'",
+            "json_extract(CAST(NEW.body AS TEXT), '$.time_ms') >= (SELECT valid_to_ms"
+            " FROM main.voucher WHERE pool = NEW.pool AND voucher = NEW.voucher)",
+        )
+    }
+    END""",
     f"""CREATE TEMP TRIGGER dst_job_new AFTER INSERT ON main.job BEGIN
         INSERT OR IGNORE INTO dst_touched VALUES ('job', NEW.number);
         {_wrong("J5", "'job ' || NEW.number || ' begins ' || NEW.state", "NEW.state <> 'pending'")}
@@ -45,7 +81,16 @@ TRIGGERS: tuple[str, ...] = (
             "J5",
             "'job ' || NEW.number || ' went from ' || OLD.state || ' to ' || NEW.state",
             "OLD.state IN ('succeeded', 'failed', 'cancelled') OR (OLD.state <> NEW.state"
-            f" AND OLD.state || '>' || NEW.state NOT IN ({_among(JOB_MOVES)}))",
+            f" AND OLD.state || '>' || NEW.state NOT IN ({_among(JOB_MOVES)})"
+            f" AND NOT {_SET_ASIDE} AND NOT ({_LET_GO}))",
+        )
+    }
+        {
+        _wrong(
+            "J9",
+            "'job ' || NEW.number || ' was let go as ' || NEW.state || ', not as it stood'",
+            f"{_LET_GO} AND (EXISTS (SELECT 1 FROM main.quarantine WHERE job = NEW.number) OR"
+            " NEW.state <> (SELECT state FROM dst_former WHERE job = NEW.number))",
         )
     }
         {

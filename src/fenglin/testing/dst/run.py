@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from fenglin.errors import FenglinError
 from fenglin.ports import crashpoint
 from fenglin.testing.dst.knobs import turned
+from fenglin.testing.dst.sick import wrapped
 from fenglin.testing.dst.virtual import StuckError, this_process
 from fenglin.testing.dst.world import FULL, SMALL, World
 
@@ -40,6 +42,7 @@ class Outcome:
         struck: Faults, in order.
         checks: How often each rule was looked at.
         more: Faults that were asked for besides.
+        plain: Whether vouchers, hours, budgets and ill jobs were left out.
         figures: Jobs that a hub has acknowledged (a restored backup may know nothing of some),
             runs of tasks, commits, hubs, and steps of the loop.
         virtual_s: How much time has passed in it.
@@ -53,6 +56,7 @@ class Outcome:
     struck: list[str]
     checks: dict[str, int]
     more: tuple[str, ...] = ()
+    plain: bool = False
     figures: dict[str, int] = field(default_factory=dict)
     virtual_s: float = 0.0
 
@@ -83,6 +87,8 @@ def run_seed(
     size: Size = FULL,
     sink: Callable[[str], None] | None = None,
     more: Sequence[str] = (),
+    *,
+    plain: bool = False,
 ) -> Outcome:
     """Run one seed.
 
@@ -91,11 +97,12 @@ def run_seed(
         size: How large.
         sink: Hears each line of the trace.
         more: Faults that strike besides those that the seed has drawn.
+        plain: Leave out vouchers, hours, budgets and ill jobs, whatever the seed has drawn.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _run(seed, size, sink, more)
+        return _run(World(seed, size, more, plain=plain), sink)
     finally:
         # What a run leaves behind is all young; the next one shall not carry it along.
         gc.collect(0)
@@ -103,18 +110,18 @@ def run_seed(
             gc.enable()
 
 
-def _run(seed: int, size: Size, sink: Callable[[str], None] | None, more: Sequence[str]) -> Outcome:
-    world = World(seed, size, more)
+def _run(world: World, sink: Callable[[str], None] | None) -> Outcome:
+    seed = world.seed
     world.trace.sink = sink
     knobs = Random(f"{seed}/knobs")  # noqa: S311 - a simulation
-    as_shipped = size is SMALL and seed % SHIPPED_EVERY == 0
+    as_shipped = world.size is SMALL and seed % SHIPPED_EVERY == 0
     crashpoint.WATCHERS.append(world.crash_point)
     try:
-        with _logs_to(world.trace), turned(knobs, as_shipped=as_shipped):
+        with _logs_to(world.trace), turned(knobs, as_shipped=as_shipped), wrapped(world.ward):
             try:
                 world.loop.run(world.live())
-            except StuckError as error:
-                world.judge.complain("UP", str(error))
+            except (StuckError, FenglinError) as error:
+                world.judge.complain("UP", f"{type(error).__name__}: {error}")
             outcome = _outcome(world)
             world.close()
             return outcome
@@ -142,6 +149,7 @@ def _outcome(world: World) -> Outcome:
         struck=world.struck,
         checks=world.judge.checks,
         more=tuple(world.more),
+        plain=world.plain,
         figures={
             "jobs": sum(wish.number > 0 for wish in world.wishes),
             "tasks": sum(len(truth.runs) for truth in world.truth.values()),
@@ -161,5 +169,6 @@ def report(outcome: Outcome) -> str:
         return f"{head}: every promise was kept"
     again = f"python -m fenglin.testing.dst replay {outcome.seed} --size {outcome.size.name}"
     again += "".join(f" --more '{name}'" for name in outcome.more)
+    again += " --plain" * outcome.plain
     story = "\n".join(outcome.story[-STORY_LINES:])
     return f"{head}\nVIOLATION {outcome.violation}\n{story}\nreplay: {again}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fenglin.testing.dst.hub import Hub
     from fenglin.testing.dst.workload import Wish
     from fenglin.testing.dst.world import World
+    from fenglin.wire.views import JobView
 
 T = TypeVar("T")
 ADMIN = Principal("admin", frozenset({"admin"}))
@@ -144,7 +145,7 @@ async def _go_on(world: World, wish: Wish, principal: Principal) -> None:
     if not wish.cancel_s:
         return
     await asyncio.sleep(max(0.0, wish.cancel_s - world.loop.time()))
-    view = await persist(world, lambda hub: hub.cancel(wish.number, principal))
+    view = await _cancel(world, wish, principal)
     world.judge.must("J2", view.name == wish.spec.name, f"{wish.key} has cancelled {view.name}")
     wish.cancel_answer = view.state
     world.trace.note("user", f"cancel of j{wish.number} answered: {view.state}")
@@ -152,6 +153,17 @@ async def _go_on(world: World, wish: Wish, principal: Principal) -> None:
     living = [run.key for run in world.judge.running_of(wish.number) if world.is_well(run.site)]
     late = living if world.is_led() and wish.cancel_answer else []
     world.judge.must("J6", not late, f"j{wish.number} was cancelled and still runs as {late[:1]}")
+
+
+async def _cancel(world: World, wish: Wish, principal: Principal) -> JobView:
+    """Cancel; what is set aside is asked for again until it is let go."""
+    while True:
+        try:
+            return await persist(world, lambda hub: hub.cancel(wish.number, principal))
+        except ConflictError:
+            if world.ward is None or wish.number not in world.ward.ever:
+                raise
+            await asyncio.sleep(60)
 
 
 async def _contradict(world: World, wish: Wish, principal: Principal) -> None:
@@ -185,19 +197,20 @@ async def _look(world: World, wish: Wish) -> None:
     world.judge.must("S1", told[0] == told[1] != "shown", f"a stranger was told {told}")
 
 
-async def pay_in(world: World, account: str, amount_micro: int, key: str) -> None:
-    """Enter money for an account, once, however often it has to be asked."""
+async def pay_in(world: World, account: str, amount_micro: int, key: str, hours: str = "") -> None:
+    """Enter money or hours for an account, once, however often it has to be asked."""
     from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415 - as the door imports it
 
     async def enter(service: HubService) -> None:
         (desk,) = [hub.accounts for hub in world.hubs if hub.service is service]
         if desk is None:
             raise UnavailableError("no desk is open")
-        await desk.deposit(account, MoneyMove(amount_micro=amount_micro, key=key), ADMIN)
+        move = MoneyMove(amount_micro=amount_micro, key=key, hours=hours)
+        await desk.deposit(account, move, ADMIN)
 
     try:
         await persist(world, enter)
-        world.paid_in[key] = amount_micro
+        world.paid_in[f"{'grant' if hours else 'deposit'}:{key}"] = amount_micro
     except FenglinError as error:
         world.trace.note("user", f"deposit {key} refused: {error}")
 

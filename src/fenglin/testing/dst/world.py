@@ -12,6 +12,7 @@ from fenglin.ledger.note import new_key
 from fenglin.ledger.standing import Limits
 from fenglin.model.ids import attempt_key
 from fenglin.planner.policy import BUILT_IN
+from fenglin.testing.dst import books, footing, sick
 from fenglin.testing.dst.closing import judge_rest
 from fenglin.testing.dst.disk import Disk
 from fenglin.testing.dst.faults import CATALOGUE, strike
@@ -27,14 +28,18 @@ from fenglin.testing.dst.workload import ACCOUNTS, QUEUES, draw_sites, draw_wish
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+    from fenglin.engine.service import HubService
     from fenglin.testing.dst.judge import Remembered
 
 EPOCH_MS = 1_760_000_000_000
 # The longest job: twenty tasks of an hour and a half, two at a time, each tried four times.
 SETTLES_WITHIN_S = 4 * 86_400.0
 MOST_STEPS = 6_000_000
+# What some runs have besides; `more` has them in any.
+VOUCHERS, ILL = "vouchers", "ill jobs"
+EXTRAS = (VOUCHERS, ILL)
 # Users that look at a job of theirs, and at one that is not.
 LOOK_SHARE = 0.1
 # An operator who restores a backup takes this long, longer than any call is under way.
@@ -70,11 +75,21 @@ SIZES = {size.name: size for size in (FULL, SMALL)}
 class World:
     """Everything that there is in a run."""
 
-    def __init__(self, seed: int, size: Size, more: Sequence[str] = ()) -> None:
-        """Draw it; nothing happens yet. `more` names faults that strike besides, thrice each."""
+    def __init__(
+        self, seed: int, size: Size, more: Sequence[str] = (), *, plain: bool = False
+    ) -> None:
+        """Draw it; nothing happens yet.
+
+        Args:
+            seed: Every choice follows from it.
+            size: How large.
+            more: Faults that strike besides, thrice each, and names of `EXTRAS`.
+            plain: Without any of `EXTRAS`.
+        """
         self.seed = seed
         self.size = size
         self.more = more
+        self.plain = plain
         self.random = Random(f"{seed}/{size.name}")  # noqa: S311 - a simulation
         draw = Random(f"{seed}/{size.name}/draw")  # noqa: S311
         self.loop = SeededLoop(self.random)
@@ -100,10 +115,13 @@ class World:
         }
         self.wishes = draw_wishes(draw, size.jobs, size.span_s, size.arrays)
         names = sorted(CATALOGUE)
-        struck = [draw.choice(names) for _ in range(size.faults)] + 3 * list(more)
+        struck = [draw.choice(names) for _ in range(size.faults)] + 3 * [
+            one for one in more if one in CATALOGUE
+        ]
         self.plan = sorted((draw.random() * size.span_s, name) for name in struck)
         self.struck: list[str] = []
         self.paid_in: dict[str, int] = {}
+        self._draw_extras()
         self.hubs: list[Hub] = []
         self.hub_skew_ms = 0
         self.lose_reply = 0.0
@@ -114,10 +132,29 @@ class World:
         self._died = asyncio.Event()
         self._connect()
 
+    def _draw_extras(self) -> None:
+        """Draw what few runs have, from a stream of its own."""
+        draw = Random(f"{self.seed}/{self.size.name}/extras")  # noqa: S311
+        has_books, has_ward = draw.random() < books.SHARE, draw.random() < sick.SHARE
+        has_books, has_ward = has_books or VOUCHERS in self.more, has_ward or ILL in self.more
+        self.books = self.ward = None
+        if has_books and not self.plain:
+            size = self.size
+            self.books = books.draw_books(draw, size.jobs, size.span_s, ACCOUNTS)
+        if has_ward and not self.plain:
+            self.ward = sick.draw_ward(draw, self.size.span_s)
+        self.budgets = dict(self.books.budgets) if self.books is not None else {}
+
     def _connect(self) -> None:
         judge = self.judge
         judge.sites = tuple(self.truth)
         judge.credit_micro = {name: one.credit_micro for name, one in self.limits.items()}
+        judge.hard_micro = {
+            name: one.hard_micro
+            for name, (one,) in self.budgets.items()
+            if one.hard_micro is not None
+        }
+        judge.ill = self.ward.ever if self.ward is not None else set()
         judge.epoch_of = lambda name: next((h.epoch for h in self.hubs if h.name == name), 0)
         judge.is_well = self.is_well
         self.disk.on_commit = judge.committed
@@ -200,6 +237,8 @@ class World:
             wish.lost = bool(wish.number) and wish.number not in rows
             if not rows.get(wish.number):
                 wish.cancel_answer = ""
+        if self.ward is not None:
+            sick.mend_rows(self, self.ward)
         self.rest_s = RESTORED_AFTER_S
         self.trace.note("FAULT", f"restored; {sum(wish.lost for wish in self.wishes)} wishes lost")
 
@@ -275,24 +314,54 @@ class World:
         wanting = [asyncio.create_task(want(self, wish, self.wishes)) for wish in self.wishes]
         faults = [asyncio.create_task(strike(self, name, at_s)) for at_s, name in self.plan]
         giving = asyncio.create_task(sponsor(self))
+        extras = [asyncio.create_task(one) for one in self._extras()]
         await asyncio.sleep(self.size.span_s)
+        if self.size is FULL:
+            footing.three_ways(self, EPOCH_MS)
         for task in faults:
             task.cancel()
         await asyncio.gather(*faults, return_exceptions=True)
         self.heal()
-        await giving
+        for task in (giving, *extras):
+            await task
         for account in ACCOUNTS:
             await pay_in(self, account, 10**12, f"final-{account}")
         for name in self.truth:
             await self._resumed(name)
+        if self.books is not None:
+            await self._unbounded()
         await self._settled(wanting)
-        judge_rest(self)
+        if self.books is not None:
+            await footing.audit(self)
+        judge_rest(self, EPOCH_MS)
+
+    def _extras(self) -> Iterator[Coroutine[None, None, None]]:
+        if self.books is not None:
+            yield books.grant_hours(self, self.books)
+            for clerk in self.books.clerks:
+                yield books.keep(self, clerk)
+        if self.ward is not None:
+            yield sick.fall_ill(self, self.ward)
+
+    async def _unbounded(self) -> None:
+        """Take the budgets away, so that all jobs may end."""
+        self.budgets.clear()
+        self.judge.hard_micro.clear()
+
+        async def renew(service: HubService) -> None:
+            for hub in self.hubs:
+                if hub.service is service and hub.accounts is not None:
+                    await hub.accounts.renew()
+
+        await persist(self, renew)
 
     async def _resumed(self, site: str) -> None:
         await persist(self, lambda hub: hub.set_site(site, ADMIN, drained=False, reason=""))
 
     async def _settled(self, wanting: list[asyncio.Task[None]]) -> None:
         """Wait until every wish is answered and every job has ended."""
+        if self.ward is not None:
+            await sick.recover(self, self.ward, wanting)
         end_s = self.loop.time() + SETTLES_WITHIN_S
         await asyncio.wait(wanting, timeout=SETTLES_WITHIN_S)
         for task in wanting:
