@@ -88,4 +88,4 @@ def verify(output: OutputOption = Output.TABLE, hub: HubOption = "") -> None:
             hint="change nothing, copy the data folder, compare with a backup",
         )
     if output is Output.TABLE:
-        write(f"{found.records} records fit; head {found.head}\n")
+        write(f"{found.records} records fit, {found.sealed} are in the ledger; head {found.head}\n")

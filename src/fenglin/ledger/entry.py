@@ -48,7 +48,7 @@ class Kind(StrEnum):
     corrects an earlier entry, which itself never changes. DEPOSIT is a tenant's money that came
     in, PAY money that went out to a provider or back to a tenant. SETTLE takes the hub's fee and
     taxes from what a provider has earned. VOUCHER moves a voucher pool's money. CLOSE says that a
-    period is closed and moves nothing.
+    period is closed and moves nothing. AUDIT says what the audit trail was, and moves nothing.
     """
 
     GENESIS = "genesis"
@@ -62,6 +62,7 @@ class Kind(StrEnum):
     SETTLE = "settle"
     VOUCHER = "voucher"
     CLOSE = "close"
+    AUDIT = "audit"
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):

@@ -1,10 +1,11 @@
-"""Entries that no attempt causes: money in and out, fees, vouchers, closed periods.
+"""Entries that no attempt causes: money in and out, fees, vouchers, closed periods, the audit.
 
     deposit   hub:bank → available                              a tenant's money came in
     pay       provider due, available → hub:bank                money went out
     settle    provider due → hub:fee, tax                       what others get of earnings
     voucher   hub:grants, budget, reserved, available           in any direction
     close     nothing                                           the period's books are closed
+    audit     nothing                                           what the audit trail was
 
 Which accounts an entry may touch follows from its kind, so that a row of another meaning is
 found by whoever verifies, also where its sums are right.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CURRENCY = "CNY"
 PERIOD = "period"
+RECORDS, HEAD = "records", "head"
 
 
 def deposit(
@@ -126,6 +128,18 @@ def close(period: str, details: Sequence[tuple[str, str]] = ()) -> Draft:
     return Draft(Kind.CLOSE, f"close:{period}", nothing, details=((PERIOD, period), *details))
 
 
+def audited(records: int, head: str) -> Draft:
+    """Say what the hub's audit trail was, so that whoever keeps the ledger's head keeps it too.
+
+    Args:
+        records: How many there were.
+        head: Hash of the last one, hexadecimal.
+    """
+    nothing = (Leg(FEE, CURRENCY, 0), Leg(BANK, CURRENCY, 0))
+    details = ((RECORDS, str(records)), (HEAD, head))
+    return Draft(Kind.AUDIT, f"audit:{records}", nothing, details=details)
+
+
 def move_fault(kind: Kind, legs: Sequence[Leg]) -> str:
     """Return which account an entry of this kind touches against the rules; empty if none."""
     rule = _RULES.get(kind)
@@ -136,8 +150,8 @@ def move_fault(kind: Kind, legs: Sequence[Leg]) -> str:
         if not any(_matches(leg.account, pattern) for pattern in side):
             way = "add to" if leg.amount_micro > 0 else "take from"
             return f"a {kind} may not {way} {leg.account}"
-    if kind is Kind.CLOSE and any(leg.amount_micro for leg in legs):
-        return "a close moves nothing"
+    if kind in (Kind.CLOSE, Kind.AUDIT) and any(leg.amount_micro for leg in legs):
+        return f"{'a close' if kind is Kind.CLOSE else 'an audit'} moves nothing"
     return ""
 
 
@@ -154,6 +168,7 @@ _RULES: dict[Kind, tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]] = {
     Kind.SETTLE: ((_DUE,), (FEE, ("tax", ""))),
     Kind.VOUCHER: (_POOLS, _POOLS),
     Kind.CLOSE: ((FEE, BANK), (FEE, BANK)),
+    Kind.AUDIT: ((FEE, BANK), (FEE, BANK)),
 }
 
 

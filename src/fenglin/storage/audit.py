@@ -2,7 +2,7 @@
 
 Each record's hash covers all of its fields and the hash of the record before, so a record that
 is changed, removed, inserted or moved breaks the chain there. A trail whose end was cut off is
-whole in itself: only a head that was written down elsewhere shows it.
+whole in itself, and so is one that was written anew: what the ledger says of it shows both.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fenglin.storage import audit_seals
 from fenglin.wire.audit_views import AuditCheck, AuditView
 
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ def append_all(conn: sqlite3.Connection, acts: Sequence[tuple[Act, str]]) -> Non
 
 
 def check(conn: sqlite3.Connection) -> AuditCheck:
-    """Check each record against the one before it."""
-    before, count = _FIRST, 0
+    """Check each record against the one before it, and against what the ledger says."""
+    # Read first: the trail only grows.
+    heads = {one.records: one for one in audit_seals.sealed(conn)}
+    before, count, fitted = _FIRST, 0, 0
     for *fields, found in conn.execute(f"SELECT {_FIELDS}, hash FROM audit ORDER BY seq"):  # noqa: S608
         count += 1
         if fields[0] != count:
@@ -98,7 +101,18 @@ def check(conn: sqlite3.Connection) -> AuditCheck:
         if _chained(before, tuple(fields)) != found:
             return _bad(count, count, "the record does not fit to its hash", before)
         before = found
-    return AuditCheck(ok=True, records=count, first_bad=0, why="", head=before.hex())
+        said = heads.pop(count, None)
+        if said is not None and said.head != found:
+            why = (
+                f"it or one up to {count} was written anew, after entry {said.entry} of the ledger"
+            )
+            return _bad(count, fitted + 1, why, before)
+        fitted = count if said is not None else fitted
+    if heads:
+        said = heads[max(heads)]
+        why = f"missing: entry {said.entry} of the ledger names {said.records} records"
+        return _bad(count, count + 1, why, before)
+    return AuditCheck(ok=True, records=count, first_bad=0, why="", head=before.hex(), sealed=fitted)
 
 
 def _bad(records: int, first_bad: int, why: str, head: bytes) -> AuditCheck:

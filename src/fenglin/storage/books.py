@@ -10,7 +10,7 @@ from fenglin.ledger.accounts import available
 from fenglin.ledger.posting import CURRENCY, charges_of
 from fenglin.ledger.seals import Seals
 from fenglin.model.hours import is_hours, purse
-from fenglin.storage import budgets, ledger, ledger_tree
+from fenglin.storage import audit_seals, budgets, ledger, ledger_tree
 from fenglin.storage.ledger_parts import cores_here
 from fenglin.storage.ledger_rows import OF_TENANT
 from fenglin.wire.views import HoursStatement, LedgerCheck, Statement, StatementLine
@@ -105,13 +105,15 @@ def verify(conn: sqlite3.Connection) -> LedgerCheck:
             conn, seals=Seals(ledger_tree.checkpoints(conn)), cores=cores_here()
         )
         head = ledger.head(conn)
+        # An entry that cannot be read is told of by the report.
+        trail = audit_seals.problem(conn) if report.ok else ""
     finally:
         conn.execute("ROLLBACK")
     return LedgerCheck(
-        ok=report.ok,
+        ok=report.ok and not trail,
         entries=report.entries,
         first_bad_seq=report.bad_seq or 0,
-        problem="; ".join(filter(None, (report.why, *report.problems))),
+        problem="; ".join(filter(None, (report.why, *report.problems, trail))),
         head_hash=head.hash.hex() if head else "",
         ledger_id=head.ledger_id if head else "",
         sealed=report.sealed,

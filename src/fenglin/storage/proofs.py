@@ -8,7 +8,7 @@ from fenglin.errors import NotFoundError
 from fenglin.ledger import tree
 from fenglin.ledger.note import read_checkpoint, read_note
 from fenglin.ledger.proof import ProofFile, make_proof
-from fenglin.storage import ledger, ledger_tree
+from fenglin.storage import audit_seals, books, ledger, ledger_tree
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,9 +29,14 @@ class SqliteProofs:
     async def check_point(self, epoch: int, now_ms: int) -> tuple[str, bool]:
         """See `ports.proofs.Proofs`."""
         origin = self.key.name
-        return await self._store.write(
-            epoch, lambda conn: ledger_tree.check_point(conn, origin, self._secret, now_ms)
-        )
+
+        def work(conn: sqlite3.Connection) -> tuple[str, bool]:
+            due = audit_seals.due(conn)
+            if due:
+                books.append(conn, due, now_ms)
+            return ledger_tree.check_point(conn, origin, self._secret, now_ms)
+
+        return await self._store.write(epoch, work)
 
     async def latest(self) -> str:
         """See `ports.proofs.Proofs`."""

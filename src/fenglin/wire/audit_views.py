@@ -68,6 +68,7 @@ class AuditCheck(Struct, frozen=True, kw_only=True):
         first_bad: Number of the first that does not fit; 0 for none.
         why: What is wrong with it.
         head: Hash of the last record: write it down elsewhere, and no end can be cut off unseen.
+        sealed: How many of them the ledger names; a checkpoint that was kept outside covers those.
     """
 
     ok: bool
@@ -75,3 +76,4 @@ class AuditCheck(Struct, frozen=True, kw_only=True):
     first_bad: int
     why: str
     head: str
+    sealed: int = 0

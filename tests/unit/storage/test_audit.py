@@ -1,16 +1,20 @@
 """The audit trail: one record with each change, and none that can be altered unseen."""
 
 import contextlib
-import sqlite3
 
 import pytest
 from msgspec.structs import replace
 
 from fenglin.errors import ConflictError, FenglinError, InputError
+from fenglin.ledger.moves import audited
+from fenglin.ledger.note import new_key
 from fenglin.model.job import Dependency
 from fenglin.ports.acting import ACTING, Act
-from fenglin.storage.audit import SqliteAudit
+from fenglin.storage import audit_seals, books, ledger
+from fenglin.storage.audit import SqliteAudit, append, check
 from fenglin.storage.identity import SqliteIdentity
+from fenglin.storage.proofs import SqliteProofs
+from fenglin.storage.schema import connect, ensure_schema
 from fenglin.testing.builders import a_job
 from fenglin.wire.audit_views import AuditQuestion
 
@@ -138,19 +142,108 @@ TAMPERS = {
 }
 
 
-@pytest.mark.parametrize("name", TAMPERS)
-def test_each_change_behind_the_stores_back_is_found(tmp_path, name):
-    from fenglin.storage.audit import append, check  # noqa: PLC0415 - without a store
-    from fenglin.storage.migrations.v2.audit import STATEMENTS  # noqa: PLC0415
+@pytest.fixture
+def trail(tmp_path):
+    """Return a database with five records and without guards."""
+    path = tmp_path / "x.db"
+    with contextlib.closing(connect(path)) as conn:
+        ensure_schema(conn, path)
+        guards = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'"
+        for (name,) in conn.execute(guards).fetchall():
+            conn.execute(f"DROP TRIGGER {name}")
+        conn.execute("INSERT INTO meta (name, value) VALUES ('ledger', 'x')")
+        conn.execute("BEGIN IMMEDIATE")
+        books.found(conn, 1)
+        append_records(conn, 5)
+        conn.execute("COMMIT")
+        yield conn
 
-    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as conn:
-        for statement in STATEMENTS[:2]:
-            conn.execute(statement)
-        for at in range(5):
-            append(conn, replace(ACT, time_ms=at), f"n{at}")
-        assert check(conn).ok
-        statement, first_bad = TAMPERS[name]
-        conn.execute(statement)
-        conn.execute("UPDATE audit SET seq = -seq WHERE seq < 0")
-        found = check(conn)
+
+def append_records(conn, count, actor="ann"):
+    for at in range(count):
+        append(conn, replace(ACT, time_ms=at, actor=actor), f"n{at}")
+
+
+def seal(conn):
+    """Enter what the trail is into the ledger, as a checkpoint does; return the entries."""
+    conn.execute("BEGIN IMMEDIATE")
+    entered = books.append(conn, audit_seals.due(conn), 9)
+    conn.execute("COMMIT")
+    return entered
+
+
+@pytest.mark.parametrize("name", TAMPERS)
+def test_each_change_behind_the_stores_back_is_found(trail, name):
+    assert check(trail).ok
+    statement, first_bad = TAMPERS[name]
+    trail.execute(statement)
+    trail.execute("UPDATE audit SET seq = -seq WHERE seq < 0")
+    found = check(trail)
     assert (found.ok, found.first_bad) == (False, first_bad)
+
+
+def test_the_ledger_names_the_trail_once_for_each_length(trail):
+    assert check(trail).sealed == 0
+    (entry,) = seal(trail)
+    assert entry.key == "audit:5"
+    assert seal(trail) == []
+    append_records(trail, 2)
+    assert (check(trail).records, check(trail).sealed) == (7, 5)
+    (entry,) = seal(trail)
+    assert dict(entry.details) == {"records": "7", "head": check(trail).head}
+    assert (check(trail).sealed, audit_seals.problem(trail)) == (7, "")
+
+
+@pytest.mark.parametrize("left", [0, 1, 5, 6])
+def test_an_end_that_was_cut_off_is_found(trail, left):
+    seal(trail)
+    append_records(trail, 2)
+    seal(trail)
+    trail.execute("DELETE FROM audit WHERE seq > ?", (left,))
+    found = check(trail)
+    assert (found.ok, found.first_bad) == (False, left + 1)
+    assert "names 7 records" in found.why
+    assert "audit trail" in audit_seals.problem(trail)
+    with pytest.raises(ConflictError, match="7 records"):
+        audit_seals.due(trail)
+
+
+def test_a_trail_that_was_written_anew_is_found(trail):
+    seal(trail)
+    append_records(trail, 3)
+    seal(trail)
+    trail.execute("DELETE FROM audit WHERE seq > 6")
+    append_records(trail, 4, "eve")
+    found = check(trail)
+    assert (found.ok, found.first_bad) == (False, 6)
+    assert "up to 8 was written anew" in found.why
+    assert "8 records" in audit_seals.problem(trail)
+    trail.execute("DELETE FROM audit")
+    append_records(trail, 9, "eve")
+    assert check(trail).first_bad == 1
+
+
+def test_a_checkpoint_covers_the_trail_and_the_ledger_verifies_with_it(desk):
+    async def scene(here):
+        proofs = SqliteProofs(here.store, new_key("hub.test", bytes(32)))
+        await proofs.check_point(here.epoch, 5)
+        with acting():
+            await drain(here)
+        note, fresh = await proofs.check_point(here.epoch, 6)
+        assert fresh
+        assert await proofs.check_point(here.epoch, 7) == (note, False)
+        assert (await SqliteAudit(here.store).check()).sealed == 1
+        check = await here.store.ledger_verify()
+        assert (check.ok, check.problem) == (True, "")
+
+        def forget(conn):
+            head = ledger.head(conn)
+            books.append(conn, [audited(2, bytes(32).hex())], head.seq)
+
+        await here.store.write(here.epoch, forget)
+        check = await here.store.ledger_verify()
+        assert (check.ok, "2 records" in check.problem) == (False, True)
+        with pytest.raises(ConflictError, match="audit trail"):
+            await proofs.check_point(here.epoch, 8)
+
+    desk(scene)

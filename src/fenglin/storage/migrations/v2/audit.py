@@ -15,6 +15,8 @@ CREATE TABLE audit (
     hash BLOB NOT NULL
 ) STRICT""",
     "CREATE INDEX audit_by_actor ON audit (actor, seq)",
+    # Where the ledger says what the trail was.
+    "CREATE INDEX ledger_audit ON ledger_entry (seq) WHERE kind = 'audit'",
     *(
         f"""\
 CREATE TRIGGER audit_no_{action.lower()} BEFORE {action} ON audit BEGIN
