@@ -98,6 +98,21 @@ class SqliteIdentity:
         await self._store.write(epoch, work)
 
 
+def number_tokens(conn: sqlite3.Connection) -> None:
+    """Number what a hub of a version without numbers has made while it was being replaced.
+
+    Args:
+        conn: Inside the transaction that takes over.
+    """
+    made = "SELECT digest FROM token WHERE number = 0 ORDER BY created_ms, digest"
+    for (digest,) in conn.execute(made).fetchall():
+        (last,) = conn.execute("SELECT max(number) FROM token").fetchone()
+        conn.execute("UPDATE token SET number = ? WHERE digest = ?", (last + 1, digest))
+        conn.execute(
+            "UPDATE token SET role = 'member' WHERE digest = ? AND account <> ''", (digest,)
+        )
+
+
 def _add(conn: sqlite3.Connection, token: NewToken) -> TokenRecord:
     (last,) = conn.execute("SELECT coalesce(max(number), 0) FROM token").fetchone()
     values = (

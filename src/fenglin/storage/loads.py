@@ -12,6 +12,7 @@ from fenglin.model.ids import job_id
 from fenglin.ports.quarantine import Aside
 from fenglin.ports.store import Loaded
 from fenglin.storage import quarantine
+from fenglin.storage.identity import number_tokens
 from fenglin.storage.restored import numbers_above
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record, read_jobs
 from fenglin.storage.schema import CAPACITY_TRIGGER
@@ -42,6 +43,7 @@ def take_over(conn: sqlite3.Connection, sites: Sequence[Site], now_ms: int = 0) 
     epoch = int(_meta(conn, "epoch") or 0) + 1
     _set_meta(conn, "epoch", str(epoch))
     declare_nodes(conn, sites)
+    number_tokens(conn)
     unread: list[Aside] = []
     live = read_jobs(
         conn, "ended_ms = 0", (), lambda job, why: unread.append(Aside(job, "load", why, now_ms))

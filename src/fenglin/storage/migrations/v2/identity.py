@@ -13,5 +13,6 @@ STATEMENTS: tuple[str, ...] = (
 UPDATE token SET number =
     (SELECT count(*) FROM token AS other WHERE other.digest <= token.digest)""",
     "UPDATE token SET role = 'member' WHERE account <> ''",
-    "CREATE UNIQUE INDEX token_number ON token (number)",
+    # A hub of the former version may still run, and makes tokens without; see `number_tokens`.
+    "CREATE UNIQUE INDEX token_number ON token (number) WHERE number > 0",
 )
