@@ -21,6 +21,7 @@ FOUND = {
     "a refusal was read by nobody when its caller had gone": (1, ["disk full", "disk slow"]),
     "a released job waited for ever for a parent that had ended": (13, ["ill jobs"]),
     "a job after one that was set aside was refused": (174, ["ill jobs"]),
+    "an idle loop slept on a job that it could not take in": (11012, ["ill jobs"]),
 }
 
 

@@ -468,6 +468,9 @@ class Loop:
 
     async def _sleep(self) -> None:
         """Sleep until there is news, a wish to plan, or time alone may allow a start."""
+        if self._warden is not None and self.pool.poison:
+            # Found while the last cycle was believed: whoever asks is told now, not at the next.
+            return
         while not self._inbox and not self._plan_due:
             self._wake.clear()
             left_ms = self._due_in_ms()

@@ -13,17 +13,20 @@ from fenglin.engine.fold import Fold
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.news import Observed
+from fenglin.engine.pool import Pool
 from fenglin.engine.quarantine import Warden
 from fenglin.engine.safety import SafetyDesk, notes
 from fenglin.engine.shares import share_rows
 from fenglin.errors import DamageError, DeniedError, NotFoundError, UnavailableError
 from fenglin.model.allocation import TaskEnd
 from fenglin.model.job import AfterCondition, Dependency
+from fenglin.model.reason import Reason
 from fenglin.model.states import JobState
 from fenglin.planner.policy import BALANCED
 from fenglin.ports.driver import Observation, Presence
 from fenglin.ports.hub import Principal
 from fenglin.ports.quarantine import Aside, Released
+from fenglin.quantities.taskset import TaskSet
 
 ADMIN = Principal("ada", frozenset({"admin"}))
 
@@ -182,6 +185,30 @@ def test_what_no_job_can_be_blamed_for_ends_the_hub(world, play, kept, monkeypat
 
     play(pool, scene)
     assert kept.held == []
+
+
+def test_what_is_found_while_a_change_is_believed_is_set_aside_at_once(
+    world, play, kept, monkeypatch
+):
+    """Seed 11012: an idle loop slept on it, and an operator's release came before."""
+    job = world.job(1)
+    job.pending = TaskSet()
+    pool = world.pool([job], [world.allocation(1, 1, "0")])
+    lost = TaskEnd(0, 1_000, 50, reason=Reason.RUNNER_LOST)
+    seen = Observation("hub-a1-1", Presence.ENDED, (lost,), 1, 1_000, "9")
+
+    def spoilt(_self, _job):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Pool, "job_row", spoilt)
+    monkeypatch.setattr(room, "MOST_SLEEP_S", 10_000.0)
+
+    async def scene(loop, task, _desk):
+        loop.tell(Observed("site", [(1, seen)], asyncio.Event()))
+        await until(lambda: kept.held, task)
+
+    play(pool, scene)
+    assert kept.held == [(3, 1, "take in")]
 
 
 def test_it_waits_for_the_store_to_hold_it(world, play, kept):

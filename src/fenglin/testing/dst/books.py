@@ -107,7 +107,7 @@ def draw_books(random: Random, jobs: int, span_s: float, accounts: tuple[str, ..
         steps = [(at_s, random.choice(_ACTS)) for at_s in times]
         steps[0] = (steps[0][0], "file")
         clerks.append(Clerk(_scheme(random, f"s{number}", whole_micro, accounts), steps, random))
-    # The first account has most of the jobs: to plan again and again for all of them costs too much.
+    # The first account has most of the jobs: to plan for all of them again and again costs much.
     budgets: dict[str, tuple[Budget, ...]] = {
         account: (
             Budget(

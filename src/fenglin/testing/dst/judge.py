@@ -337,7 +337,8 @@ class Judge:
         place = (run.job, run.task)
         self.must("D1", begun == 1, f"{run.key} was begun {begun} times")
         other = self._running.get(place)
-        self.must("J3", other is None, f"{place} runs as {run.key} and as {other and other.key}")
+        alone = other is None or self._unknowable(other) or self._unknowable(run)
+        self.must("J3", alone, f"{place} runs as {run.key} and as {other and other.key}")
         self._running[place] = run
         if run.key in self.orphans or (self.restores and not self._stored(run.key)):
             return
@@ -349,6 +350,10 @@ class Judge:
             self.must("J5", row[0] not in TERMINAL, f"{place} begins, the job is {row[0]}")
             again = run.task in TaskSet.parse(row[1])
             self.must("J3", not again, f"{place} begins as {run.key} and has succeeded before")
+
+    def _unknowable(self, run: Run) -> bool:
+        """Return whether no restored hub can know of it: a hold waits for sites that answer."""
+        return run.key in self.orphans and not self.is_well(run.site)
 
     def _stored(self, key: str) -> bool:
         number = parse_attempt_key(key)[1]

@@ -231,10 +231,13 @@ async def recover(world: World, ward: Ward, wanting: list[asyncio.Task[None]]) -
         await asyncio.sleep(30)
     for job in sorted(ward.ill):
         await cure(world, ward, job)
-    while rows := conn.execute("SELECT job FROM quarantine ORDER BY job").fetchall():
-        for (job,) in rows:
+    # Who was found ill just before the cure is set aside after it.
+    left_s = GOES_ON_WITHIN_S
+    while left_s > 0 and conn.execute("SELECT 1 FROM job WHERE ended_ms = 0").fetchone():
+        for (job,) in conn.execute("SELECT job FROM quarantine ORDER BY job").fetchall():
             await cure(world, ward, job)
         await asyncio.sleep(30)
+        left_s -= 30
 
 
 def _healthy(world: World, ward: Ward, wanting: list[asyncio.Task[None]]) -> list[str]:
