@@ -50,7 +50,8 @@ def _jobs(world: World) -> None:
     number_of = Counter(name for name, _ in rows.values())
     twice = [name for name, many in number_of.items() if many > 1]
     must("J2", not twice, f"stored more than once: {twice}")
-    strange = rows.keys() - {wish.number for wish in world.wishes}
+    known = {number for wish in world.wishes for number in (wish.number, wish.stray)}
+    strange = rows.keys() - known
     must("J2", not strange, f"jobs that nobody asked for: {sorted(strange)}")
 
 

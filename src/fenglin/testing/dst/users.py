@@ -168,13 +168,14 @@ async def _cancel(world: World, wish: Wish, principal: Principal) -> JobView:
 
 async def _contradict(world: World, wish: Wish, principal: Principal) -> None:
     """Send another body under the same key: it must be refused (J2)."""
-    other = replace(wish.spec, name="another")
+    other = replace(wish.spec, name=f"not-{wish.spec.name}")
     try:
-        await persist(world, lambda hub: hub.submit([other], principal, wish.key, b"other"))
+        taken = await persist(world, lambda hub: hub.submit([other], principal, wish.key, b"other"))
     except ConflictError:
         world.judge.must("J2", good=True, what="")
     else:
         if wish.lost:
+            wish.stray = parse_job_id(taken[0].id)
             return
         world.judge.complain("J2", f"{wish.key} was taken with another body")
 

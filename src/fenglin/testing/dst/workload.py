@@ -37,6 +37,7 @@ class Wish:
         refused: Why it was refused for good.
         cancel_answer: State that the acknowledged cancel has told.
         lost: Whether a restored backup knows nothing of it.
+        stray: Number of the job that another body under its key became in such a backup.
         answers: Numbers that it was acknowledged with.
     """
 
@@ -50,6 +51,7 @@ class Wish:
     refused: str = ""
     cancel_answer: str = ""
     lost: bool = False
+    stray: int = 0
     answers: list[int] = field(default_factory=list)
 
 
