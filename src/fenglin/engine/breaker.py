@@ -68,10 +68,15 @@ class Breakers:
         now_ms = self._clock.monotonic_ms()
         return [b.until_ms - now_ms for b in self._brakes.values() if b.resting]
 
-    def absent_ms(self, allocation: int) -> int:
-        """Note one complete listing without this attempt; return for how long that is so."""
-        now_ms = self._clock.monotonic_ms()
-        return now_ms - self._absent_since_ms.setdefault(allocation, now_ms)
+    def absent_ms(self, allocation: int, at_ms: int = 0) -> int:
+        """Note one complete listing without this attempt; return for how long that is so.
+
+        Args:
+            allocation: Whose attempt.
+            at_ms: When it was listed, by the monotonic clock; 0 for now.
+        """
+        at_ms = at_ms or self._clock.monotonic_ms()
+        return at_ms - self._absent_since_ms.setdefault(allocation, at_ms)
 
     def present(self, allocation: int) -> None:
         """Note that the site knows the attempt, or that the attempt has ended."""

@@ -242,7 +242,7 @@ class Loop:
         match news:
             case Observed():
                 for number, seen in news.observations:
-                    self._observed(fold, number, seen)
+                    self._observed(fold, number, seen, news.at_ms)
             case StartAnswered():
                 fold.start_answered(news.allocation)
             case StartRefused():
@@ -273,12 +273,12 @@ class Loop:
         else:
             self._again_ms = self._arrivals_at_ms
 
-    def _observed(self, fold: Fold, number: int, seen: Observation) -> None:
+    def _observed(self, fold: Fold, number: int, seen: Observation, at_ms: int) -> None:
         record = self.pool.allocations.get(number)
         if record is None:
             return
         if seen.presence is Presence.ABSENT:
-            self._absent(fold, record)
+            self._absent(fold, record, at_ms)
             return
         self._breakers.present(number)
         if seen.started or seen.ends:
@@ -298,11 +298,11 @@ class Loop:
             self._plan_due = True
         fold.observed(seen, number)
 
-    def _absent(self, fold: Fold, record: AllocationRecord) -> None:
+    def _absent(self, fold: Fold, record: AllocationRecord, at_ms: int) -> None:
         if record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
             fold.not_there(record.number)
             return
-        absent_ms = self._breakers.absent_ms(record.number)
+        absent_ms = self._breakers.absent_ms(record.number, at_ms)
         if absent_ms >= ABSENT_FOR_MS:
             fold.attempt_lost(record.number, Reason.SITE_LOST, "the site no longer knows it")
             self._plan_due = True

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, frozen=True)
 class Observed:
-    """A site's observations, by allocation number; `taken` is set once they are committed."""
+    """A site's observations, by allocation number; `taken` is set once they are committed.
+
+    `at_ms` is when they were made, by the monotonic clock; 0 for now. They may wait long for a
+    store that refuses, and say nothing of the time since.
+    """
 
     site: str
     observations: Sequence[tuple[int, Observation]]
     taken: asyncio.Event
+    at_ms: int = 0
 
 
 @dataclass(slots=True, frozen=True)

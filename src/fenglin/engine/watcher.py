@@ -95,7 +95,7 @@ class Watcher:
         ]
         if news:
             taken = asyncio.Event()
-            self._tell(Observed(self.site, news, taken))
+            self._tell(Observed(self.site, news, taken, self._clock.monotonic_ms()))
             # Until these are committed the cursors stand, and asking again would repeat them.
             await taken.wait()
 

@@ -277,6 +277,29 @@ def test_absence_is_believed_only_in_time(world, play, clock):
     play(pool, scene)
 
 
+def test_a_listing_that_waited_says_nothing_of_the_time_since(world, play, clock):
+    """Seed 12487: one listing, folded again and again while the disk was full, aged by itself."""
+    record = world.allocation(1, 1, "0", state=AttemptState.RUNNING, cursor="3")
+    pool = world.pool([world.job()], [record])
+
+    async def scene(loop, _task):
+        async def absent(at_ms):
+            seen = [(1, Observation("hub-a1-1", Presence.ABSENT))]
+            news = Observed("site", seen, asyncio.Event(), at_ms)
+            loop.tell(news)
+            await news.taken.wait()
+
+        clock.advance(400_000)
+        await absent(1_000)
+        await absent(1_000)
+        await absent(300_999)
+        assert 1 in pool.allocations
+        await absent(301_000)
+        assert 1 not in pool.allocations
+
+    play(pool, scene)
+
+
 def test_an_idle_loop_does_nothing(world, play, monkeypatch):
     monkeypatch.setattr(room, "MOST_SLEEP_S", 0.001)
     pool = world.pool()
