@@ -85,6 +85,8 @@ class Aftermath:
             key=lambda entry: entry[0],
         )
         self._flow_ends: dict[int, int] = {}
+        # The last profile, and what lay ahead of those it is for.
+        self._behind: tuple[tuple[int, ...], Horizon] | None = None
         started = np.zeros(len(snapshot.job_number), np.int64)
         np.add.at(started, self._start_row, _column("tasks", starts))
         left = (snapshot.job_pending > started) & ((snapshot.job_active > 0) | (started > 0))
@@ -152,13 +154,21 @@ class Aftermath:
         """Return what is free when, once the whole plan is carried out, to those behind the job.
 
         Reservations of the jobs ahead are booked; a job ahead that has more tasks keeps what it
-        holds until they are done.
+        holds until they are done. Jobs that have the same of both ahead share it: only look.
         """
-        horizon = self._profile(number, len(self._node))
-        for place, booking, rows in self._reserved:
-            if place < self.place(number) and booking.job != number:
+        place = self.place(number)
+        ahead = [
+            (booking, rows)
+            for at, booking, rows in self._reserved
+            if at < place and booking.job != number
+        ]
+        key = (*(booking.job for booking, _ in ahead), sum(at < place for at in self._flow_place))
+        if self._behind is None or self._behind[0] != key:
+            horizon = self._profile(number, len(self._node))
+            for booking, rows in ahead:
                 self._book(horizon, booking, rows)
-        return horizon
+            self._behind = key, horizon
+        return self._behind[1]
 
     def reservation(self, number: int) -> Reservation | None:
         """Return the job's own reservation."""

@@ -30,13 +30,23 @@ def plan(snapshot: Snapshot, policy: Policy = BALANCED, *, loop: Kernel | None =
     """
     check_terms(policy)
 
+    draft = Draft(snapshot, policy, loop)
+    try:
+        return _planned(draft)
+    finally:
+        draft.let_go()
+
+
+def _planned(draft: Draft) -> Plan:
+    """Go through the cycle with a fresh draft."""
+    snapshot, policy = draft.snapshot, draft.policy
+
     # 1. Which jobs may start at all: parents, clock and their own limits permitting.
     eligible = may_start(snapshot)
     wanted = wanted_per_shape(snapshot, eligible)
 
     # 2. Which flavors can hold which shapes, and how much fits before anything is granted; then
     #    the last plan's promises are booked, where they are to be kept.
-    draft = Draft(snapshot, policy, loop)
     room = room_per_shape(draft, wanted)
     draft.closed_shapes.update(
         row for row, fits in enumerate(room) if not fits and not draft.book.may_reserve(row)

@@ -54,7 +54,9 @@ class Explainer:
 
     def __init__(self, snapshot: Snapshot, policy: Policy, plan: Plan) -> None:
         """Take `plan(snapshot, policy)` and what it was made from."""
-        self._aftermath = Aftermath(Draft(snapshot, policy), plan)
+        draft = Draft(snapshot, policy)
+        draft.let_go()
+        self._aftermath = Aftermath(draft, plan)
 
     def receipt(self, job_number: int) -> Receipt:
         """Return why the plan placed the job as it did, or why it waits.

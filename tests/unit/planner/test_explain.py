@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from msgspec import structs
 
 from fenglin.errors import NotFoundError
 from fenglin.planner import Explainer, explain, plan
+from fenglin.planner.draft import Draft
 from fenglin.planner.policy import BALANCED, Backfill
 
 # n0 is free and kept for the gang of job 1, which waits for n1 until 30 s from now.
@@ -113,3 +116,40 @@ def replaced(snapshot, columns):
     """Return the snapshot with other columns."""
     fields = {name: getattr(snapshot, name) for name in type(snapshot).__dataclass_fields__}
     return type(snapshot)(**(fields | columns))
+
+
+@pytest.mark.parametrize("backfill", list(Backfill))
+def test_plans_and_receipts_leave_nothing_to_the_collector(pool, backfill):
+    snapshot = pool(GANG + "job 2 1,1 estimate=40\njob 3 9,9 priority=9\n")
+    policy = structs.replace(BALANCED, backfill=backfill)
+    gc.collect()
+    gc.disable()
+    try:
+        made = plan(snapshot, policy)
+        assert not _drafts(snapshot)
+        explainer = Explainer(snapshot, policy, made)
+        explainer.receipt(2)
+        assert len(_drafts(snapshot)) == 1
+        del explainer
+        assert not _drafts(snapshot)
+    finally:
+        gc.enable()
+
+
+def _drafts(snapshot):
+    found = (one for one in gc.get_objects() if type(one) is Draft)
+    return [id(one) for one in found if one.snapshot is snapshot]
+
+
+@pytest.mark.parametrize("backfill", list(Backfill))
+def test_many_receipts_of_one_plan_are_those_asked_for_alone(pool, backfill):
+    """What jobs share of the profile does not leak from one receipt into the next."""
+    gangs = {4: "2,1 nodes=2 estimate=30", 6: "2,1 nodes=2 estimate=50"}
+    waiting = (f"job {n} {gangs.get(n, f'2,1 estimate={n}00')}\n" for n in range(2, 10))
+    other = "site t super 2×2,9 1 0\nlive 8 t/n0 2×1,1 20\nlive 7 t/n1 2×1,1 50\n"
+    snapshot = pool(other + GANG + "".join(waiting))
+    policy = structs.replace(BALANCED, backfill=backfill, reservations=3)
+    made = plan(snapshot, policy)
+    explainer = Explainer(snapshot, policy, made)
+    for number in (9, 1, 2, 5, 9, 8, 1, 3):
+        assert explainer.receipt(number) == explain(snapshot, policy, made, number)
