@@ -113,7 +113,7 @@ def _elsewhere(wait: Wait) -> str:
     if not own:
         return f"at {view.label}"
     more = price - min(own)
-    currency = view.flavor.price.currency
+    currency = view.flavor.price_for(wait.shape.tariff).currency
     if not more:
         return f"at {view.label} for the same price"
     return (

@@ -14,8 +14,12 @@ a job's `data=GiB@site+site,…` (datasets d0, d1, …).
 
 from __future__ import annotations
 
-import pytest
+import dataclasses
 
+import pytest
+from msgspec.structs import replace
+
+from fenglin.model.hours import CORE_HOUR, hours_price
 from fenglin.model.job import AcceleratorNeed, DataNeed, Topology
 from fenglin.model.site import Flavor, Link, Node, Price, Queue, Site
 from fenglin.model.states import ComputeClass, SiteState
@@ -246,3 +250,25 @@ def why():
 def now_ms():
     """Give the time of all scenarios."""
     return NOW_MS
+
+
+@pytest.fixture(scope="session")
+def in_hours():
+    """Give who makes a pool in which everything is paid for in core-hours."""
+    return paid_in_hours
+
+
+def paid_in_hours(snapshot):
+    """Return the pool with a tariff in core-hours on each flavor, which all jobs use."""
+    sites = tuple(
+        replace(
+            site,
+            flavors=tuple(
+                replace(one, tariffs=(("hours", hours_price(one.price, CORE_HOUR)),))
+                for one in site.flavors
+            ),
+        )
+        for site in snapshot.sites
+    )
+    shapes = tuple(replace(shape, tariff="hours") for shape in snapshot.shapes)
+    return dataclasses.replace(snapshot, sites=sites, shapes=shapes)

@@ -80,6 +80,12 @@ def test_smaller_or_elsewhere(pool, site, job, now):
     assert change.endswith(f"expected in 30s{now}"), change
 
 
+def test_elsewhere_is_told_in_what_the_job_is_paid_in(pool, in_hours):
+    text = "site a super 1×4,9 2 1\nlive 9 a/n0 1×1,2 30\nsite b super 1×4,9 1 1\n"
+    snapshot = in_hours(pool(text + "job 2 4,9 sites=a estimate=3600"))
+    assert receipt_of(snapshot, 2).change.endswith("; now at b/std for 2.00 CORE-HOUR more")
+
+
 def test_fewer_nodes(pool):
     text = "site s super 4×2,9 1 0\nlive 9 s/n1 1×1,1 30\njob 1 2,1 nodes=4 estimate=9"
     # Every node has a free core, three have two: nodes are the lesser sacrifice.

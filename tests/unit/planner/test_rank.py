@@ -97,6 +97,23 @@ job 1 1,0 estimate=3600 data=10@home
     assert {option.price_micro for option in options} == {1_000_000}
 
 
+def test_egress_stays_money_where_a_job_is_paid_in_hours(pool, in_hours):
+    snapshot = in_hours(
+        pool("""
+site home general 1×1,8 1 1   links=paid:1:100:0.5
+site paid general 1×1,8 1 1
+job 1 1,0 estimate=3600 data=10@home
+""")
+    )
+    assert terms_by_site(snapshot, "money", "egress") == {
+        "home": {"money": (0.0, "1.00 CORE-HOUR"), "egress": (0.0, "0.00 CNY, the data is there")},
+        "paid": {
+            "money": (0.0, "1.00 CORE-HOUR, 5.00 CNY besides for egress"),
+            "egress": (0.833, "5.00 CNY for 10GiB"),
+        },
+    }
+
+
 def test_data_comes_from_where_it_is_cheapest_then_soonest(pool):
     snapshot = pool("""
 site dear  general 1×1,8 1 0  links=here:1:10000:1

@@ -12,7 +12,8 @@ def _raw(option: Figures) -> int | None:
 
 
 def _show(_: float, option: Figures) -> str:
-    text = format_money(option.moved.egress_micro, option.currency)
+    # Egress is paid in money, also where the job is paid in hours.
+    text = format_money(option.moved.egress_micro, option.view.flavor.price.currency)
     size = option.moved.size_bytes
     return f"{text} for {format_bytes(size)}" if size else f"{text}, the data is there"
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from fenglin.model.hours import is_hours
 from fenglin.planner.terms.rule import Figures, Rule
 from fenglin.quantities.money import format_money
 
 
 def _total(option: Figures) -> int:
-    """Return price and egress. Undeclared egress counts nothing here; the receipt says so."""
-    return option.price_micro + option.moved.egress_micro
+    """Return price and egress. Undeclared egress counts nothing here; the receipt says so.
+
+    Egress is money, and is never added to a price in hours.
+    """
+    egress_micro = 0 if is_hours(option.currency) else option.moved.egress_micro
+    return option.price_micro + egress_micro
 
 
 def _show(_: float, option: Figures) -> str:
@@ -17,7 +22,8 @@ def _show(_: float, option: Figures) -> str:
     if moved.unpriced:
         return f"{text}, egress unknown"
     if moved.egress_micro:
-        return f"{text}, {format_money(moved.egress_micro, option.currency)} of it egress"
+        egress = format_money(moved.egress_micro, option.view.flavor.price.currency)
+        return f"{text}, {egress} {'besides for' if is_hours(option.currency) else 'of it'} egress"
     return text
 
 
