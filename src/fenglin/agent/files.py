@@ -111,8 +111,14 @@ class Files:
             return
         if digest not in self._fetching:
             task = self._fetching[digest] = asyncio.create_task(self._fetch_gently(key, digest))
-            task.add_done_callback(lambda _: self._fetching.pop(digest, None))
+            task.add_done_callback(lambda ended: self._fetched(digest, ended))
         await asyncio.shield(self._fetching[digest])
+
+    def _fetched(self, digest: str, ended: asyncio.Task[None]) -> None:
+        del self._fetching[digest]
+        if not ended.cancelled():
+            # Whoever asked may have gone away; the next attempt fetches it again.
+            ended.exception()
 
     async def _fetch_gently(self, key: str, digest: str) -> None:
         async with self._gate:

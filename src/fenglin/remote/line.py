@@ -50,6 +50,7 @@ class Opener:
                 failed = self._failure
                 raise DriverError(failed.what, where=failed.where, hint=failed.hint)
             self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(_heard)
         await asyncio.shield(self._task)
 
     def cancel(self) -> None:
@@ -72,6 +73,12 @@ class Opener:
             self._pause_s = PAUSE_FIRST_S
         finally:
             self._task = None
+
+
+def _heard(opening: asyncio.Task[None]) -> None:
+    """Take note of how an opening ended, where nobody waits for it any more."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 class Line:

@@ -176,6 +176,9 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
+        if not task.cancelled():
+            # Nobody else hears of it: who asked is gone, and looks again at the next start.
+            task.exception()
         raise
 
 
