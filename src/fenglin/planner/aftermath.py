@@ -140,11 +140,7 @@ class Aftermath:
         ]
         for pool in pools:
             self._take_licences(pool, np.flatnonzero(begun).tolist())
-        ahead = [
-            (booking, rows)
-            for at_, booking, rows in self._reserved
-            if at_ < place and booking.job != number
-        ]
+        ahead = self._ahead(number, place)
         lent = self._lend(pools[1], number, stop, ahead) if ahead else None
         left = int(snapshot.account_available_micro[snapshot.job_account[row]])
         left -= int(self._start_hold[mine].sum())
@@ -157,11 +153,7 @@ class Aftermath:
         holds until they are done. Jobs that have the same of both ahead share it: only look.
         """
         place = self.place(number)
-        ahead = [
-            (booking, rows)
-            for at, booking, rows in self._reserved
-            if at < place and booking.job != number
-        ]
+        ahead = self._ahead(number, place)
         key = (*(booking.job for booking, _ in ahead), sum(at < place for at in self._flow_place))
         if self._behind is None or self._behind[0] != key:
             horizon = self._profile(number, len(self._node))
@@ -169,6 +161,14 @@ class Aftermath:
                 self._book(horizon, booking, rows)
             self._behind = key, horizon
         return self._behind[1]
+
+    def _ahead(self, number: int, place: int) -> list[tuple[Reservation, I64]]:
+        """Return the reservations of the jobs ahead of one at that place, and their nodes."""
+        return [
+            (booking, rows)
+            for at, booking, rows in self._reserved
+            if at < place and booking.job != number
+        ]
 
     def reservation(self, number: int) -> Reservation | None:
         """Return the job's own reservation."""
