@@ -10,12 +10,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from fenglin.errors import FenglinError, UnavailableError
+from fenglin.errors import FenglinError
 from fenglin.ledger.budgets import Budget, Span
 from fenglin.ledger.vouchers.claim import Application, Line
 from fenglin.ledger.vouchers.scheme import NO_CAP_MICRO, UNIT_MICRO, Ratio, Reservation, Scheme
 from fenglin.quantities.period import period_of
-from fenglin.testing.dst.users import ADMIN, pay_in, persist
+from fenglin.testing.dst.users import ADMIN, at_desk, pay_in
 from fenglin.wire.voucher_views import PoolAsk, TakeBackAsk, UseAsk
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from fenglin.engine.books.vouchers import VoucherDesk
-    from fenglin.engine.service import HubService
     from fenglin.testing.dst.world import World
 
 T = TypeVar("T")
@@ -147,16 +146,9 @@ def _scheme(random: Random, name: str, whole_micro: int, accounts: tuple[str, ..
     )
 
 
-async def at_desk(world: World, what: Callable[[VoucherDesk], Awaitable[T]]) -> T:
+async def at_vouchers(world: World, what: Callable[[VoucherDesk], Awaitable[T]]) -> T:
     """Ask the voucher desk of whoever leads until there is an answer that means something."""
-
-    async def enter(service: HubService) -> T:
-        for hub in world.hubs:
-            if hub.service is service and hub.vouchers is not None:
-                return await what(hub.vouchers)
-        raise UnavailableError("no desk is open")
-
-    return await persist(world, enter)
+    return await at_desk(world, lambda hub: hub.vouchers, what)
 
 
 async def grant_hours(world: World, books: Books) -> None:
@@ -185,7 +177,7 @@ async def _try(world: World, clerk: Clerk, act: Callable[..., Awaitable[str]], *
 
 async def _open(world: World, clerk: Clerk) -> str:
     ask = PoolAsk(year=YEAR, scheme=clerk.scheme)
-    view = await at_desk(world, lambda desk: desk.open(ask, ADMIN))
+    view = await at_vouchers(world, lambda desk: desk.open(ask, ADMIN))
     return f"{view.free_micro} free, {view.reserved_micro} reserved"
 
 
@@ -207,7 +199,7 @@ async def _file(world: World, clerk: Clerk, key: str) -> str:
             )
         )
         clerk.filed.append((name, account))
-    found = await at_desk(world, lambda desk: desk.file(clerk.pool, asked, ADMIN))
+    found = await at_vouchers(world, lambda desk: desk.file(clerk.pool, asked, ADMIN))
     clerk.told += [
         Told("grant", one.id, amount_micro=one.granted_micro)
         for one in found.items
@@ -217,13 +209,13 @@ async def _file(world: World, clerk: Clerk, key: str) -> str:
 
 
 async def _round(world: World, clerk: Clerk, _key: str) -> str:
-    found = await at_desk(world, lambda desk: desk.round(clerk.pool, ADMIN))
+    found = await at_vouchers(world, lambda desk: desk.round(clerk.pool, ADMIN))
     return f"{len(found.items)} decided"
 
 
 async def _approve(world: World, clerk: Clerk, _key: str) -> str:
     name, _ = clerk.random.choice(clerk.filed)
-    await at_desk(world, lambda desk: desk.approve(clerk.pool, name, ADMIN))
+    await at_vouchers(world, lambda desk: desk.approve(clerk.pool, name, ADMIN))
     clerk.told.append(Told("approve", name))
     return name
 
@@ -231,8 +223,8 @@ async def _approve(world: World, clerk: Clerk, _key: str) -> str:
 async def _use(world: World, clerk: Clerk, key: str) -> str:
     _, account = clerk.random.choice(clerk.filed)
     ask = UseAsk(account=account, period=str(period_of(world.now_ms(), OFFSET_MIN)), key=key)
-    found = await at_desk(world, lambda desk: desk.use(ask, ADMIN))
-    again = await at_desk(world, lambda desk: desk.use(ask, ADMIN))
+    found = await at_vouchers(world, lambda desk: desk.use(ask, ADMIN))
+    again = await at_vouchers(world, lambda desk: desk.use(ask, ADMIN))
     same = found == again or world.judge.restores
     world.judge.must("V3", same, f"{key} used {found.parts}, and asked again {again.parts}")
     clerk.told += [
@@ -247,7 +239,9 @@ async def _claw_back(world: World, clerk: Clerk, key: str) -> str:
     name, _ = clerk.random.choice(clerk.filed)
     ask = TakeBackAsk(why=key, key=key, amount_micro=clerk.random.choice((0, 1, 5_000)))
     for _ in range(2):
-        await at_desk(world, lambda desk: desk.take_back(clerk.pool, name, ask, ADMIN, used=True))
+        await at_vouchers(
+            world, lambda desk: desk.take_back(clerk.pool, name, ask, ADMIN, used=True)
+        )
     clerk.told.append(Told("clawback", name, why=key, amount_micro=ask.amount_micro))
     return name
 
@@ -255,7 +249,7 @@ async def _claw_back(world: World, clerk: Clerk, key: str) -> str:
 async def _revoke(world: World, clerk: Clerk, key: str) -> str:
     name, _ = clerk.random.choice(clerk.filed)
     ask = TakeBackAsk(why=key, key=key)
-    await at_desk(world, lambda desk: desk.take_back(clerk.pool, name, ask, ADMIN, used=False))
+    await at_vouchers(world, lambda desk: desk.take_back(clerk.pool, name, ask, ADMIN, used=False))
     clerk.told.append(Told("revoke", name, why=key))
     return name
 

@@ -10,7 +10,7 @@ from fenglin.engine.books import vouchers
 from fenglin.ledger.posting import CURRENCY
 from fenglin.quantities.period import period_of
 from fenglin.storage.settlements import three_way
-from fenglin.testing.dst.books import OFFSET_MIN, at_desk
+from fenglin.testing.dst.books import OFFSET_MIN, at_vouchers
 from fenglin.testing.dst.users import ADMIN
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def audit(world: World) -> None:
     for (name,) in world.disk.conn.execute(
         "SELECT name FROM voucher_pool ORDER BY name"
     ).fetchall():
-        view = await at_desk(world, lambda desk, name=name: desk.audit(name, "", ADMIN))  # type: ignore[misc]
+        view = await at_vouchers(world, lambda desk, name=name: desk.audit(name, "", ADMIN))  # type: ignore[misc]
         world.judge.must("V3", view.ok, f"pool {name}: {'; '.join(view.problems)}")
 
 

@@ -16,15 +16,14 @@ from fenglin import planner
 from fenglin.engine import applier, planning, quarantine
 from fenglin.engine.fold import Fold
 from fenglin.engine.pool import Pool
-from fenglin.errors import NotFoundError, UnavailableError
+from fenglin.errors import NotFoundError
 from fenglin.model.ids import parse_job_id
-from fenglin.testing.dst.users import ADMIN, persist
+from fenglin.testing.dst.users import ADMIN, at_desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-    from fenglin.engine.service import HubService
     from fenglin.model.plan import Plan
     from fenglin.planner.policy import Policy
     from fenglin.ports.driver import Observation
@@ -203,15 +202,8 @@ async def cure(world: World, ward: Ward, job: int) -> None:
     if job in ward.specs:
         write_spec(world, job, ward.specs[job])
 
-    async def release(service: HubService) -> None:
-        for hub in world.hubs:
-            if hub.service is service and hub.safety is not None:
-                await hub.safety.release(job, ADMIN)
-                return
-        raise UnavailableError("no desk is open")
-
     with contextlib.suppress(NotFoundError):
-        await persist(world, release)
+        await at_desk(world, lambda hub: hub.safety, lambda desk: desk.release(job, ADMIN))
 
 
 async def recover(world: World, ward: Ward, wanting: list[asyncio.Task[None]]) -> None:

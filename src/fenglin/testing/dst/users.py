@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fenglin.testing.dst.world import World
     from fenglin.wire.views import JobView
 
+D = TypeVar("D")
 T = TypeVar("T")
 ADMIN = Principal("admin", frozenset({"admin"}))
 # A client gives up waiting for one answer after this long, and asks again.
@@ -104,6 +105,29 @@ async def persist(world: World, what: Callable[[HubService], Awaitable[T]]) -> T
         except (LostError, UnavailableError, KilledError):
             await asyncio.sleep(pause_s * (0.5 + world.random.random()))
             pause_s = min(MOST_PAUSE_S, pause_s * 2)
+
+
+async def at_desk(
+    world: World, of: Callable[[Hub], D | None], what: Callable[[D], Awaitable[T]]
+) -> T:
+    """Ask one of the desks of whoever leads until there is an answer that means something.
+
+    Args:
+        world: Whose hubs are asked.
+        of: Takes the desk off a hub; None where it is not open.
+        what: Is asked there.
+
+    Raises:
+        FenglinError: an answer that asking again cannot change.
+    """
+
+    async def enter(service: HubService) -> T:
+        for hub in world.hubs:
+            if hub.service is service and (desk := of(hub)) is not None:
+                return await what(desk)
+        raise UnavailableError("no desk is open")
+
+    return await persist(world, enter)
 
 
 async def want(world: World, wish: Wish, wishes: list[Wish]) -> None:
@@ -202,15 +226,11 @@ async def pay_in(world: World, account: str, amount_micro: int, key: str, hours:
     """Enter money or hours for an account, once, however often it has to be asked."""
     from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415 - as the door imports it
 
-    async def enter(service: HubService) -> None:
-        (desk,) = [hub.accounts for hub in world.hubs if hub.service is service]
-        if desk is None:
-            raise UnavailableError("no desk is open")
-        move = MoneyMove(amount_micro=amount_micro, key=key, hours=hours)
-        await desk.deposit(account, move, ADMIN)
-
+    move = MoneyMove(amount_micro=amount_micro, key=key, hours=hours)
     try:
-        await persist(world, enter)
+        await at_desk(
+            world, lambda hub: hub.accounts, lambda desk: desk.deposit(account, move, ADMIN)
+        )
         world.paid_in[f"{'grant' if hours else 'deposit'}:{key}"] = amount_micro
     except FenglinError as error:
         world.trace.note("user", f"deposit {key} refused: {error}")
