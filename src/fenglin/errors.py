@@ -8,7 +8,8 @@
     ├── ConflictError         it contradicts what is there     HTTP 409   exit 5
     ├── LimitError            too large or too many            HTTP 413/429 exit 2
     ├── UnavailableError      hub, site or disk cannot serve   HTTP 503   exit 6
-    │   └── StaleEpochError   another leader has taken over    HTTP 503   exit 6
+    │   ├── StaleEpochError   another leader has taken over    HTTP 503   exit 6
+    │   └── KeyMissingError   the key of a secret is missing   HTTP 503   exit 6
     ├── DriverError           a site refused or failed         HTTP 502   exit 6
     └── DamageError           stored data contradicts itself   HTTP 500   exit 7
 
@@ -145,6 +146,21 @@ class StaleEpochError(UnavailableError):
     """A write carried an epoch older than the leader's: another hub has taken over."""
 
     code = "stale_epoch"
+
+
+class KeyMissingError(UnavailableError):
+    """The key that seals a value is not among the hub's keys; its operators can put it back.
+
+    Attributes:
+        key: Its id.
+    """
+
+    code = "key_missing"
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", key: str = "") -> None:
+        """Take which key it is."""
+        super().__init__(what, where=where, hint=hint)
+        self.key = key
 
 
 class DriverError(FenglinError):

@@ -35,6 +35,7 @@ from fenglin.engine.books.pricing import Pricing
 from fenglin.engine.brakes import Brakes
 from fenglin.engine.effects import Effects
 from fenglin.engine.identity import TokenDesk
+from fenglin.engine.keyless import watch
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool, SiteStatus
@@ -230,8 +231,8 @@ async def _hub(
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
         _calm_collector()
-        pulse = Pulse(clock, meters.lag)
-        ours = [control.run(), recovery.run(), pricing.run(), traces.run(), pulse.run()]
+        pulse, keys = Pulse(clock, meters.lag), watch(pool, vault, control.replan)
+        ours = [control.run(), recovery.run(), pricing.run(), traces.run(), pulse.run(), keys]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
 
 

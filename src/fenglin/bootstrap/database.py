@@ -18,6 +18,7 @@ from fenglin.storage.carry import SqliteTarget, carry
 from fenglin.storage.checks import problems
 from fenglin.storage.failures import translate
 from fenglin.storage.restored import outlive
+from fenglin.storage.vault import keys_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,6 +264,16 @@ def _copy_file(source: sqlite3.Connection, to: Path) -> None:
     to.touch(mode=0o600)
     with contextlib.closing(sqlite3.connect(to)) as target:
         source.backup(target)
+
+
+def keys_of_secrets(place: Place) -> dict[str, int]:
+    """Return how many secrets each key seals, by the key's id.
+
+    Raises:
+        FenglinError: the database cannot be opened, or is of another version.
+    """
+    with _source(place) as conn:
+        return keys_in_use(conn)
 
 
 def quick_check(place: Place) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fenglin.bootstrap import DATABASE, read_config
-from fenglin.bootstrap.database import place_of, quick_check
+from fenglin.bootstrap.database import keys_of_secrets, place_of, quick_check
 from fenglin.errors import FenglinError, NotFoundError
 from fenglin.ports.discovery import load_factory
 from fenglin.storage.keyring import KEY_FILE, FileKeyring
@@ -45,7 +46,7 @@ def examine(config: Path | None, data: Path | None, backups: Path | None) -> Ite
     yield Finding("configuration", Level.OK, f"{len(settings.sites)} sites")
     yield from _drivers(settings)
     yield from _folder(place.folder)
-    yield from _keys(settings, base, place.folder)
+    yield from _keys(settings, base, place)
     yield from _disk(place.folder)
     yield from _database(place)
     if backups is not None:
@@ -90,9 +91,9 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield Finding("data folder", Level.OK, str(folder))
 
 
-def _keys(settings: HubConfig, base: Path, folder: Path) -> Iterator[Finding]:
-    """Yield whether the keys of secrets can be read, and by nobody else, if there are any."""
-    shared = base / settings.hub.shared if settings.hub.shared else folder
+def _keys(settings: HubConfig, base: Path, place: Place) -> Iterator[Finding]:
+    """Yield whether the keys of secrets are there and can be read, and by nobody else."""
+    shared = base / settings.hub.shared if settings.hub.shared else place.folder
     path = Path(settings.hub.secrets_key or shared / KEY_FILE)
     check = "secrets' keys"
     try:
@@ -100,6 +101,13 @@ def _keys(settings: HubConfig, base: Path, folder: Path) -> Iterator[Finding]:
     except FenglinError as error:
         yield Finding(check, Level.BAD, str(error), error.hint)
         return
+    # A database that cannot be asked is told below.
+    with contextlib.suppress(FenglinError):
+        for key, secrets in keys_of_secrets(place).items():
+            if key not in keys:
+                what = f"the key {key}, which seals {secrets} secrets, is not in {path}"
+                hint = "put its line back from the copy, or set them again: `fenglin secret list`"
+                yield Finding(check, Level.BAD, what, hint)
     if keys and path.stat().st_mode & 0o077:
         what = f"others on this machine may read {path}"
         yield Finding(check, Level.BAD, what, f"chmod 600 {path}; then replace the key")

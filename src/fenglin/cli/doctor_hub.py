@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
-from fenglin.cli.humane import now_ms
+from fenglin.cli.humane import count, now_ms
 from fenglin.errors import DeniedError, FenglinError
 from fenglin.model.states import SiteState
 from fenglin.wire.doctor_views import Finding, Level
@@ -118,6 +118,10 @@ def _held(client: Client) -> Iterator[Finding]:
         yield Finding(
             f"user {user.user}", Level.WARN, what, f"`fenglin hub release-user {user.user}`"
         )
+    for key, jobs in held.keyless.items():
+        what = f"not in the hub's key file; {count(jobs, 'job')} waiting for it"
+        hint = "put its line back from the copy, or set again what `fenglin secret list` shows"
+        yield Finding(f"secrets' key {key}", Level.BAD, what, hint)
     if not held.quarantined:
         yield Finding("quarantine", Level.OK, "no job is set aside")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fenglin.cli.humane import moment
+from fenglin.cli.humane import count, moment
 from fenglin.cli.output import Column, Output, write_data, write_line, write_table
 from fenglin.cli.session import HubOption, OutputOption, command, group, hub_client
 
@@ -51,6 +51,10 @@ def show_held(output: OutputOption = Output.TABLE, hub: HubOption = "") -> None:
         for one in found.braked
     ]
     rows += [("site", name, why) for name, why in found.unsettled.items()]
+    rows += [
+        ("key", key, f"not in the hub's key file; {count(jobs, 'job')} waiting for it")
+        for key, jobs in found.keyless.items()
+    ]
     if found.starts_per_s:
         rows.append(("starts", "all", f"at most {found.starts_per_s} a second after a restart"))
     write_table([Column("WHAT"), Column("NAME"), Column("WHY")], rows)

@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
 from fenglin.engine.threads import working_for
-from fenglin.errors import DriverError, FenglinError, NotFoundError
+from fenglin.errors import DriverError, FenglinError, KeyMissingError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.reason import Reason
 from fenglin.model.secret import redacted
@@ -130,6 +130,9 @@ class Effects:
             return
         try:
             order = await self._with_secrets(order, job)
+        except KeyMissingError as error:
+            self._tell(StartRefused(number, Reason.SECRET_KEY_MISSING, error.what, error.key))
+            return
         except (FenglinError, OSError) as error:
             _log.error("secret_unavailable", allocation=number, error=str(error))
             # Where the hub keeps its keys is for its operators to know.

@@ -246,12 +246,7 @@ class Loop:
             case StartAnswered():
                 fold.start_answered(news.allocation)
             case StartRefused():
-                self._plan_due = True
-                # Its allocation may have ended while the site was asked.
-                site = self._site_of(news.allocation)
-                if site and news.reason not in UNSTAGED:
-                    self._marks.append(partial(self._breakers.bad, site, news.why))
-                fold.attempt_lost(news.allocation, news.reason, news.why)
+                self._start_refused(fold, news)
             case StartUnclear():
                 fold.start_unclear(news.allocation)
             case SiteSeen():
@@ -262,6 +257,17 @@ class Loop:
             case JobsAdded():
                 self._arrived()
                 fold.added(news.jobs)
+
+    def _start_refused(self, fold: Fold, news: StartRefused) -> None:
+        self._plan_due = True
+        # Its allocation may have ended while the site was asked.
+        site = self._site_of(news.allocation)
+        if news.key:
+            self._marks.append(partial(self.pool.put_off, news))
+            self._marks.append(self._meters.put_off)
+        elif site and news.reason not in UNSTAGED:
+            self._marks.append(partial(self._breakers.bad, site, news.why))
+        fold.attempt_lost(news.allocation, news.reason, news.why)
 
     def _arrived(self) -> None:
         """Plan for new jobs at once, unless a backlog waits: behind it most would only queue."""

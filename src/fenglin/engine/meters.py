@@ -58,6 +58,14 @@ class Meters:
         self._aside = Gauge(
             "fenglin_jobs_aside", "Jobs that are set aside now", registry=self.registry
         )
+        self._put_off = Counter(
+            "fenglin_starts_put_off", "Starts that lacked the key of a secret",
+            registry=self.registry,
+        )  # fmt: skip
+        self._without_key = Gauge(
+            "fenglin_jobs_without_key", "Jobs that wait for the key of a secret",
+            registry=self.registry,
+        )  # fmt: skip
         self._epoch = Gauge("fenglin_epoch", "Leader's epoch", registry=self.registry)
         self.cycle_ms = 0.0
 
@@ -76,6 +84,14 @@ class Meters:
     def aside(self, jobs: int) -> None:
         """Tell how many jobs are set aside now."""
         self._aside.set(jobs)
+
+    def put_off(self) -> None:
+        """Count a start that is put off until the key of a secret is there."""
+        self._put_off.inc()
+
+    def without_key(self, jobs: int) -> None:
+        """Tell how many jobs wait for a key now."""
+        self._without_key.set(jobs)
 
     def cycle(self, seconds: float) -> None:
         """Count one cycle."""

@@ -39,11 +39,15 @@ class StartAnswered:
 
 @dataclass(slots=True, frozen=True)
 class StartRefused:
-    """A site has refused an attempt for certain."""
+    """A site has refused an attempt for certain, or it never left the hub.
+
+    `key` is that of a secret, where the hub lacks it: then the job waits, and nothing has failed.
+    """
 
     allocation: int
     reason: Reason
     why: str
+    key: str = ""
 
 
 @dataclass(slots=True, frozen=True)

@@ -15,10 +15,12 @@ from fenglin.engine.brakes import Brakes
 from fenglin.engine.dependencies import eligible
 from fenglin.engine.foresight import Foresight
 from fenglin.engine.hours import Hours
+from fenglin.engine.keyless import Keyless, Lack
 from fenglin.engine.shares import Held, share_rows
 from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError, InputError
 from fenglin.model.ids import parse_job_id
+from fenglin.model.reason import Reason
 from fenglin.model.site import Queue, Site, tariff_of
 from fenglin.model.states import AttemptState, JobState, SiteState
 from fenglin.planner.policy import Backfill, Policy
@@ -31,6 +33,7 @@ from fenglin.snapshot.snapshot import Shape, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from fenglin.engine.news import StartRefused
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Plan, Reservation
     from fenglin.ports.driver import SiteReport
@@ -135,6 +138,7 @@ class Pool:
     # Jobs whose row could not be taken in, until the loop sets them aside.
     poison: dict[int, Exception] = field(default_factory=dict)
     brakes: Brakes = field(default_factory=Brakes)
+    keyless: Keyless = field(default_factory=Keyless)
     _stored_spent_ms: dict[str, int] = field(default_factory=dict)
     _stored_spent_at_ms: int = 0
     _rows: dict[int, JobRow] = field(default_factory=dict)
@@ -314,7 +318,10 @@ class Pool:
             alone: As if no other job waited and nothing were wrong with any site.
             only: Leave all jobs out of it but these.
         """
-        rows = list(extra) if alone else self.brakes.shown([*self._rows.values(), *extra], self)
+        rows = list(extra)
+        if not alone:
+            keyed = self.keyless.shown([*self._rows.values(), *extra], self.jobs)
+            rows = self.brakes.shown(keyed, self)
         # Their rows are made on the other thread too; here only what may change is noted.
         held = [
             Held(record, self.jobs[record.job], self._ends_ms(record, now_ms))
@@ -343,6 +350,20 @@ class Pool:
         return lambda: build_it(
             sites=hours.sites(), jobs=hours.rows(rows), shares=list(share_rows(held, aside))
         )
+
+    def put_off(self, news: StartRefused) -> None:
+        """Let a job wait, with all that are given the same secrets, whose key is missing."""
+        record = self.allocations.get(news.allocation)
+        if record is not None:
+            self.keyless.put_off(self.jobs[record.job].spec, Lack(news.key, news.why))
+
+    def held_back(self, number: int) -> tuple[Reason, str] | None:
+        """Return why the newest picture did not show a job, and in words; None where it did."""
+        if number in self.keyless.withheld:
+            return Reason.SECRET_KEY_MISSING, self.keyless.withheld[number].why
+        if number in self.brakes.withheld:
+            return Reason.USER_BRAKED, "jobs of this user have failed one after another"
+        return None
 
     def promised(self, plan: Plan, policy: Policy) -> None:
         """Remember a plan's reservations where the next plan is to keep them."""

@@ -9,6 +9,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fenglin.model.plan import Receipt
+from fenglin.model.reason import Reason
 from fenglin.planner import Explainer, explain, plan
 
 if TYPE_CHECKING:
@@ -16,12 +18,21 @@ if TYPE_CHECKING:
 
     from fenglin.engine.loop import Loop
     from fenglin.engine.planning import LastPlan
-    from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
+    from fenglin.snapshot.builder import JobRow
     from fenglin.snapshot.snapshot import Snapshot
 
 # With fewer jobs in the plan a receipt takes less than changing threads.
 INLINE_JOBS = 200
+# What lets a job go that the planner is not shown.
+_LETS_GO = {
+    Reason.SECRET_KEY_MISSING: (
+        "an operator puts the key back into the hub's key file, or the secret is set again"
+    ),
+    Reason.USER_BRAKED: (
+        "a job of this user succeeds, some time passes, or an operator lets the user go"
+    ),
+}
 
 
 @dataclass(slots=True)
@@ -79,3 +90,24 @@ def early(picture: Callable[[], Snapshot], policy: Policy, number: int) -> Recei
     """
     snapshot = picture()
     return explain(snapshot, policy, plan(snapshot, policy), number)
+
+
+def held_back(row: JobRow, index: int, policy: Policy, reason: Reason, why: str) -> Receipt:
+    """Return the receipt of a job that the planner is not shown.
+
+    Args:
+        row: Of the job.
+        index: Of the newest cycle.
+        policy: Of the plans.
+        reason: Why it is held back.
+        why: The same in words.
+    """
+    return Receipt(
+        row.number,
+        index,
+        policy.name,
+        0,
+        row.pending + row.blocked,
+        reason,
+        change=f"{why}: {_LETS_GO[reason]}",
+    )

@@ -59,6 +59,7 @@ class SafetyDesk:
                 for user, one in brakes.braked().items()
             ],
             starts_per_s=brakes.pace(),
+            keyless=self._pool.keyless.waits(),
         )
 
     async def release(self, job: int, principal: Principal) -> ReleasedView:
@@ -116,6 +117,10 @@ def notes(pool: Pool) -> tuple[str, ...]:
     if braked:
         are = "users are" if braked > 1 else "user is"
         found.append(f"{braked} {are} slowed after failures: fenglin hub held")
+    found += [
+        f"jobs that wait for the key {key} of secrets: {jobs}, see fenglin doctor"
+        for key, jobs in pool.keyless.waits().items()
+    ]
     found += [f"{name}: {one.unready}" for name, one in pool.sites.items() if one.unready]
     return tuple(found)
 

@@ -20,12 +20,11 @@ from fenglin.engine.dependencies import bring_parents
 from fenglin.engine.finishing import to_its_end
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.parts import check_heard, check_tasks
-from fenglin.engine.receipts import Receipts, early
+from fenglin.engine.receipts import Receipts, early, held_back
 from fenglin.engine.safety import check_not_aside, notes
 from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, InputError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
-from fenglin.model.reason import Reason
 from fenglin.model.states import JobState
 from fenglin.planner import plan
 from fenglin.planner.record import record_bytes
@@ -190,9 +189,9 @@ class HubService:
         """See `ports.hub.Hub`."""
         page = await self._store.jobs(listing, principal.account)
         last = self._loop.last
-        withheld = self._pool.brakes.withheld
         if listing.detail and last is not None:
-            return structs.replace(page, items=sights.with_reasons(page.items, last.plan, withheld))
+            items = sights.with_reasons(page.items, last.plan, self._pool.held_back)
+            return structs.replace(page, items=items)
         return page
 
     async def job(self, number: int, principal: Principal) -> JobView:
@@ -200,8 +199,9 @@ class HubService:
         view = await self._store.job(number, principal.account)
         if view is None:
             raise NotFoundError(f"there is no job {job_id(number)}")
-        if number in self._pool.brakes.withheld:
-            view = structs.replace(view, reason=view.reason or Reason.USER_BRAKED)
+        held = self._pool.held_back(number)
+        if held is not None:
+            view = sights.with_held(view, held)
         elif number in self._pool.jobs:
             view = await self._with_outlook(view, number)
         return view
@@ -427,6 +427,7 @@ class HubService:
 
     def metrics(self) -> bytes:
         """See `ports.hub.Hub`."""
+        self._meters.without_key(len(self._pool.keyless.withheld))
         return self._meters.expose(len(self._pool.jobs), self._pool.epoch)
 
     def changed(self, changed: list[JobRecord], ended: list[JobRecord]) -> None:
@@ -446,8 +447,12 @@ class HubService:
 
     async def _early_receipt(self, number: int) -> Receipt | None:
         """Return what the next plan will say of a job that is too new for the last one."""
-        if self._pool.row_of(number) is None:
+        row = self._pool.row_of(number)
+        if row is None:
             return None
+        held = self._pool.held_back(number)
+        if held is not None:
+            return held_back(row, self._pool.cycle, self._policy, *held)
         picture = self._pool.picture(self._clock.now_ms())
         return await asyncio.to_thread(early, picture, self._policy, number)
 

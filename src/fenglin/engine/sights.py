@@ -12,16 +12,16 @@ from fenglin.engine.safety import notes
 from fenglin.errors import InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.job import DEFAULT_QUEUE
-from fenglin.model.reason import Reason
 from fenglin.model.states import JobState, SiteState
 from fenglin.quantities.resources import Resources
 from fenglin.wire.views import FlavorView, LinkView, NodeView, Overview, Page, QueueView, SiteView
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from fenglin.engine.pool import Pool, SiteStatus
     from fenglin.model.plan import Plan, Receipt
+    from fenglin.model.reason import Reason
     from fenglin.model.site import Flavor
     from fenglin.ports.hub import Listing
     from fenglin.wire.views import JobView
@@ -33,17 +33,25 @@ QUEUE_FILTERS = ("name", "cohort")
 
 
 def with_reasons(
-    jobs: Sequence[JobView], plan: Plan, withheld: Collection[int] = ()
+    jobs: Sequence[JobView], plan: Plan, held_back: Callable[[int], tuple[Reason, str] | None]
 ) -> list[JobView]:
     """Say why tasks of each job wait, by a plan; a receipt for each would take too long."""
     why = dict(zip(plan.order, plan.reasons, strict=True))
-    why |= dict.fromkeys(withheld, Reason.USER_BRAKED)
-    return [
-        msgspec.structs.replace(job, reason=why.get(parse_job_id(job.id)) or "")
-        if job.tasks.pending and not job.reason
-        else job
-        for job in jobs
-    ]
+
+    def told(job: JobView) -> JobView:
+        number = parse_job_id(job.id)
+        held = held_back(number)
+        if held is not None:
+            return with_held(job, held)
+        return msgspec.structs.replace(job, reason=why.get(number) or "")
+
+    return [told(job) if job.tasks.pending and not job.reason else job for job in jobs]
+
+
+def with_held(job: JobView, held: tuple[Reason, str]) -> JobView:
+    """Say that the planner is not shown a job, and why; what the store says of it goes first."""
+    reason, why = held
+    return job if job.reason else msgspec.structs.replace(job, reason=reason, detail=why)
 
 
 def page(rows: Sequence[T], listing: Listing, filters: tuple[str, ...]) -> Page[T]:

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     HELD = "held"
     QUARANTINED = "quarantined"
     USER_BRAKED = "user_braked"
+    SECRET_KEY_MISSING = "secret_key_missing"  # noqa: S105 - a word, no password
     RECOVERY_HOLD = "recovery_hold"
     CANCELLING = "cancelling"
     BACKING_OFF = "backing_off"

@@ -72,7 +72,8 @@ class Keyring(Protocol):
         """Return the value.
 
         Raises:
-            DamageError: its key is not there, or this was not sealed as what it is now.
+            KeyMissingError: its key is not there, or the keys cannot be read.
+            DamageError: this was not sealed as what it is now.
         """
         ...
 
@@ -160,6 +161,7 @@ class Vault(Protocol):
 
         Raises:
             NotFoundError: a secret was removed meanwhile.
-            DamageError: one cannot be opened with the keys that the hub has.
+            KeyMissingError: the key of one is not among those that the hub has.
+            DamageError: one was changed in the store.
         """
         ...

@@ -13,7 +13,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from fenglin.errors import DamageError, UnavailableError
+from fenglin.errors import DamageError, KeyMissingError, UnavailableError
 from fenglin.model.secret import Secret
 from fenglin.ports.vault import Sealed
 
@@ -51,13 +51,16 @@ class FileKeyring:
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
-        key = self._keys().get(sealed.key)
+        # A file that is being mended lacks its keys for a while, whatever is wrong with it.
+        named = f"the key {sealed.key}, which seals the secret {of.name!r}, is not in the hub's"
+        try:
+            key = self._keys().get(sealed.key)
+        except DamageError as error:
+            why = f"{named} keys: {error.what}"
+            raise KeyMissingError(why, where=error.where, hint=_HINT, key=sealed.key) from error
         if key is None:
-            raise DamageError(
-                f"the key {sealed.key}, which seals the secret {of.name!r}, is not in the"
-                " hub's key file",
-                where=str(self._path),
-                hint=_HINT,
+            raise KeyMissingError(
+                f"{named} key file", where=str(self._path), hint=_HINT, key=sealed.key
             )
         try:
             return Secret(AESGCM(key).decrypt(sealed.nonce, sealed.data, _of(of)).decode())

@@ -80,6 +80,11 @@ class SqliteSecrets:
         return await self._store.write(epoch, work)
 
 
+def keys_in_use(conn: sqlite3.Connection) -> dict[str, int]:
+    """Return how many secrets each key seals, by the key's id."""
+    return dict(conn.execute("SELECT key, count(*) FROM secret GROUP BY key ORDER BY key"))
+
+
 def _find(conn: sqlite3.Connection, account: str, name: str) -> SecretRecord | None:
     row = conn.execute(
         f"SELECT {_COLUMNS} FROM secret WHERE account = ? AND name = ?",  # noqa: S608

@@ -49,9 +49,11 @@ class SafetyView(Struct, frozen=True):
         unsettled: Site → why nothing starts there until what it holds is settled.
         braked: Users, by name.
         starts_per_s: Most allocations started a second, while the hub catches up; 0 for no limit.
+        keyless: Id of a key of secrets that the hub lacks → how many jobs wait for it.
     """
 
     quarantined: list[AsideView]
     unsettled: dict[str, str] = {}
     braked: list[BrakedView] = []
     starts_per_s: int = 0
+    keyless: dict[str, int] = {}

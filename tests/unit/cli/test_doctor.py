@@ -10,11 +10,12 @@ import pytest
 from fenglin.bootstrap import doctor as room
 from fenglin.bootstrap.doctor import examine
 from fenglin.cli.app import run
-from fenglin.cli.doctor_hub import _lag
+from fenglin.cli.doctor_hub import _held, _lag
 from fenglin.client.transport import Answer
 from fenglin.engine.meters import Meters
 from fenglin.storage.schema import connect, ensure_schema
 from fenglin.testing.builders import LocalSite, hub_file
+from fenglin.wire.safety_views import SafetyView
 
 
 @pytest.fixture
@@ -92,6 +93,38 @@ def test_what_is_wrong_is_said_with_what_to_do(place, capsys, harm, check, words
     asked = ["doctor", "--offline", "--config", str(place[0]), "--data", str(place[1])]
     assert run([*asked, "-o", "json"]) == 1
     assert '"ok":false' in capsys.readouterr().out.replace(" ", "")
+
+
+SECRET_ROWS = "INSERT INTO secret VALUES (?, 'db', 1, 'abc123', x'00', x'00', 1, 'ann')"
+
+
+@pytest.mark.parametrize("file", ["none", "of another key"])
+def test_a_key_that_is_missing_is_named(place, file):
+    with contextlib.closing(sqlite3.connect(place[1] / "fenglin.db")) as conn, conn:
+        conn.executemany(SECRET_ROWS, [("lab",), ("team",)])
+    if file != "none":
+        path = place[1] / "secrets.key"
+        path.write_text(base64.b64encode(b"k" * 32).decode())
+        path.chmod(0o600)
+
+    found = [one for one in examine(*place, None) if one.check == "secrets' keys"]
+
+    missing = found[0]
+    assert missing.level == "bad"
+    assert "the key abc123, which seals 2 secrets, is not in" in missing.what
+    assert "fenglin secret list" in missing.hint
+    assert [one.level for one in found[1:]] == ([] if file == "none" else ["ok"])
+
+
+def test_a_key_that_jobs_wait_for_is_told_by_the_hub():
+    class Said:
+        def call(self, _call):
+            return SafetyView(quarantined=[], keyless={"abc123": 2})
+
+    missing, sound = _held(Said())
+    assert (missing.check, missing.level) == ("secrets' key abc123", "bad")
+    assert "2 jobs waiting" in missing.what
+    assert (sound.check, sound.level) == ("quarantine", "ok")
 
 
 def test_a_disk_that_is_nearly_full_is_told(place, monkeypatch):

@@ -9,7 +9,13 @@ from fenglin.engine import effects as room
 from fenglin.engine.effects import Effects
 from fenglin.engine.news import StartAnswered, StartRefused, StartUnclear
 from fenglin.engine.recovery import resume
-from fenglin.errors import DamageError, DriverError, NotFoundError, UnavailableError
+from fenglin.errors import (
+    DamageError,
+    DriverError,
+    KeyMissingError,
+    NotFoundError,
+    UnavailableError,
+)
 from fenglin.model.job import FileInput
 from fenglin.model.reason import Reason
 from fenglin.model.secret import Secret
@@ -278,6 +284,17 @@ def test_a_secret_that_cannot_be_opened_is_no_fault_of_the_site(world, play, vau
 
     assert (news.reason, driver.calls) == (Reason.SECRET_UNAVAILABLE, [])
     assert news.why in ("this hub keeps no secrets", "there is no secret 'db'", "no key")
+
+
+def test_a_key_that_the_hub_lacks_is_told_apart(world, play):
+    pool, record, job = one(world, secrets=(("TOKEN", "db"),))
+    driver = Driver()
+    gone = KeyMissingError("no key", where="/hub/secrets.key", key="abc")
+
+    told = play(pool, driver, start_with(Keeper(gone), record, job))
+
+    assert told == [StartRefused(1, Reason.SECRET_KEY_MISSING, "no key", "abc")]
+    assert driver.calls == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from fenglin.engine.blobs import Blobs
 from fenglin.engine.vault import MOST_BYTES, Vault
-from fenglin.errors import DamageError, InputError, NotFoundError
+from fenglin.errors import InputError, KeyMissingError, NotFoundError
 from fenglin.model.job import FileInput, JobSpec
 from fenglin.model.secret import Secret
 from fenglin.ports.acting import ACTING, Act
@@ -169,8 +169,11 @@ def test_a_lost_key_is_told(hub):
     hub.put()
     (hub.folder / KEY_FILE).unlink()
 
-    with pytest.raises(DamageError, match="is not in the hub's key file"):
+    with pytest.raises(KeyMissingError, match="is not in the hub's key file") as caught:
         hub.run(hub.vault.open("lab", (("DB", "db"),)))
+
+    (listed,) = hub.run(hub.vault.list("lab", ANN)).items
+    assert caught.value.key == listed.key
 
 
 def test_each_change_leaves_a_record_without_the_value(hub):

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from fenglin.errors import DamageError, UnavailableError
+from fenglin.errors import DamageError, KeyMissingError, UnavailableError
 from fenglin.model.secret import Secret
 from fenglin.ports.vault import SecretId
 from fenglin.storage.keyring import KEY_FILE, FileKeyring
@@ -81,12 +81,40 @@ def test_a_lost_key_is_named_and_not_replaced(ring, tmp_path):
     sealed = ring.seal(VALUE, MINE)
     path = tmp_path / KEY_FILE
     path.unlink()
-    with pytest.raises(DamageError, match=f"the key {sealed.key}, which seals the secret 'db'"):
+    told = f"the key {sealed.key}, which seals the secret 'db'"
+    with pytest.raises(KeyMissingError, match=told) as caught:
         ring.open(sealed, MINE)
+    assert caught.value.key == sealed.key
     assert not path.exists()
     path.write_text(new_key())
-    with pytest.raises(DamageError, match="is not in the hub's key file"):
+    with pytest.raises(KeyMissingError, match="is not in the hub's key file"):
         ring.open(sealed, MINE)
+
+
+@pytest.mark.parametrize("harm", ["a half line", "a folder in its place"])
+def test_a_file_that_cannot_be_read_lacks_every_key_for_a_while(ring, tmp_path, harm):
+    sealed = ring.seal(VALUE, MINE)
+    path = tmp_path / KEY_FILE
+    text = path.read_text()
+    path.unlink()
+    if harm == "a half line":
+        path.write_text(text + "aGFsZg")
+    else:
+        path.mkdir()
+
+    with pytest.raises(KeyMissingError, match=f"the key {sealed.key}") as caught:
+        ring.open(sealed, MINE)
+
+    assert caught.value.key == sealed.key
+    assert text.strip() not in str(caught.value)
+    with pytest.raises(DamageError):
+        ring.ids()
+    if harm == "a half line":
+        path.write_text(text)
+    else:
+        path.rmdir()
+        path.write_text(text)
+    assert ring.open(sealed, MINE) == VALUE
 
 
 @pytest.mark.parametrize("line", ["short", base64.b64encode(b"x" * 31).decode(), "é" * 44])

@@ -47,6 +47,7 @@ _REASONS = {
     Reason.NOT_BEFORE: "BeginTime",
     Reason.BACKING_OFF: "BeginTime",
     Reason.HELD: "JobHeldUser",
+    Reason.SECRET_KEY_MISSING: "JobHeldAdmin",
     Reason.CONCURRENCY_LIMIT: "JobArrayTaskLimit",
     Reason.SITE_DOWN: "ReqNodeNotAvail",
     Reason.SITE_DRAINED: "ReqNodeNotAvail",
