@@ -10,6 +10,8 @@ import pytest
 
 from fenglin.agent.files import Files
 from fenglin.drivers.cloud.purchases import to_the_end
+from fenglin.drivers.kubernetes.mirror import Mirror
+from fenglin.drivers.kubernetes.views import Job
 from fenglin.errors import DriverError
 from fenglin.remote.line import Opener
 
@@ -40,7 +42,36 @@ def _writing(gone, _folder):
     return to_the_end(gone.work())
 
 
-@pytest.mark.parametrize("begin", [_opening, _fetching, _writing])
+def _listing(gone, _folder):
+    api = SimpleNamespace(pages=gone.work)
+    return Mirror(api, "/jobs", Job, "s", lambda _: None).relist()
+
+
+def _listing_again(gone, _folder):
+    """One more listing, begun when the one that was under way has ended."""
+    before = asyncio.Event()
+
+    async def pages(*_):
+        if not before.is_set():
+            before.set()
+            await asyncio.sleep(0)
+            return [], "1"
+        return await gone.work()
+
+    mirror = Mirror(SimpleNamespace(pages=pages), "/jobs", Job, "s", lambda _: None)
+
+    async def both():
+        first = asyncio.ensure_future(mirror.relist())
+        await before.wait()
+        await asyncio.gather(first, mirror.relist())
+
+    return both()
+
+
+BEGINNINGS = [_opening, _fetching, _writing, _listing, _listing_again]
+
+
+@pytest.mark.parametrize("begin", BEGINNINGS)
 def test_a_failure_after_the_caller_has_gone_is_no_complaint(begin, tmp_path):
     complaints = []
 
@@ -62,7 +93,7 @@ def test_a_failure_after_the_caller_has_gone_is_no_complaint(begin, tmp_path):
     assert not complaints, complaints
 
 
-@pytest.mark.parametrize("begin", [_opening, _fetching, _writing])
+@pytest.mark.parametrize("begin", BEGINNINGS)
 def test_a_caller_that_waits_hears_of_the_failure(begin, tmp_path):
     async def wait():
         gone = Gone()

@@ -92,20 +92,16 @@ class Mirror(Generic[K]):
         Raises:
             DriverError: the listing is not complete; nothing has changed.
         """
-        if self._listing is None or self._listing.done():
-            self._listing = asyncio.create_task(self._list())
-        else:
+        listing = self._listing
+        if listing is not None and not listing.done():
             # One that is under way may have passed by what its caller has just made.
             with contextlib.suppress(DriverError):
-                await asyncio.shield(self._listing)
-            if self._listing.done():
-                self._listing = asyncio.create_task(self._list())
-        listing = self._listing
-        try:
-            await asyncio.shield(listing)
-        finally:
-            if listing.done() and not listing.cancelled():
-                listing.exception()
+                await asyncio.shield(listing)
+            listing = self._listing
+        if listing is None or listing.done():
+            listing = self._listing = asyncio.create_task(self._list())
+            listing.add_done_callback(_heard)
+        await asyncio.shield(listing)
 
     async def close(self) -> None:
         """Stop watching. Idempotent."""
@@ -181,6 +177,12 @@ class Mirror(Generic[K]):
         del self._found[key][kept.metadata.name]
         self._gone.setdefault(key, {})[kept.metadata.uid] = kept
         self._changed(key)
+
+
+def _heard(listing: asyncio.Task[None]) -> None:
+    """Take note of how a listing ended, where nobody waits for it any more."""
+    if not listing.cancelled():
+        listing.exception()
 
 
 def _newer(kept: K, known: K) -> bool:
