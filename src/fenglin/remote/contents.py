@@ -1,11 +1,11 @@
-"""What a job's input files hold: their digests, with folders taken apart."""
+"""What a job's inputs hold: folders taken apart, and the digests of their files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -33,6 +33,22 @@ class Content(Struct, frozen=True):
     executable: bool
 
 
+class Piece(NamedTuple):
+    """A file of an input, or a folder.
+
+    Attributes:
+        target: Relative path in the working directory.
+        path: Where it is on the hub's machine.
+        executable: Whether it gets the execute bit; False for a folder.
+        folder: Whether it is one.
+    """
+
+    target: str
+    path: Path
+    executable: bool
+    folder: bool
+
+
 class Digests:
     """SHA-256 of files, computed once for each state of a file. Synchronous."""
 
@@ -47,9 +63,10 @@ class Digests:
             OSError: one is there and cannot be read.
         """
         return [
-            Content(target, self._of(path), str(path), executable)
+            Content(piece.target, self._of(piece.path), str(piece.path), piece.executable)
             for item in inputs
-            for target, path, executable in _files(item)
+            for piece in pieces(item)
+            if not piece.folder
         ]
 
     def _of(self, path: Path) -> str:
@@ -66,16 +83,26 @@ class Digests:
         return self._known[state]
 
 
-def _files(item: StagedInput) -> Iterator[tuple[str, Path, bool]]:
-    """Yield (target, path, executable) of an input; links inside a folder are left out."""
+def pieces(item: StagedInput) -> Iterator[Piece]:
+    """Yield what an input is made of, each folder before what stands in it.
+
+    Links inside a folder are left out, whatever they lead to, and so is what is neither file nor
+    folder: nothing but the folder's own content leaves the hub's machine. A source that is not
+    there is yielded as a file.
+    """
     source = Path(item.source)
     if not source.is_dir():
-        yield item.target, source, item.executable
+        yield Piece(item.target, source, item.executable, folder=False)
         return
+    top = item.target.rstrip("/")
     for folder, folders, names in os.walk(source):
         folders.sort()
+        here = Path(folder)
+        below = here.relative_to(source).as_posix()
+        target = top if here == source else f"{top}/{below}"
+        yield Piece(target, here, executable=False, folder=True)
         for name in sorted(names):
-            path = Path(folder, name)
+            path = here / name
             if path.is_file() and not path.is_symlink():
-                target = f"{item.target.rstrip('/')}/{path.relative_to(source).as_posix()}"
-                yield target, path, os.access(path, os.X_OK)
+                executable = os.access(path, os.X_OK)
+                yield Piece(f"{target}/{name}", path, executable, folder=False)

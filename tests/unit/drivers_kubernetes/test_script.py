@@ -151,6 +151,46 @@ def test_inputs_are_put_in_their_places(run, tmp_path):
     assert run(task, lines=brought.lines, files=brought.files)[2] == "ran\n ff 00 78\n"
 
 
+@pytest.mark.parametrize("way", ["by secret", "by claim"])
+def test_links_in_a_folder_are_left_out(run, tmp_path, way):
+    folder, room = tmp_path / "scene", tmp_path / "room"
+    (folder / "empty").mkdir(parents=True)
+    room.mkdir()
+    (tmp_path / "hubs").write_text("of the hub")
+    (folder / "mine").write_text("mine\n")
+    (folder / "link").symlink_to(tmp_path / "hubs")
+    (folder / "up").symlink_to(tmp_path)
+    given = (StagedInput("s", str(folder)),)
+    if way == "by secret":
+        brought = inputs.by_secret(given, 1_000)
+        assert list(brought.files.values()) == [b"mine\n"]
+        task = order(script="cat s/mine; ls s", inputs=given)
+        assert run(task, lines=brought.lines, files=brought.files)[2] == "mine\nempty\nmine\n"
+        return
+    inputs.by_claim(given, room)
+    assert sorted(path.name for path in room.rglob("*")) == ["0", "empty", "mine"]
+    assert (room / "0" / "mine").read_text() == "mine\n"
+
+
+def test_inputs_by_claim_are_copied_once_and_whole(tmp_path):
+    room, tool, folder = tmp_path / "room", tmp_path / "tool", tmp_path / "folder"
+    room.mkdir()
+    folder.mkdir()
+    tool.write_text("#!/bin/sh\n")
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o755)
+    (room / ".1").mkdir()
+    (room / ".1" / "half").write_text("of an earlier try")
+    given = (StagedInput("bin/tool", str(tool), executable=True), StagedInput("s", str(folder)))
+    for _ in range(2):
+        inputs.by_claim(given, room)
+        assert sorted(path.name for path in room.iterdir()) == ["0", "1"]
+        tool.write_text("changed")
+    assert (room / "0").read_text() == "#!/bin/sh\n"
+    assert [path.name for path in (room / "1").iterdir()] == ["run"]
+    assert os.access(room / "1" / "run", os.X_OK)
+
+
 def test_inputs_that_are_too_large(tmp_path):
     (tmp_path / "x").write_bytes(b"x" * 11)
     with pytest.raises(inputs.TooLargeError):

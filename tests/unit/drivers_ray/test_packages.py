@@ -52,6 +52,18 @@ def test_folders_come_file_by_file_under_names_that_are_no_modules(tmp_path):
     assert content(package) == {"0": b"evil", "1": b"r"}
 
 
+def test_links_in_a_folder_are_left_out(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "deep").mkdir(parents=True)
+    (tmp_path / "hubs").write_text("of the hub")
+    (tree / "mine").write_text("mine")
+    (tree / "deep" / "link").symlink_to(tmp_path / "hubs")
+    (tree / "up").symlink_to(tmp_path)
+    named, package = input_package((StagedInput("scene", str(tree)),), CAP, "site")
+    assert named == (StagedInput("scene/mine", "0"),)
+    assert content(package) == {"0": b"mine"}
+
+
 def test_too_much_input_is_refused_for_certain(tmp_path):
     (tmp_path / "big").write_bytes(b"x" * (CAP + 1))
     with pytest.raises(DriverError, match="larger than 1000 bytes") as caught:

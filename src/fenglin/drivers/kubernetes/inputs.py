@@ -6,16 +6,16 @@ folders are walked on the hub. What is larger than a Secret may be goes through 
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fenglin.drivers.kubernetes.names import ROOM
 from fenglin.drivers.kubernetes.script import quoted
+from fenglin.remote.contents import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fenglin.ports.driver import StagedInput
 
@@ -79,17 +79,17 @@ def by_secret(inputs: Sequence[StagedInput], room_bytes: int) -> Brought:
     if room_bytes < 0:
         raise TooLargeError(MOST_BYTES - room_bytes)
     for item in inputs:
-        for target, source in _walk(item):
-            if source is None:
-                lines.append(f"mkdir -p -- {quoted(target)} || fail staging_failed")
+        for piece in pieces(item):
+            if piece.folder:
+                lines.append(f"mkdir -p -- {quoted(piece.target)} || fail staging_failed")
                 continue
-            size += source.stat().st_size
+            size += piece.path.stat().st_size
             if size > room_bytes:
                 raise TooLargeError(size)
             key = f"input{len(files)}"
-            files[key] = source.read_bytes()
-            executable = item.executable or os.access(source, os.X_OK)
-            lines += _place(f"cat <{ROOM}/job/{key} >", target, executable=executable)
+            files[key] = piece.path.read_bytes()
+            executable = item.executable or piece.executable
+            lines += _place(f"cat <{ROOM}/job/{key} >", piece.target, executable=executable)
     return Brought(files, lines)
 
 
@@ -104,11 +104,8 @@ def by_claim(inputs: Sequence[StagedInput], folder: Path) -> Brought:
         source, kept = Path(item.source), folder / str(number)
         if not kept.exists():
             draft = folder / f".{number}"
-            if source.is_dir():
-                shutil.rmtree(draft, ignore_errors=True)
-                shutil.copytree(source, draft, symlinks=True)
-            else:
-                shutil.copyfile(source, draft)
+            shutil.rmtree(draft, ignore_errors=True)
+            _copy(item, draft)
             draft.rename(kept)
         if source.is_dir():
             lines.append(f"mkdir -p -- {quoted(item.target)} || fail staging_failed")
@@ -121,6 +118,15 @@ def by_claim(inputs: Sequence[StagedInput], folder: Path) -> Brought:
     return Brought({}, lines)
 
 
+def _copy(item: StagedInput, to: Path) -> None:
+    for piece in pieces(item):
+        path = to / piece.path.relative_to(item.source)
+        if piece.folder:
+            path.mkdir()
+        else:
+            shutil.copy(piece.path, path)
+
+
 def _place(command: str, target: str, *, executable: bool) -> list[str]:
     """Return the lines that write a file."""
     lines = []
@@ -131,18 +137,3 @@ def _place(command: str, target: str, *, executable: bool) -> list[str]:
     if executable:
         lines.append(f"chmod 755 {quoted('./' + target)} || fail staging_failed")
     return lines
-
-
-def _walk(item: StagedInput) -> Iterator[tuple[str, Path | None]]:
-    """Yield (target, source) of every file, and (target, None) of every folder."""
-    source = Path(item.source)
-    if not source.is_dir():
-        yield item.target, source
-        return
-    for folder, _, names in sorted(os.walk(source)):
-        below = Path(folder).relative_to(source)
-        yield str(Path(item.target) / below), None
-        for name in sorted(names):
-            path = Path(folder) / name
-            if path.is_file():
-                yield str(Path(item.target) / below / name), path

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from msgspec import Struct
 from fenglin.drivers.ray import node
 from fenglin.errors import DriverError
 from fenglin.ports.driver import StagedInput
+from fenglin.remote.contents import pieces
 from fenglin.runner import host
 from fenglin.runner.host.order import ORDER, encode
 
@@ -75,9 +75,11 @@ def input_package(
     named: list[StagedInput] = []
     size = 0
     for item in inputs:
-        for target, path, executable in _files(item):
-            name = str(len(named))
-            named.append(StagedInput(target, name, executable))
+        for piece in pieces(item):
+            if piece.folder:
+                continue
+            name, path = str(len(named)), piece.path
+            named.append(StagedInput(piece.target, name, piece.executable))
             if not path.is_file():
                 continue
             size += path.stat().st_size
@@ -97,21 +99,6 @@ def with_inputs(
     """Yield the lines of an order, and where its inputs are."""
     yield from lines
     yield "inputs_package", package.folder if package is not None else ""
-
-
-def _files(item: StagedInput) -> Iterator[tuple[str, Path, bool]]:
-    """Yield (target, source, executable) of every regular file of an input."""
-    top = Path(item.source)
-    if not top.is_dir():
-        yield item.target, top, item.executable
-        return
-    for folder, folders, names in os.walk(top):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file():
-                target = f"{item.target}/{path.relative_to(top)}"
-                yield target, path, os.access(path, os.X_OK)
 
 
 def _package(files: Sequence[tuple[str, bytes]]) -> Package:
