@@ -16,6 +16,7 @@ from fenglin.ledger.bill import Bill
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.account_views import CloseAsk, MoneyMove
+from fenglin.wire.agent_views import Hello, Orders, OrdersAsk, Welcome
 from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
 from fenglin.wire.login_views import LoginAsk
 from fenglin.wire.metering_views import DiscrepancyStep, LateUses
@@ -45,6 +46,12 @@ _DOCUMENT = {
     "required": ["name"],
     "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 128}},
 }
+
+
+def _counted(name: str) -> Json:
+    """Describe an object of one number."""
+    return {"type": "object", "required": [name], "properties": {name: {"type": "integer"}}}
+
 
 # What stands in a body or an answer where Litestar cannot know it.
 _BODIES: dict[str, tuple[bool, Json]] = {
@@ -129,12 +136,12 @@ _BODIES: dict[str, tuple[bool, Json]] = {
             ("revokeVoucher", "TakeBackAsk"),
             ("clawBackVoucher", "TakeBackAsk"),
             ("useVouchers", "UseAsk"),
+            ("agentHello", "Hello"),
+            ("agentOrders", "OrdersAsk"),
         )
     },
-    **{
-        operation: (True, {"application/json": {"schema": {"type": "object"}}})
-        for operation in ("agentHello", "agentOrders", "agentAnswers")
-    },
+    # What an answer's body is, its order's kind says.
+    "agentAnswers": (True, {"application/json": {"schema": {"type": "object"}}}),
     "agentArtifact": (True, {"application/octet-stream": {"schema": _BINARY}}),
     "importPrices": (True, {"text/csv": {"schema": _TEXT}}),
     "importMetering": (True, {"text/plain": {"schema": _TEXT}}),
@@ -149,6 +156,12 @@ _BODIES: dict[str, tuple[bool, Json]] = {
     "putBlob": (True, {"application/octet-stream": {"schema": _BINARY}}),
 }
 _ANSWERS: dict[str, Json] = {
+    "agentHello": {"application/json": {"schema": {"$ref": REFERENCE.format(name="Welcome")}}},
+    "agentOrders": {"application/json": {"schema": {"$ref": REFERENCE.format(name="Orders")}}},
+    "agentAnswers": {"application/json": {"schema": _counted("taken")}},
+    "agentInput": {"application/octet-stream": {"schema": _BINARY}},
+    "agentArtifact": {"application/json": {"schema": _counted("size_bytes")}},
+    "readPlan": {"application/octet-stream": {"schema": _BINARY}},
     "readLog": {"application/octet-stream": {"schema": _BINARY}},
     "readArtifact": {"application/octet-stream": {"schema": _BINARY}},
     "exportLedger": {
@@ -208,6 +221,10 @@ def document(app: Litestar) -> bytes:
     _, ours = msgspec.json.schema_components(
         [
             ErrorView,
+            Hello,
+            Welcome,
+            OrdersAsk,
+            Orders,
             DrainRequest,
             Addresses,
             CloseAsk,
@@ -293,4 +310,7 @@ def _parameter(param: Param) -> Json:
         schema = {"type": "array", "items": schema}
     elif param.default != "":
         schema["default"] = param.default
-    return {"name": param.name, "in": "query", "description": param.doc, "schema": schema}
+    told: Json = {"name": param.name, "in": "query", "description": param.doc, "schema": schema}
+    if param.allowed or param.kind != "text":
+        told["allowEmptyValue"] = True  # it counts as left out
+    return told
