@@ -1,9 +1,12 @@
 """Metering through a real hub: what ran, what a provider says of it, and what becomes of that."""
 
+import csv
 import time
+import zipfile
 
 import pytest
 
+from fenglin.client.metering import import_file
 from fenglin.testing import LocalSite, hub_file
 
 # One hub serves the whole module.
@@ -83,6 +86,82 @@ def test_from_a_job_to_a_closed_discrepancy(client, fenglin, tmp_path):
     assert (told["new"], told["foreign"], told["billed"]) == (1, 1, 0)
     collected = fenglin("metering", "collect", "--site", "only", "--period", month, "-o", "json")
     assert collected.code == 0, collected.err
+
+
+def test_storage_egress_and_frames_from_a_file_to_every_bill(client, fenglin, tmp_path):
+    now_ms = round(time.time() * 1_000)
+    day_ms = 86_400_000
+    begun, month = clock(now_ms - 6 * day_ms), month_of(now_ms)
+    path = tmp_path / "use.csv"
+    rows = [
+        "line,account,unit,quantity,bytes,start,end,resource",
+        f"s1,default,storage_tb_month,,10000000000000,{begun},{clock(now_ms - 3 * day_ms)},bucket",
+        f"e1,default,egress_gb,2500000000,,{begun},{begun},gate",
+        f"f1,default,frame,120,,{begun},{clock(now_ms - 5 * day_ms)},",
+    ]
+    path.write_text("\n".join([*rows, ""]))
+    ask = ("metering", "import", path, "--format", "csv", "--site", "only")
+
+    refused = fenglin(*ask)
+    assert refused.code == 2
+    assert "use.csv:2:3" in refused.err
+    assert "the book has no price for storage_tb_month at site only" in refused.err
+    assert "fenglin price set --unit storage_tb_month" in refused.err
+    since = clock(now_ms - 30 * day_ms)[:10]
+    for unit, price in (("storage_tb_month", "30"), ("egress_gb", "0.5"), ("frame", "0.02")):
+        done = fenglin(
+            "price", "set", "--site", "only", "--unit", unit, "--price", price, "--from", since
+        )
+        assert done.code == 0, done.err
+    done = fenglin(*ask)
+    assert done.code == 0, done.err
+    # 10 TB for 3 of 30 days; 2.5 GB; 120 frames.
+    assert "3 lines, 33.65 CNY" in done.out
+    again = fenglin(*ask, "-o", "json").json
+    assert (again["charged"], again["unchanged"], again["charged_micro"]) == (0, 3, 0)
+    path.write_text("\n".join([*rows, ""]).replace("2500000000", "2600000000"))
+    other = fenglin(*ask)
+    assert other.code == 2
+    assert "use.csv:3:4" in other.err
+    assert "charged with 2500000000, not 2600000000" in other.err
+    call = import_file(path, site="only", form="csv", file="use.csv", source="more")
+    assert client.call(call).charged_micro == 33_700_000
+    check_books(fenglin, tmp_path, month)
+
+
+def check_books(fenglin, tmp_path, month):
+    """See two imports of the use above in all that is made of the ledger."""
+    books = fenglin("ledger", "verify")
+    assert books.code == 0, books.err
+    bill = fenglin("statement", "--tenant", "default", "--period", month, "-o", "json").json
+    items = {one["item"]: one for one in bill["items"]}
+    assert items["storage_tb_month"]["amount_micro"] == 60_000_000
+    assert items["frame"] == {
+        "item": "frame", "per": 1, "quantity": 240, "amount_micro": 4_800_000,
+    }  # fmt: skip
+    for form in ("csv", "html", "xlsx"):
+        out = tmp_path / f"bill.{form}"
+        done = fenglin(
+            "statement", "--tenant", "default", "--period", month, "-o", form, "--out", out
+        )
+        assert done.code == 0, done.err
+        text = out.read_bytes()
+        if form == "xlsx":
+            with zipfile.ZipFile(out) as book:
+                text = b"".join(book.read(name) for name in book.namelist())
+        assert b"egress_gb" in text
+    month_settled = fenglin("settle", "--period", month, "-o", "json").json
+    charged = [one["settlement"]["charged_micro"] for one in month_settled["items"]]
+    assert charged == [bill["charged_micro"]]
+    assert fenglin("settle", "--period", month, "--check").code == 0
+    exported = tmp_path / "focus.csv"
+    done = fenglin("ledger", "export", "--format", "focus", "--out", exported)
+    assert done.code == 0, done.err
+    with exported.open(encoding="utf-8", newline="") as file:
+        services = {row["ServiceCategory"] for row in csv.DictReader(file)}
+    assert services >= {"Storage", "Networking", "Media"}
+    energy = fenglin("metering", "energy", "--period", month, "-o", "json").json
+    assert "unknown" not in {row["grade"] for row in energy["rows"]}
 
 
 def test_what_is_not_there(fenglin):

@@ -70,7 +70,13 @@ async def open_books(
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
         accounts=accounts,
         metering=MeteringDesk(
-            SqliteMetering(store, offset_min), pool, drivers, clock, settings.tolerances, offset_min
+            SqliteMetering(store, offset_min),
+            pool,
+            drivers,
+            clock,
+            settings.tolerances,
+            offset_min,
+            accounts,
         ),
         settling=SettleDesk(
             SqliteSettlings(store), clock, pool, settings.deals, inventory.summary, offset_min

@@ -8,10 +8,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from fenglin.cli.sheet import Cell, Formula, Head, Sheet, column, workbook
-from fenglin.ledger.bill import Bill, BillRow, HoursTotal, rows, units
+from fenglin.ledger.bill import Bill, BillRow, HoursTotal, rows
 from fenglin.ledger.export import decimal_amount, text_cell
 from fenglin.ledger.metering.energy_note import COLUMNS as ENERGY_COLUMNS
 from fenglin.ledger.metering.energy_note import energy_cells
+from fenglin.ledger.posting import units
 from fenglin.quantities.period import offset_text
 
 if TYPE_CHECKING:

@@ -314,7 +314,11 @@ def _show_imported(done: Sequence[Imported], output: Output) -> None:
         return
     names = ("site", "source", "added", "unchanged", "contradicting", "passed", "untold")
     for one in done:
-        write_fields([(name, str(getattr(one, name))) for name in names])
+        fields = [(name, str(getattr(one, name))) for name in names]
+        if one.charged:
+            cost = format_money(one.charged_micro)
+            fields.append(("charged", f"{one.charged} lines, {cost}"))
+        write_fields(fields)
 
 
 def _cells(one: ItemView) -> tuple[str, ...]:

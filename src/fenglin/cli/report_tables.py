@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 from fenglin.cli.sheet import Cell, Formula, Head, Sheet, column
-from fenglin.ledger.bill import units
+from fenglin.ledger.posting import units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,6 @@ period that is over nothing in it depends on when it is asked for.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 from fenglin.errors import DamageError
 from fenglin.ledger.entry import Entry, Kind
 from fenglin.ledger.metering.energy_note import energy_of
-from fenglin.ledger.posting import CURRENCY, Charge, charges_of
+from fenglin.ledger.posting import CURRENCY, Charge, charges_of, units
 from fenglin.ledger.proof import ProofFile
 from fenglin.ledger.statement import (
     Funds,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 FORMAT = "fenglin-bill/1"
-_EXACT = Decimal("0.000001")
 _CATEGORIES = {
     Kind.POST: "usage",
     Kind.VOUCHER: "credit",
@@ -307,11 +305,6 @@ def _shown(entry: Entry, line: Line) -> BillEntry:
         held_micro=line.held_micro,
         after=line.after,
     )
-
-
-def units(quantity: int, per: int) -> str:
-    """Return priced units with six decimals, rounded half to even."""
-    return str((Decimal(quantity) / per).quantize(_EXACT, ROUND_HALF_EVEN))
 
 
 def rows(bill: Bill) -> Iterator[BillRow]:

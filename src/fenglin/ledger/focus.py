@@ -1,7 +1,8 @@
 """Export in the columns of FOCUS 1.2, in which clouds and their customers exchange bills.
 
 One row for each item of a posting (Usage), each voucher that was given or taken back (Credit) and
-each correction (Adjustment). Money in and out, credit on trust, holds and settlements are no
+each correction (Adjustment). Metered use whose month is closed corrects that month: a row for each
+of its items, too. Money in and out, credit on trust, holds and settlements are no
 charges. A voucher is a row of its own and never lowers a unit price. The ledger keeps the one price
 that was frozen at use, so that list, contracted and effective cost are equal.
 
@@ -17,10 +18,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fenglin.ledger.bill import units
 from fenglin.ledger.entry import Entry, Kind, Leg
 from fenglin.ledger.export import decimal_amount, text_cell, utc_time
-from fenglin.ledger.posting import charges_of, unit_of
+from fenglin.ledger.metering.metered import (
+    RESOURCE,
+    UNIT,
+    USED_BY,
+    USED_FROM,
+    USED_TO,
+    is_metered,
+)
+from fenglin.ledger.posting import charges_of, unit_of, units
 from fenglin.ledger.vouchers.entries import PAYS
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN, Period, period_of
 
@@ -43,6 +51,13 @@ _NUMBERS = frozenset(
 _COSTS = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost")
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _SECOND_MS = 1_000
+# Category, subcategory and name of the service, and the unit as the specification writes it.
+_SERVICES = {
+    "storage_tb_month": ("Storage", "Other (Storage)", "Storage", "TB-Months"),
+    "egress_gb": ("Networking", "Other (Networking)", "Network", "GB"),
+    "frame": ("Media", "Content Creation", "Rendering", "Frames"),
+}
+_COMPUTE = ("Compute", "Other (Compute)", "Compute", "")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -68,14 +83,16 @@ def focus(entries: Iterable[Entry], offset_min: int = DEFAULT_OFFSET_MIN) -> Ite
             held_since[entry.attempt] = entry.time_ms
         elif entry.kind in {Kind.POST, Kind.VOID}:
             since_ms = held_since.pop(entry.attempt, entry.time_ms)
-        if entry.kind is Kind.POST:
-            rows = _usage(entry)
+        metered = entry.kind in {Kind.POST, Kind.ADJUST} and is_metered(entry)
+        if entry.kind is Kind.POST or metered:
+            # What is metered is adjusted only where its month was closed.
+            rows = _usage(entry, "" if entry.kind is Kind.POST else "Correction")
         elif entry.kind in {Kind.ADJUST, Kind.VOUCHER}:
             late = months.of_earlier(entry, month)
             rows = _others(entry, "Correction" if late else "")
         else:
             continue
-        common = _common(entry, month, since_ms)
+        common = _common(entry, month, since_ms) | (_metered(entry) if metered else {})
         for row in rows:
             yield _line(common | row)
 
@@ -121,6 +138,7 @@ def _common(entry: Entry, month: Period, since_ms: int) -> dict[str, str]:
     tags = {"entry": str(entry.seq)} | {name: text for name, text in named.items() if text}
     # The end is exclusive, and whole seconds are what all readers understand.
     end_ms = (entry.time_ms // _SECOND_MS + 1) * _SECOND_MS
+    category, subcategory, service, _ = _COMPUTE
     return {
         "BillingPeriodStart": _moment(month.from_ms),
         "BillingPeriodEnd": _moment(month.to_ms),
@@ -134,14 +152,33 @@ def _common(entry: Entry, month: Period, since_ms: int) -> dict[str, str]:
         "ResourceId": attempt,
         "ResourceName": job if attempt else "",
         "ResourceType": "Attempt" if attempt else "",
-        "ServiceCategory": "Compute",
-        "ServiceName": "Compute",
-        "ServiceSubcategory": "Other (Compute)",
+        "ServiceCategory": category,
+        "ServiceName": service,
+        "ServiceSubcategory": subcategory,
         "Tags": _ENCODER.encode(tags).decode(),
     }
 
 
-def _usage(entry: Entry) -> Iterator[dict[str, str]]:
+def _metered(entry: Entry) -> dict[str, str]:
+    """Return in what the rows of metered use differ: when it was, and of what."""
+    category, subcategory, service, _ = _SERVICES.get(entry.detail(UNIT), _COMPUTE)
+    resource = entry.detail(RESOURCE) or entry.detail(USED_BY)
+    from_ms, to_ms = int(entry.detail(USED_FROM)), int(entry.detail(USED_TO))
+    # A moment, too, lasts to the end of its second.
+    end_ms = -(-max(to_ms, from_ms + 1) // _SECOND_MS) * _SECOND_MS
+    return {
+        "ChargePeriodStart": _moment(from_ms),
+        "ChargePeriodEnd": _moment(end_ms),
+        "ResourceId": resource,
+        "ResourceName": resource,
+        "ResourceType": service if resource else "",
+        "ServiceCategory": category,
+        "ServiceName": service,
+        "ServiceSubcategory": subcategory,
+    }
+
+
+def _usage(entry: Entry, charge_class: str) -> Iterator[dict[str, str]]:
     """Yield a row for each item of a posting."""
     tenant = next(leg for leg in entry.legs if leg.account.startswith("tenant:"))
     flavor, version = entry.detail("flavor"), entry.detail("price_version")
@@ -149,17 +186,19 @@ def _usage(entry: Entry) -> Iterator[dict[str, str]]:
         quantity = units(charge.quantity, charge.per)
         price = decimal_amount(charge.price_micro)
         sku = "/".join(filter(None, (flavor, charge.item)))
+        unit = _SERVICES.get(unit_of(charge.item), _COMPUTE)[-1] or unit_of(charge.item)
         yield _cost(tenant, charge.amount_micro) | {
             "ChargeCategory": "Usage",
-            "ChargeDescription": f"{charge.item} of {entry.attempt}",
+            "ChargeClass": charge_class,
+            "ChargeDescription": f"{charge.item} of {entry.attempt or entry.key}",
             "ChargeFrequency": "Usage-Based",
             "ConsumedQuantity": quantity,
-            "ConsumedUnit": unit_of(charge.item),
+            "ConsumedUnit": unit,
             "ContractedUnitPrice": price,
             "ListUnitPrice": price,
             "PricingCategory": "Standard",
             "PricingQuantity": quantity,
-            "PricingUnit": unit_of(charge.item),
+            "PricingUnit": unit,
             "SkuId": sku,
             "SkuMeter": unit_of(charge.item),
             "SkuPriceId": "/".join(filter(None, (version, sku, price))),

@@ -11,6 +11,7 @@ zero. It is for admission to refuse the next hold of such an account.
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 CURRENCY = "CNY"
 _CHARGE = "charge-"
+_EXACT = Decimal("0.000001")
 
 
 class Charge(Struct, frozen=True, gc=False):
@@ -213,6 +215,11 @@ def recharged(draft: Draft, charges: Sequence[Charge]) -> Draft:
         ),
         details=(*others, *lines),
     )
+
+
+def units(quantity: int, per: int) -> str:
+    """Return priced units with six decimals, rounded half to even."""
+    return str((Decimal(quantity) / per).quantize(_EXACT, ROUND_HALF_EVEN))
 
 
 def unit_of(item: str) -> str:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fenglin.ledger.accounts import available, held
 from fenglin.ledger.entry import Entry, Kind
+from fenglin.ledger.metering.metered import is_metered
 from fenglin.ledger.posting import CURRENCY, charges_of
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class StatementBuilder:
             self._items[line.item, line.per] = total
         site = entry.detail("site")
         attempts, amount = self._sites.get(site, (0, 0))
-        self._sites[site] = (attempts + 1, amount + amount_micro)
+        self._sites[site] = (attempts + (not is_metered(entry)), amount + amount_micro)
 
     def finish(self) -> Statement:
         """Return the statement of what was added."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.entry import Entry
     from fenglin.ledger.metering.items import Finding, State
+    from fenglin.ledger.metering.metered import MeteredFile
     from fenglin.ledger.metering.reconcile import Told, Tolerance, Used
     from fenglin.ledger.metering.records import ProviderRecord, UseRecord
     from fenglin.ports.hub import Listing, Principal
@@ -82,6 +83,34 @@ class Taken(Struct, frozen=True, kw_only=True):
     contradicting: int = 0
     foreign: int = 0
     billed: int = 0
+
+
+class Seller(Struct, frozen=True):
+    """Who sold what a file tells of, and to whom.
+
+    Attributes:
+        provider: Whose the site is.
+        region: Where it stands.
+        classes: Class of user, by account that may be charged.
+    """
+
+    provider: str
+    region: str
+    classes: Mapping[str, str]
+
+
+class Charged(Struct, frozen=True):
+    """What became of lines of metered use.
+
+    Attributes:
+        charged: Lines that were charged now.
+        unchanged: Lines that were charged before.
+        charged_micro: What was charged now, in the hub's currency.
+    """
+
+    charged: int = 0
+    unchanged: int = 0
+    charged_micro: int = 0
 
 
 class Series(Struct, frozen=True):
@@ -183,9 +212,27 @@ class Metering(Protocol):
         ...
 
     async def finish(
-        self, epoch: int, number: int, counts: ImportCounts, findings: Sequence[Finding], actor: str
-    ) -> None:
-        """Make an import count, and open what it contradicts."""
+        self,
+        epoch: int,
+        number: int,
+        head: ImportHead,
+        counts: ImportCounts,
+        findings: Sequence[Finding],
+        sold: tuple[MeteredFile, Seller],
+    ) -> Charged:
+        """Make an import count, charge what it sells, and open what it contradicts.
+
+        Args:
+            epoch: The leader's.
+            number: Of the import.
+            head: What is imported.
+            counts: Of lines that are compared; what is charged is added to what is kept.
+            findings: What they contradict.
+            sold: Lines that are charged, and by whom to whom.
+
+        Raises:
+            InputProblems: a line cannot be charged; nothing of the import counts.
+        """
         ...
 
     async def take(

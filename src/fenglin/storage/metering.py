@@ -11,17 +11,19 @@ from fenglin.ledger.metering.reconcile import Told, Tolerance, Used
 from fenglin.ledger.metering.records import ProviderRecord, UseRecord, digest
 from fenglin.ledger.metering.spans import Span, span_findings
 from fenglin.model.ids import attempt_key
-from fenglin.ports.metering import Item, Series, SeriesFacts, Taken
+from fenglin.ports.metering import Charged, Item, Series, SeriesFacts, Taken
 from fenglin.storage.discrepancies import items, open_items, step
 from fenglin.storage.late_use import LateUse
 from fenglin.storage.ledger_rows import PARAMETERS, where_in
+from fenglin.storage.metered import MeteredCharges
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fenglin.ports.metering import ImportCounts, ImportHead, ItemFilter
+    from fenglin.ledger.metering.metered import MeteredFile
+    from fenglin.ports.metering import ImportCounts, ImportHead, ItemFilter, Seller
     from fenglin.quantities.period import Period
     from fenglin.storage.store import SqlStore
 
@@ -80,20 +82,27 @@ class SqliteMetering:
         return await self._store.write(epoch, lambda conn: add(conn, number, head, records))
 
     async def finish(
-        self, epoch: int, number: int, counts: ImportCounts, findings: Sequence[Finding], actor: str
-    ) -> None:
+        self,
+        epoch: int,
+        number: int,
+        head: ImportHead,
+        counts: ImportCounts,
+        findings: Sequence[Finding],
+        sold: tuple[MeteredFile, Seller],
+    ) -> Charged:
         """See `ports.metering.Metering`."""
+        file, seller = sold
 
-        def work(conn: sqlite3.Connection) -> None:
-            (begun_ms,) = conn.execute(
-                "SELECT begun_ms FROM metering_import WHERE number = ?", (number,)
-            ).fetchone()
+        def work(conn: sqlite3.Connection) -> Charged:
+            charges = MeteredCharges(conn, number, head, seller, self._offset_min)
+            charges.check_records()
+            charged = charges.take(file) if file.uses else Charged()
             conn.execute(
                 "UPDATE metering_import SET done_ms = begun_ms, added = ?, unchanged = ?,"
                 " contradicting = ?, passed = ?, from_ms = ?, to_ms = ? WHERE number = ?",
                 (
-                    counts.added,
-                    counts.unchanged,
+                    counts.added + charged.charged,
+                    counts.unchanged + charged.unchanged,
                     counts.contradicting,
                     counts.passed,
                     counts.from_ms,
@@ -101,9 +110,10 @@ class SqliteMetering:
                     number,
                 ),
             )
-            open_items(conn, findings, "", actor, begun_ms)
+            open_items(conn, findings, "", head.actor, head.begun_ms)
+            return charged
 
-        await self._store.write(epoch, work)
+        return await self._store.write(epoch, work)
 
     async def take(
         self,

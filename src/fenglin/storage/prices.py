@@ -65,6 +65,17 @@ def last(conn: sqlite3.Connection) -> int:
     return int(number)
 
 
+def of_units(
+    conn: sqlite3.Connection, units: Collection[str], providers: Collection[str]
+) -> list[PriceVersion]:
+    """Return every version of these units and providers, in the order of their numbers."""
+    where = (
+        f"WHERE unit IN ({', '.join('?' * len(units))})"
+        f" AND provider IN ({', '.join('?' * len(providers))}) ORDER BY number"
+    )
+    return list(_select(conn, where, [*units, *providers]))
+
+
 def page(conn: sqlite3.Connection, wanted: PriceFilter) -> list[PriceVersion]:
     """Return some versions, in the order of their numbers."""
     any_of: dict[str, list[str]] = {}

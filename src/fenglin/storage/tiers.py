@@ -19,6 +19,7 @@ from fenglin.storage import books
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
     from fenglin.catalog.prices import RatedItem
     from fenglin.model.allocation import Usage
@@ -83,13 +84,21 @@ def take(
     for one in price.tiers:
         month = str(period_of(at_ms, one.offset_min))
         place = places[one.counter] = (account, one.counter, month[:4] if one.yearly else month)
-        row = conn.execute(
-            "SELECT used FROM account_use WHERE account = ? AND counter = ? AND period = ?", place
-        ).fetchone()
-        before[one.counter] = int(row[0]) if row else 0
+        before[one.counter] = used_before(conn, place)
     lines = rate_usage(price, held, usage, before)
     more = counted(price, held, usage)
-    conn.executemany(
-        _PUT, [(*place, str(before[name] + more[name])) for name, place in places.items()]
-    )
+    put_used(conn, {place: before[name] + more[name] for name, place in places.items()})
     return lines
+
+
+def used_before(conn: sqlite3.Connection, place: tuple[str, str, str]) -> int:
+    """Return what was counted of an account's use: by (account, counter, period)."""
+    row = conn.execute(
+        "SELECT used FROM account_use WHERE account = ? AND counter = ? AND period = ?", place
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def put_used(conn: sqlite3.Connection, used: Mapping[tuple[str, str, str], int]) -> None:
+    """Keep what accounts have used, by (account, counter, period)."""
+    conn.executemany(_PUT, [(*place, str(quantity)) for place, quantity in used.items()])

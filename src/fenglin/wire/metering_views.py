@@ -50,13 +50,15 @@ class Imported(Struct, frozen=True, kw_only=True):
         number: Of the import; 0 when there was nothing to import.
         site: Whose provider accounts.
         source: Series in which its lines are unique.
-        added: Lines that are new.
+        added: Lines that are new, to be compared.
         unchanged: Lines that were there, the same.
         contradicting: Lines that were there with another body; each is a discrepancy now.
         passed: Rows that are no records, such as jobs that still run.
         from_ms: Least start.
         to_ms: Last end.
         untold: Attempts of which the driver had no record; of `collect` alone.
+        charged: Lines of metered use that were charged now.
+        charged_micro: What they came to, in the hub's currency.
     """
 
     number: int
@@ -69,6 +71,8 @@ class Imported(Struct, frozen=True, kw_only=True):
     from_ms: int
     to_ms: int
     untold: int = 0
+    charged: int = 0
+    charged_micro: int = 0
 
 
 class Recorded(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,15 @@ def test_a_file_is_sent_as_it_is(fenglin, hub, play, tmp_path):
     assert "added          2" in done.out
 
 
+def test_what_was_charged_is_told_with_its_sum(fenglin, hub, play, tmp_path):
+    path = tmp_path / "u.csv"
+    path.write_text("line\n")
+    body = IMPORTED | {"charged": 12, "charged_micro": 1_250_000}
+    hub.on("POST", "/v1/metering:import", play(status=201, body=body))
+    done = fenglin("metering", "import", path, "--format", "csv", "--site", "gz")
+    assert "charged        12 lines, 1.25 CNY" in done.out
+
+
 def test_one_bad_line_is_told_by_file_line_and_column(fenglin, hub, play, tmp_path):
     path = tmp_path / "s.txt"
     path.write_text("x")

@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from fenglin.catalog.pricebook.quote import METERED
 from fenglin.errors import InputProblems
 from fenglin.ledger.metering.cells import Reading
 from fenglin.ledger.metering.forms import READERS
+from fenglin.ledger.metering.metered import MeteredUse
+from fenglin.ledger.metering.records import ProviderRecord
+from fenglin.ledger.metering.sheets import UNITS
 
 HOUR_MS = 3_600_000
 # 2026-11-23 08:00 at UTC+8.
@@ -73,6 +77,35 @@ def test_a_plain_sheet():
     assert (second.wall_ms, second.core_ms, second.cost_micro, second.currency) == (
         90_500, None, None, "",
     )  # fmt: skip
+
+
+def test_a_line_with_a_unit_is_use_that_is_charged():
+    text = (
+        "line,account,unit,quantity,bytes,start,end,resource,job,attempt\n"
+        "s1,lab,storage_tb_month,,2000000000000,2026-11-23T08:00,2026-11-23T09:00,disk,j7,\n"
+        f"e1,lab,egress_gb,{10**18},,2026-11-23T08:00,2026-11-23T08:00,,,hub-a12-1\n"
+        "l2,,,,,2026-11-23T08:00,2026-11-23T09:00,n2,,\n"
+    )
+    (stored, sent, compared), _ = read("csv", text)
+    hour = (EIGHT_MS, EIGHT_MS + HOUR_MS)
+    assert stored == MeteredUse(
+        "s1", "lab", "storage_tb_month", 2 * 10**12 * HOUR_MS, *hour, "disk", 7, "", 2
+    )
+    assert (sent.quantity, sent.attempt, sent.row, sent.job) == (10**18, "hub-a12-1", 3, 0)
+    assert isinstance(compared, ProviderRecord)
+
+
+@pytest.mark.parametrize("column", ["wall_s", "cores", "cards", "energy_kwh", "cost", "currency"])
+def test_use_that_is_charged_has_no_figures_to_compare(column):
+    text = f"line,account,unit,quantity,start,end,{column}\na,lab,frame,1,1795392000,1795392001,5\n"
+    with pytest.raises(InputProblems) as caught:
+        read("csv", text)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column, problem.path) == (2, 7, column)
+
+
+def test_each_unit_that_is_read_is_one_that_the_book_meters():
+    assert set(UNITS) == set(METERED)
 
 
 def pod(uid, *, ended="2026-11-23T01:00:00Z", **labels):

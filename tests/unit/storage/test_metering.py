@@ -68,15 +68,16 @@ class House:
         self.here = here
         self.driver = FakeDriver()
         self.pool = SimpleNamespace(
-            hub=here.loaded.hub, epoch=here.epoch, allocations={},
+            hub=here.loaded.hub, epoch=here.epoch, allocations={}, classes={},
             sites={"site": SimpleNamespace(site=SITE)},
         )  # fmt: skip
         clock = SimpleNamespace(now_ms=lambda: NOW_MS)
         self.meters = SqliteMetering(here.store, 480)
         tolerances = {"slurm": Tolerance(20, 1_000)}
         self.desk = MeteringDesk(
-            self.meters, self.pool, {"site": self.driver}, clock, tolerances, 480
-        )
+            self.meters, self.pool, {"site": self.driver}, clock, tolerances, 480,
+            SimpleNamespace(names={"default", "other"}, moved=lambda: None),
+        )  # fmt: skip
 
     async def ended(self, wall_ms=HOUR_MS, *, live=False):
         """Return the key of an attempt of one task that has ended, or still runs."""

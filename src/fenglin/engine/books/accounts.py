@@ -24,7 +24,7 @@ from fenglin.wire.account_views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from fenglin.ledger.budgets import Budget, BudgetUse
     from fenglin.ports.accounts import Accounts
@@ -58,6 +58,11 @@ class AccountDesk:
         self._limits = limits
         self._offset_min = offset_min
         self.moved: Callable[[], None] = _nobody
+
+    @property
+    def names(self) -> Collection[str]:
+        """Return the accounts that are declared."""
+        return self._limits.keys()
 
     def connect(self, moved: Callable[[], None]) -> None:
         """Take who must hear that an account has other money than before."""

@@ -24,11 +24,12 @@ from fenglin.errors import (
 from fenglin.ledger.metering.cells import Reading
 from fenglin.ledger.metering.forms import READERS
 from fenglin.ledger.metering.items import State
+from fenglin.ledger.metering.metered import MeteredFile, MeteredUse, is_metered
 from fenglin.ledger.metering.reconcile import DEFAULT, TOLERANCES
 from fenglin.ledger.metering.records import MOST_MS, ProviderRecord, UseRecord
 from fenglin.model.ids import job_id, parse_job_id
 from fenglin.ports.driver import Capability
-from fenglin.ports.metering import ImportCounts, ImportHead, ItemFilter
+from fenglin.ports.metering import ImportCounts, ImportHead, ItemFilter, Seller
 from fenglin.quantities.period import parse_offset_min, parse_period
 from fenglin.quantities.shown import shown
 from fenglin.wire.metering_views import (
@@ -48,6 +49,7 @@ from fenglin.wire.views import Page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from fenglin.engine.books.accounts import AccountDesk
     from fenglin.engine.pool import Pool
     from fenglin.ledger.metering.items import Finding
     from fenglin.ledger.metering.reconcile import Tolerance
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 20_000
 MOST_CONTRADICTIONS = 10_000
+# They are charged in one transaction, for which everybody waits.
+MOST_METERED = 10_000
 MOST_NAME_CHARS = 63
 # As many calls as the contract of drivers allows at once.
 MOST_ASKED = 16
@@ -77,14 +81,19 @@ class MeteringDesk:
         clock: Clock,
         tolerances: Mapping[str, Tolerance],
         offset_min: int,
+        accounts: AccountDesk,
     ) -> None:
-        """Take the store's meters, the pool, its drivers, the clock, and what is configured."""
+        """Take the store's meters, the pool, its drivers, the clock, and what is configured.
+
+        Metered use is charged to the accounts.
+        """
         self._meters = meters
         self._pool = pool
         self._drivers = drivers
         self._clock = clock
         self._tolerances = {**TOLERANCES, **tolerances}
         self._offset_min = offset_min
+        self._accounts = accounts
         self._importing = asyncio.Lock()
 
     async def run(self) -> None:
@@ -249,7 +258,8 @@ class MeteringDesk:
     async def energy(self, period: str, principal: Principal) -> EnergyReport:
         """See `ports.metering.MeteringDesk`."""
         month = parse_period(period, self._offset_min)
-        entries = await self._meters.posted(principal.account, month)
+        posted = await self._meters.posted(principal.account, month)
+        entries = [entry for entry in posted if not is_metered(entry)]
         measured = await self._meters.measured_j([entry.attempt for entry in entries])
         sites = {name: status.site for name, status in self._pool.sites.items()}
         return await asyncio.to_thread(report, str(month), entries, sites, measured)
@@ -307,7 +317,7 @@ class MeteringDesk:
     async def _import(
         self,
         head: ImportHead,
-        records: Iterator[ProviderRecord],
+        records: Iterator[ProviderRecord | MeteredUse],
         reading: Reading,
         untold: int = 0,
     ) -> Imported:
@@ -317,17 +327,24 @@ class MeteringDesk:
         async with self._importing:
             number = await self._meters.begin(self._pool.epoch, head)
             try:
-                counts, contradicting = await self._enter(number, head, records, reading)
+                counts, found, uses = await self._enter(number, head, records, reading)
+                sold = (MeteredFile(reading.places, uses), self._seller(head.site))
+                done = await self._meters.finish(
+                    self._pool.epoch, number, head, counts, found, sold
+                )
             except FenglinError:
                 await self._meters.sweep(self._pool.epoch)
                 raise
-            await self._meters.finish(self._pool.epoch, number, counts, contradicting, head.actor)
+        if done.charged:
+            self._accounts.moved()
         return Imported(
             number=number,
             site=head.site,
             source=head.source,
             added=counts.added,
-            unchanged=counts.unchanged,
+            unchanged=counts.unchanged + done.unchanged,
+            charged=done.charged,
+            charged_micro=done.charged_micro,
             contradicting=counts.contradicting,
             passed=counts.passed,
             from_ms=counts.from_ms,
@@ -339,15 +356,30 @@ class MeteringDesk:
         self,
         number: int,
         head: ImportHead,
-        records: Iterator[ProviderRecord],
+        records: Iterator[ProviderRecord | MeteredUse],
         reading: Reading,
-    ) -> tuple[ImportCounts, list[Finding]]:
-        """Add records piece by piece; what is added counts for nothing before `finish`."""
+    ) -> tuple[ImportCounts, list[Finding], list[MeteredUse]]:
+        """Add records piece by piece; what is added counts for nothing before `finish`.
+
+        Returns:
+            What was added, what it contradicts, and what is to be charged.
+        """
         findings: list[Finding] = []
+        uses: list[MeteredUse] = []
         rows = added = from_ms = to_ms = 0
-        while chunk := await asyncio.to_thread(_piece, records):
+        while (pieces := await asyncio.to_thread(_piece, records)) is not None:
             if reading.problems:
                 # Read on only to tell what else is wrong.
+                continue
+            chunk, metered = pieces
+            uses += metered
+            if len(uses) > MOST_METERED:
+                raise LimitError(
+                    f"more than {MOST_METERED} lines with a unit in one file",
+                    where=head.file,
+                    hint="split it: in how many files they come changes nothing",
+                )
+            if not chunk:
                 continue
             rows += len(chunk)
             starts = [one.started_ms for one in chunk]
@@ -371,7 +403,13 @@ class MeteringDesk:
             from_ms=from_ms,
             to_ms=to_ms,
         )
-        return counts, findings
+        return counts, findings, uses
+
+    def _seller(self, name: str) -> Seller:
+        """Return who sells what a site meters, and to whom."""
+        site = self._pool.sites[name].site
+        classes = {one: self._pool.classes.get(one, "") for one in self._accounts.names}
+        return Seller(site.provider, site.region, classes)
 
     def _tolerance_of(self, site: str) -> Tolerance:
         """Return what may differ on a site, by the driver that reaches it."""
@@ -383,8 +421,13 @@ class MeteringDesk:
             raise NotFoundError(f"there is no site {shown(site)}", where="site")
 
 
-def _piece(records: Iterable[ProviderRecord]) -> list[ProviderRecord]:
-    return list(islice(records, CHUNK_ROWS))
+def _piece(
+    records: Iterable[ProviderRecord | MeteredUse],
+) -> tuple[list[ProviderRecord], list[MeteredUse]] | None:
+    """Return the next lines, those that are charged apart; None when there are none left."""
+    piece = list(islice(records, CHUNK_ROWS))
+    told = [one for one in piece if isinstance(one, ProviderRecord)]
+    return (told, [one for one in piece if isinstance(one, MeteredUse)]) if piece else None
 
 
 def _check_admin(principal: Principal) -> None:

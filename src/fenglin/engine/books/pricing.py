@@ -19,12 +19,11 @@ import structlog
 from msgspec.structs import astuple, replace
 
 from fenglin.catalog.pricebook.book import Ask, PriceBook
-from fenglin.catalog.pricebook.items import FULL_PERMILLE, TierPeriod, Unit
-from fenglin.catalog.pricebook.rating import factor_of
+from fenglin.catalog.pricebook.items import TierPeriod, Unit
+from fenglin.catalog.pricebook.quote import at_ratio, no_exchange, ratio_into
 from fenglin.errors import FenglinError
 from fenglin.model.job import Mode
 from fenglin.model.site import Tiered, tariff_of
-from fenglin.quantities.money import MICRO, rate_micro
 from fenglin.quantities.period import DEFAULT_OFFSET_MIN
 
 if TYPE_CHECKING:
@@ -89,12 +88,9 @@ def price_of(
         found = book.find(unit, ask)
         if found is None:
             continue
-        ratio, names = _ratio(book, found, ask, price.currency)
+        ratio, names = ratio_into(book, found, ask, price.currency)
         if ratio is None:
-            unused.append(
-                f"p{found.number} is in {found.terms.currency}, of which the book has no exchange"
-                f" into {price.currency}"
-            )
+            unused.append(no_exchange(found, price.currency))
             continue
         if len(found.terms.tiers) > MOST_TIERS:
             unused.append(f"p{found.number} has more than {MOST_TIERS} tiers")
@@ -103,7 +99,7 @@ def price_of(
             none = {f"{one}_micro": 0 for one in _HOURS}
             price = replace(price, node_cpu_milli=flavor.node.cpu_milli, **none)
         versions += [name for name in names if name not in versions]
-        price = replace(price, **{f"{unit}_micro": _at(ratio, found.terms.price_micro)})
+        price = replace(price, **{f"{unit}_micro": at_ratio(ratio, found.terms.price_micro)})
         if found.terms.tiers:
             tiers.append(_tiered(found, ratio, offset_min))
         if found.terms.memory_per_core_bytes:
@@ -111,41 +107,12 @@ def price_of(
     return replace(price, book=tuple(versions), tiers=tuple(tiers)), tuple(unused)
 
 
-def _ratio(
-    book: PriceBook, found: PriceVersion, ask: Ask, currency: str
-) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
-    """Return by which ratio an item's prices are taken, and the versions that this is from.
-
-    That is what the class of user pays of them, exchanged into a currency; None without a rate.
-    """
-    own = f"p{found.number}"
-    factor = factor_of(found.terms, ask.user_class)
-    if found.terms.currency == currency:
-        return (factor, FULL_PERMILLE), (own,)
-    wanted = Ask(
-        at_ms=ask.at_ms,
-        offset_min=ask.offset_min,
-        provider=ask.provider,
-        model=found.terms.currency,
-    )
-    rate = book.find(Unit.EXCHANGE, wanted)
-    if rate is None or rate.terms.currency != currency:
-        return None, ()
-    ratio = (factor * rate.terms.price_micro, FULL_PERMILLE * MICRO)
-    return ratio, (own, f"p{rate.number}")
-
-
-def _at(ratio: tuple[int, int], price_micro: int) -> int:
-    """Return a price, rounded once, half to even at the micro-unit: charges come from that."""
-    return rate_micro(price_micro, ratio[1], ratio[0])
-
-
 def _tiered(found: PriceVersion, ratio: tuple[int, int], offset_min: int) -> Tiered:
     """Return an item's tiers. Use is counted per item, whichever of its versions is in force."""
     return Tiered(
         item=found.key.unit,
         counter=msgspec.json.encode(astuple(found.key)).decode(),
-        steps=tuple((above, _at(ratio, micro)) for above, micro in found.terms.tiers),
+        steps=tuple((above, at_ratio(ratio, micro)) for above, micro in found.terms.tiers),
         yearly=found.terms.tier_period == TierPeriod.YEAR,
         offset_min=offset_min,
     )

@@ -47,6 +47,7 @@ class Reading:
         source: Name of the file, for messages.
         problems: What is wrong in it; then nothing of it counts.
         passed: Rows that are no record: what still runs, steps of jobs.
+        places: Columns of a sheet, from 0.
     """
 
     def __init__(self, source: str) -> None:
@@ -54,6 +55,7 @@ class Reading:
         self.source = source
         self.problems: list[Problem] = []
         self.passed = 0
+        self.places: dict[str, int] = {}
 
     def wrong(self, path: str, what: str, hint: str = "", *, line: int, column: int = 0) -> None:
         """Note a problem.
@@ -114,7 +116,7 @@ def rows(
         if cells is None:
             break
         if not places:
-            places = _head(cells, needed, reading)
+            places = reading.places = _head(cells, needed, reading)
         elif len(cells) == len(places):
             yield reader.line_num, places, Row(places, cells)
         elif cells:
@@ -202,6 +204,18 @@ def scaled(row: Row, column: str, unit: int, most: int) -> int | None:
     if not 0 <= found <= most:
         raise CellError(column, f"{shown(text)} is out of range", "a number that is not negative")
     return found
+
+
+def whole(row: Row, column: str, most: int) -> int | None:
+    """Return a whole number that is not negative; None for an empty cell."""
+    text = row.get(column)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise CellError(column, f"{shown(text)} is no whole number", "such as 1500")
+    if int(text) > most:
+        raise CellError(column, f"{shown(text)} is out of range", f"at most {most}")
+    return int(text)
 
 
 def money_micro(row: Row, column: str) -> int | None:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fenglin.ledger.metering.cells import Reading
+    from fenglin.ledger.metering.metered import MeteredUse
     from fenglin.ledger.metering.records import ProviderRecord
 
-    Reader = Callable[[Iterable[str], Reading, int], Iterator[ProviderRecord]]
+    Reader = Callable[[Iterable[str], Reading, int], Iterator[ProviderRecord | MeteredUse]]
 
 READERS: dict[str, Reader] = {
     "sacct": read_sacct,

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from fenglin.errors import InputError
 from fenglin.ledger.metering import cells
 from fenglin.ledger.metering.cells import CellError, Reading, Row
+from fenglin.ledger.metering.metered import MeteredUse
 from fenglin.ledger.metering.records import MOST_MS, ProviderRecord
+from fenglin.model.ids import parse_job_id
+from fenglin.quantities.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,8 +29,11 @@ FOCUS_NEEDED = (
 CSV_NEEDED = ("line", "start", "end")
 CSV_COLUMNS = (
     "line", "attempt", "resource", "start", "end", "wall_s", "cores", "cards", "energy_kwh",
-    "cost", "currency", "what",
+    "cost", "currency", "what", "account", "unit", "quantity", "bytes", "job",
 )  # fmt: skip
+# What is metered by who sells it and charged by the price book, and how much of it one line may
+# tell of: byte-milliseconds, bytes, frames.
+UNITS = {"storage_tb_month": 10**30, "egress_gb": 10**18, "frame": 10**12}
 TAGS = ("fenglin/attempt", "fenglin-attempt", "fenglin:attempt", "fenglin_attempt")
 _NO_TIME = frozenset({"Unknown", "None", ""})
 _CARDS = re.compile(r"gres/(?:gpu|dcu|npu|mlu)=(\d{1,6})")
@@ -34,6 +41,9 @@ _MOST_CORES = 10_000_000
 _MOST_J = 10**15
 # Slurm writes what it does not know as the largest numbers there are.
 _NO_VALUE_DIGITS = 19
+_MOST_BYTES = 10**18
+# Part of the name by which the ledger knows a line.
+_MOST_LINE_CHARS = 200
 _HOUR_MS = 3_600_000
 _UNITS_MS = {"hours": _HOUR_MS, "hour": _HOUR_MS, "seconds": 1_000, "minutes": 60_000}
 _TAG_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -187,11 +197,18 @@ def _tag(row: Row) -> str:
     return ""
 
 
-def read_csv(lines: Iterable[str], reading: Reading, offset_min: int) -> Iterator[ProviderRecord]:
-    """Yield the rows of a plain CSV with `CSV_COLUMNS`; `line`, `start` and `end` are needed."""
+def read_csv(
+    lines: Iterable[str], reading: Reading, offset_min: int
+) -> Iterator[ProviderRecord | MeteredUse]:
+    """Yield the rows of a plain CSV with `CSV_COLUMNS`; `line`, `start` and `end` are needed.
+
+    A row with a `unit` is use that is charged: it needs `account`, and `quantity` or, of storage,
+    the `bytes` that were held from start to end. One without is compared with what the hub saw.
+    """
     for line, places, row in cells.rows(lines, reading, ",", CSV_NEEDED):
         try:
-            yield _plain(row, offset_min)
+            told = any(row.get(column) for column in ("unit", "account", "quantity", "bytes"))
+            yield _metered(row, offset_min, line) if told else _plain(row, offset_min)
         except CellError as error:
             _wrong(reading, error, line, places)
 
@@ -224,6 +241,64 @@ def _plain(row: Row, offset_min: int) -> ProviderRecord:
         ),
         "end",
     )
+
+
+def _metered(row: Row, offset_min: int, line: int) -> MeteredUse:
+    unit = row.get("unit")
+    if unit not in UNITS:
+        hint = f"one of {', '.join(UNITS)}; cores, memory, cards, nodes and tasks are charged by"
+        hint += " what the hub sees of each attempt"
+        what = f"{shown(unit)} is no unit that is charged by lines"
+        raise CellError("unit", what if unit else "the unit is missing", hint)
+    for column in ("wall_s", "cores", "cards", "energy_kwh", "cost", "currency"):
+        if row.get(column):
+            hint = "tell it in a line of its own, without a unit"
+            raise CellError(column, "use that is charged has no such figure", hint)
+    name = cells.name(row, "line")
+    if len(name) > _MOST_LINE_CHARS:
+        raise CellError("line", f"the name is longer than {_MOST_LINE_CHARS} characters")
+    attempt = row.get("attempt")
+    if attempt and not cells.attempt_of(attempt):
+        raise CellError("attempt", "this is no attempt key", "such as hub-a12-1; or leave it empty")
+    started_ms = cells.moment_ms(row, "start", offset_min)
+    ended_ms = cells.moment_ms(row, "end", offset_min)
+    if not 0 <= ended_ms - started_ms <= MOST_MS:
+        raise CellError("end", "it ends before it starts, or more than ten years later")
+    return MeteredUse(
+        name,
+        cells.name(row, "account"),
+        unit,
+        _quantity(row, unit, ended_ms - started_ms),
+        started_ms,
+        ended_ms,
+        cells.words(row, "resource"),
+        _job(row),
+        attempt,
+        line,
+    )
+
+
+def _quantity(row: Row, unit: str, span_ms: int) -> int:
+    quantity = cells.whole(row, "quantity", UNITS[unit])
+    held_bytes = cells.whole(row, "bytes", _MOST_BYTES)
+    if held_bytes is not None and unit != "storage_tb_month":
+        raise CellError("bytes", "only storage is told by the bytes that are held")
+    if (quantity is None) == (held_bytes is None):
+        hint = "storage by `bytes` from start to end, or by `quantity` in byte-milliseconds"
+        if unit != "storage_tb_month":
+            hint = "bytes of egress, or frames, as a whole number"
+        raise CellError("quantity", "the quantity is missing, or told twice", hint)
+    return quantity if quantity is not None else (held_bytes or 0) * span_ms
+
+
+def _job(row: Row) -> int:
+    text = row.get("job")
+    if not text:
+        return 0
+    try:
+        return parse_job_id(text)
+    except InputError as error:
+        raise CellError("job", f"{shown(text)} is no job", error.hint) from error
 
 
 def _ordered(record: ProviderRecord, column: str) -> ProviderRecord:

@@ -84,6 +84,27 @@ CREATE TABLE provider_record (
         "DELETE",
         "EXISTS (SELECT 1 FROM metering_import WHERE number = OLD.import AND done_ms > 0)",
     ),
+    # Lines of use that are charged, each with the entry that charges it. Byte-milliseconds of a
+    # terabyte's month are more than 64 bits hold: written as decimal digits.
+    """\
+CREATE TABLE metered_use (
+    site TEXT NOT NULL,
+    source TEXT NOT NULL,
+    line TEXT NOT NULL,
+    import INTEGER NOT NULL REFERENCES metering_import (number),
+    entry INTEGER NOT NULL,
+    account TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL CHECK (ended_ms >= started_ms),
+    resource TEXT NOT NULL,
+    job INTEGER NOT NULL,
+    attempt TEXT NOT NULL,
+    PRIMARY KEY (site, source, line)
+) STRICT, WITHOUT ROWID""",
+    _refuse("metered_use", "UPDATE"),
+    _refuse("metered_use", "DELETE"),
     """\
 CREATE TABLE metering_item (
     number INTEGER PRIMARY KEY,
