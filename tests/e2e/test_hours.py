@@ -65,6 +65,24 @@ def test_hours_are_used_up_before_money(fenglin, client):
     assert "CORE-HOUR" not in fenglin("ledger", "export", "--format", "focus").out
 
 
+def test_hours_that_were_granted_by_mistake_are_taken_back(fenglin):
+    assert fenglin("account", "grant", "default", "7.5", "--key", "typo").code == 0
+    back = ("account", "refund", "default", "7", "--of", "core", "--key", "typo-back")
+    for _ in range(2):
+        done = fenglin(*back, "-o", "json")
+        assert done.code == 0, done.err
+        (left,) = done.json["account"]["hours"]
+        assert left["available_micro"] == 500_000
+    over = fenglin("account", "refund", "default", "1", "--of", "core", "--key", "more")
+    assert over.code == 5
+    assert "only 0.50 CORE-HOUR is available" in over.err
+    money = fenglin("account", "refund", "default", "1 CNY", "--of", "core", "--key", "odd")
+    assert money.code == 2
+    (hours,) = fenglin("ledger", "statement", "--account", "default", "-o", "json").json["hours"]
+    assert (hours["granted_micro"], hours["adjusted_micro"]) == (7_500_000, -7_000_000)
+    assert fenglin("ledger", "verify").code == 0
+
+
 def test_what_is_no_hours_is_refused(fenglin):
     odd = fenglin("account", "grant", "lab", "5", "--of", "a model", "--key", "quota-2")
     assert odd.code != 0

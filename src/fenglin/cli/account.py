@@ -100,11 +100,9 @@ def enter_grant(
 ) -> None:
     """Grant an account hours, with which it pays first; the same key again grants nothing."""
     from fenglin.client.accounts import deposit  # noqa: PLC0415 - slow; help needs none
-    from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415
 
-    move = MoneyMove(amount_micro=parse_money_micro(hours, "hours"), key=key, memo=memo, hours=of)
     with hub_client(hub) as client:
-        _show_moved(client.call(deposit(name, move)), output)
+        _show_moved(client.call(deposit(name, _move(hours, key, memo, of))), output)
 
 
 @command(app, "refund")
@@ -112,21 +110,26 @@ def enter_refund(
     name: NameArgument,
     amount: AmountArgument,
     key: KeyOption,
+    of: Annotated[
+        str,
+        typer.Option("--of", metavar="WHAT", help="Hours instead: `core`, or a model of cards."),
+    ] = "",
     memo: MemoOption = "",
     output: OutputOption = Output.TABLE,
     hub: HubOption = "",
 ) -> None:
-    """Enter money that went back to an account's owner; at most what is available."""
+    """Enter money that went back to an account's owner, or hours; at most what is available."""
     from fenglin.client.accounts import refund  # noqa: PLC0415 - slow; help needs none
 
     with hub_client(hub) as client:
-        _show_moved(client.call(refund(name, _move(amount, key, memo))), output)
+        _show_moved(client.call(refund(name, _move(amount, key, memo, of))), output)
 
 
-def _move(amount: str, key: str, memo: str) -> MoneyMove:
+def _move(amount: str, key: str, memo: str, hours: str = "") -> MoneyMove:
     from fenglin.wire.account_views import MoneyMove  # noqa: PLC0415 - slow; help needs none
 
-    return MoneyMove(amount_micro=parse_money_micro(amount), key=key, memo=memo)
+    amount_micro = parse_money_micro(amount, "hours") if hours else parse_money_micro(amount)
+    return MoneyMove(amount_micro=amount_micro, key=key, memo=memo, hours=hours)
 
 
 def _show_moved(moved: MoneyMoved, output: Output) -> None:

@@ -126,6 +126,33 @@ def grant(
     return Draft(Kind.GRANT, f"grant:{key}", legs, memo=_clean(memo), details=tuple(details))
 
 
+def take_back(
+    granted: Entry,
+    account: str,
+    amount_micro: int,
+    key: str,
+    *,
+    commodity: str,
+    memo: str = "",
+) -> Draft:
+    """Take back some of what a tenant's account was granted.
+
+    Args:
+        granted: The grant that is corrected; it stays as it is.
+        account: The tenant's account.
+        amount_micro: More than zero.
+        key: Client's own key.
+        commodity: Of the amount.
+        memo: Why, for people.
+
+    Raises:
+        InputError: the amount is not positive or too large.
+    """
+    _check_amount(amount_micro, least=1)
+    legs = _move(available(account), GRANTS, commodity, amount_micro)
+    return adjust(granted, legs, f"grant:{key}", memo=memo)
+
+
 def hold(
     account: str,
     amount_micro: int,

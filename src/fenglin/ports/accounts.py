@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -11,6 +13,22 @@ if TYPE_CHECKING:
     from fenglin.ledger.entry import Draft, Entry
     from fenglin.ledger.statement import Funds
     from fenglin.quantities.period import Period
+
+
+class HoursBack(Struct, frozen=True):
+    """Hours that are taken back.
+
+    Attributes:
+        commodity: `CORE-HOUR` or `CARD.<MODEL>`.
+        amount_micro: Millionths of an hour, more than zero.
+        key: The operator's own.
+        memo: For people.
+    """
+
+    commodity: str
+    amount_micro: int
+    key: str
+    memo: str
 
 
 class Accounts(Protocol):
@@ -63,6 +81,22 @@ class Accounts(Protocol):
 
         Raises:
             ConflictError: too little is available, or the key is there with another body.
+            StaleEpochError: another leader took over.
+        """
+        ...
+
+    async def take_back(self, epoch: int, account: str, hours: HoursBack, now_ms: int) -> Entry:
+        """Take back hours that an account was granted: correct its last grant of them.
+
+        Args:
+            epoch: The leader's.
+            account: Whose.
+            hours: What, and under which key; a second time it enters nothing.
+            now_ms: Unix time.
+
+        Raises:
+            ConflictError: too little is available, or the key is there with another body.
+            InputError: the amount is not positive or too large.
             StaleEpochError: another leader took over.
         """
         ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fenglin.errors import ConflictError
+from fenglin.ledger.accounts import available
 from fenglin.ledger.entry import Kind
 from fenglin.ledger.moves import PERIOD, close
-from fenglin.ledger.posting import CURRENCY
+from fenglin.ledger.posting import CURRENCY, take_back
 from fenglin.ledger.statement import Funds
 from fenglin.model.hours import is_hours
 from fenglin.quantities.money import format_money
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.budgets import Budget, BudgetUse
     from fenglin.ledger.entry import Draft, Entry
+    from fenglin.ports.accounts import HoursBack
     from fenglin.quantities.period import Period
     from fenglin.storage.store import SqlStore
 
@@ -71,7 +73,30 @@ class SqliteAccounts:
 
         def work(conn: sqlite3.Connection) -> Entry:
             if least_micro and ledger.find(conn, draft.key) is None:
-                _check_available(conn, draft, least_micro)
+                _check_there(conn, (draft.legs[0].account, CURRENCY), least_micro)
+            return books.append(conn, [draft], now_ms)[0]
+
+        return await self._store.write(epoch, work)
+
+    async def take_back(self, epoch: int, account: str, hours: HoursBack, now_ms: int) -> Entry:
+        """See `ports.accounts.Accounts`."""
+
+        def work(conn: sqlite3.Connection) -> Entry:
+            place = (available(account), hours.commodity)
+            known = ledger.find(conn, f"{Kind.ADJUST}:grant:{hours.key}")
+            if known is None:
+                _check_there(conn, place, hours.amount_micro)
+                seq = _last_grant(conn, place)
+            else:
+                seq = int(known.detail("corrects_seq"))
+            draft = take_back(
+                next(ledger.entries(conn, after_seq=seq - 1, limit=1)),
+                account,
+                hours.amount_micro,
+                hours.key,
+                commodity=hours.commodity,
+                memo=hours.memo,
+            )
             return books.append(conn, [draft], now_ms)[0]
 
         return await self._store.write(epoch, work)
@@ -121,16 +146,30 @@ def _all(conn: sqlite3.Connection) -> dict[str, dict[str, Funds]]:
     return found
 
 
-def _check_available(conn: sqlite3.Connection, draft: Draft, least_micro: int) -> None:
-    """Refuse to pay back what is not there."""
-    account = draft.legs[0].account
-    there = ledger.balance(conn, account)
+def _check_there(conn: sqlite3.Connection, place: tuple[str, str], least_micro: int) -> None:
+    """Refuse to give back what is not there: (ledger account, commodity)."""
+    account, commodity = place
+    there = ledger.balance(conn, account, commodity)
     if there < least_micro:
+        found, wanted = (format_money(one, commodity) for one in (there, least_micro))
         raise ConflictError(
-            f"only {format_money(there)} is available, not {format_money(least_micro)}",
+            f"only {found} is available, not {wanted}",
             where=account.split(":")[1],
             hint="what is held or lent cannot be paid back",
         )
+
+
+def _last_grant(conn: sqlite3.Connection, place: tuple[str, str]) -> int:
+    """Return the number of the last grant to (ledger account, commodity).
+
+    What is available of hours was granted, so there is one.
+    """
+    (seq,) = conn.execute(
+        "SELECT MAX(leg.seq) FROM ledger_leg AS leg JOIN ledger_entry AS entry"
+        " ON entry.seq = leg.seq WHERE leg.account = ? AND leg.commodity = ? AND kind = ?",
+        (*place, Kind.GRANT.value),
+    ).fetchone()
+    return int(seq)
 
 
 def _check_order(conn: sqlite3.Connection, period: Period) -> None:

@@ -76,13 +76,13 @@ class AccountList(Struct, frozen=True, kw_only=True):
 
 
 class MoneyMove(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Money that came in or went back, or hours that are granted.
+    """Money that came in or went back, or hours that are granted or taken back.
 
     Attributes:
         amount_micro: More than zero.
         key: Such as the bank's reference; the same key again moves nothing.
         memo: For people.
-        hours: Of what hours are granted: `core`, or a model of cards. Empty for money.
+        hours: Of what hours: `core`, or a model of cards. Empty for money.
     """
 
     amount_micro: int

@@ -3,13 +3,16 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from fenglin.engine.books.accounts import AccountDesk
 from fenglin.errors import DeniedError, InputError, NotFoundError
 from fenglin.ledger.budgets import Budget, BudgetUse, Span
 from fenglin.ledger.entry import Entry, Head, seal
+from fenglin.ledger.posting import grant
 from fenglin.ledger.standing import Limits
 from fenglin.ledger.statement import Funds
+from fenglin.ports.accounts import HoursBack
 from fenglin.ports.hub import Principal
 from fenglin.wire.account_views import MoneyMove
 
@@ -39,6 +42,11 @@ class Store:
     async def enter(self, epoch, draft, now_ms, *, least_micro) -> Entry:
         self.entered.append((epoch, draft.key, least_micro))
         return seal(Head("hub", 6, bytes(32)), draft, now_ms)
+
+    async def take_back(self, epoch, account, hours, now_ms) -> Entry:
+        self.entered.append((epoch, account, hours))
+        draft = grant(account, hours.amount_micro, hours.key, commodity=hours.commodity)
+        return seal(Head("hub", 8, bytes(32)), draft, now_ms)
 
     async def close(self, epoch, period, now_ms):
         self.entered.append((epoch, str(period)))
@@ -138,9 +146,24 @@ def test_hours_are_granted_in_their_own_commodity_and_shown_beside_money(desk, s
     assert store.entered[-1] == (3, "grant:q2", 0)
 
 
-@pytest.mark.parametrize(("way", "hours"), [("deposit", "a model"), ("refund", "core")])
-def test_hours_that_are_none_and_hours_back_are_refused(desk, store, way, hours):
-    move = MoneyMove(amount_micro=5, key="quota", hours=hours)
+def test_hours_are_taken_back_in_their_own_commodity_and_the_loop_hears_of_it(desk, store):
+    heard = []
+    desk.connect(lambda: heard.append(1))
+    move = MoneyMove(amount_micro=5, key="too-much", hours="A100-80", memo="typed twice")
+    moved = asyncio.run(desk.refund("lab", move, ADMIN))
+    back = HoursBack("CARD.A100-80", 5, "too-much", "typed twice")
+    assert store.entered == [(3, "lab", back)]
+    assert (moved.entry, heard) == (9, [1])
+    for amount in (0, -1, 10**17 + 1):
+        with pytest.raises(InputError, match="out of range"):
+            asyncio.run(desk.refund("lab", replace(move, amount_micro=amount), ADMIN))
+    with pytest.raises(DeniedError):
+        asyncio.run(desk.refund("lab", move, ANN))
+
+
+@pytest.mark.parametrize("way", ["deposit", "refund"])
+def test_hours_that_are_none_are_refused(desk, store, way):
+    move = MoneyMove(amount_micro=5, key="quota", hours="a model")
     with pytest.raises(InputError):
         asyncio.run(getattr(desk, way)("lab", move, ADMIN))
     assert store.entered == []

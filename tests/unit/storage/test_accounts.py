@@ -3,13 +3,17 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from fenglin.errors import ConflictError
+from fenglin.errors import ConflictError, InputError
 from fenglin.ledger.moves import deposit, refund
+from fenglin.ledger.posting import grant
 from fenglin.ledger.statement import Funds
 from fenglin.model.reason import Reason
+from fenglin.ports.accounts import HoursBack
 from fenglin.quantities.period import parse_period
 from fenglin.storage.accounts import SqliteAccounts
+from fenglin.storage.settlements import SqliteSettlings
 
 # The store's own fixtures write at this time, which lies in 2023-11.
 NOW_MS = 1_700_000_000_000
@@ -38,6 +42,47 @@ def test_a_deposit_counts_once_and_what_is_there_can_go_back(desk):
     assert same
     assert same_refund
     assert funds == {"default": Funds(0, 0)}
+
+
+def test_hours_are_taken_back_once_and_only_those_that_are_there(desk):
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        first, second = (grant("default", n, f"q{n}", commodity="CORE-HOUR") for n in (300, 200))
+        other = grant("default", 9, "cards", commodity="CARD.A100")
+        for draft in (first, second, other):
+            await accounts.enter(here.epoch, draft, NOW_MS, least_micro=0)
+        back = HoursBack("CORE-HOUR", 400, "back-1", "typed twice")
+        entry = await accounts.take_back(here.epoch, "default", back, NOW_MS)
+        # A grant in between does not make the same word another one.
+        more = grant("default", 50, "q50", commodity="CORE-HOUR")
+        await accounts.enter(here.epoch, more, NOW_MS, least_micro=0)
+        again = await accounts.take_back(here.epoch, "default", back, NOW_MS + 9)
+        for change in ({"amount_micro": 401}, {"commodity": "CARD.A100"}):
+            with pytest.raises(ConflictError, match="another body"):
+                await accounts.take_back(here.epoch, "default", replace(back, **change), NOW_MS)
+        for commodity, why in (("CORE-HOUR", "only 0.00015 CORE-HOUR"), ("CARD.H20", "only 0.00")):
+            much = HoursBack(commodity, 151, "back-2", "")
+            with pytest.raises(ConflictError, match=why):
+                await accounts.take_back(here.epoch, "default", much, NOW_MS)
+        none = replace(back, amount_micro=0, key="back-3")
+        with pytest.raises(InputError, match="out of range"):
+            await accounts.take_back(here.epoch, "default", none, NOW_MS)
+        told = await here.store.ledger_statement("default", NOVEMBER.from_ms, NOVEMBER.to_ms)
+        checked = await SqliteSettlings(here.store).check(NOVEMBER)
+        spendable = await here.store.balances()
+        return entry == again, entry, told, checked, spendable, await here.store.ledger_verify()
+
+    same, entry, told, checked, spendable, check = desk(scene)
+    assert same
+    assert (entry.kind, entry.detail("corrects")) == ("adjust", "grant:q200")
+    assert entry.memo == "typed twice"
+    cards, cores = told.hours
+    assert (cores.granted_micro, cores.adjusted_micro, cores.closing_micro) == (550, -400, 150)
+    assert (cards.granted_micro, cards.adjusted_micro) == (9, 0)
+    assert (told.adjusted_micro, told.charged_micro) == (0, 0)
+    assert spendable["default:CORE-HOUR"] == 150
+    assert checked.ok, checked.faults
+    assert check.ok, check.problem
 
 
 def test_no_number_of_starts_at_once_passes_the_credit_limit(desk):

@@ -13,6 +13,8 @@ from fenglin.ledger.posting import CURRENCY, grant
 from fenglin.ledger.standing import Limits, standing
 from fenglin.ledger.statement import Funds
 from fenglin.model.hours import CORE_HOUR, card_hours
+from fenglin.ports.accounts import HoursBack
+from fenglin.quantities.money import MAX_MICRO
 from fenglin.quantities.period import offset_text, parse_period, period_of
 from fenglin.wire.account_views import (
     AccountList,
@@ -116,7 +118,7 @@ class AccountDesk:
         """See `ports.books.AccountDesk`."""
         self._check(account, move, principal)
         if move.hours:
-            kind = CORE_HOUR if move.hours == "core" else card_hours(move.hours)
+            kind = _kind(move.hours)
             draft = grant(account, move.amount_micro, move.key, commodity=kind, memo=move.memo)
         else:
             draft = deposit(account, move.amount_micro, move.key, memo=move.memo)
@@ -128,12 +130,15 @@ class AccountDesk:
     async def refund(self, account: str, move: MoneyMove, principal: Principal) -> MoneyMoved:
         """See `ports.books.AccountDesk`."""
         self._check(account, move, principal)
+        now_ms = self._clock.now_ms()
         if move.hours:
-            raise InputError("hours are not paid back", where="hours", hint="refund money")
-        draft = refund(account, move.amount_micro, move.key, memo=move.memo)
-        entry = await self._accounts.enter(
-            self._epoch(), draft, self._clock.now_ms(), least_micro=move.amount_micro
-        )
+            back = HoursBack(_kind(move.hours), move.amount_micro, move.key, move.memo)
+            entry = await self._accounts.take_back(self._epoch(), account, back, now_ms)
+        else:
+            draft = refund(account, move.amount_micro, move.key, memo=move.memo)
+            entry = await self._accounts.enter(
+                self._epoch(), draft, now_ms, least_micro=move.amount_micro
+            )
         return await self._told(account, entry.seq, entry.key, entry.time_ms)
 
     async def close(self, period: str, principal: Principal) -> PeriodClosed:
@@ -160,6 +165,12 @@ class AccountDesk:
         if account not in self._limits:
             raise _missing(account)
         check_money_key(move.key)
+        if not 0 < move.amount_micro <= MAX_MICRO:
+            raise InputError(
+                f"an amount of {move.amount_micro} micro-units is out of range",
+                where="amount_micro",
+                hint=f"1 to {MAX_MICRO} is allowed",
+            )
 
     async def _told(self, account: str, seq: int, key: str, time_ms: int) -> MoneyMoved:
         self.moved()
@@ -205,6 +216,11 @@ def check_money_key(key: str) -> None:
             where="key",
             hint="such as the bank's reference, at most 128 characters",
         )
+
+
+def _kind(hours: str) -> str:
+    """Return the commodity of hours."""
+    return CORE_HOUR if hours == "core" else card_hours(hours)
 
 
 def _budget(use: BudgetUse) -> BudgetView:
