@@ -14,13 +14,31 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.attack.people import SMALL, within
+from tests.attack.people import ACCOUNTS, SMALL, Town, running_town, within
+
+from fenglin.testing import LocalSite, hub_file
 
 # One hub serves the whole module.
 pytestmark = pytest.mark.xdist_group("attack-secrets")
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-9f3a71c2"
+
+
+# An agent may dial in for `far`; none does by itself.
+CONFIG = "\n".join(
+    [
+        hub_file([LocalSite("only")], accounts=dict.fromkeys(ACCOUNTS, "10 CNY")),
+        LocalSite("far").block().replace('driver = "local"', 'driver = "agent"'),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    """Return this module's hub with its people."""
+    with running_town(tmp_path_factory.mktemp("town"), CONFIG) as hub:
+        yield Town(hub)
 
 
 def command_lines():
@@ -190,12 +208,17 @@ def test_no_caller_writes_a_line_into_the_log(town):
         "labels": {"a": forged}, **SMALL,
     })  # fmt: skip
     town.ask("GET", "/v1/nowhere", "operator", headers={"User-Agent": "x\ty"})
+    # Who an agent says that it is does stand in the log.
+    hello = {"protocol": 1, "agent": forged, "version": "1\r" + forged, "driver": forged}
+    town.tokens["far"] = town.make("far", "agent", party="far")
+    assert town.ask("POST", "/v1/agent/far/hello", "far", hello).status == 200
 
-    lines = (town.hub.folder / "hub.log").read_text().splitlines()
+    text = (town.hub.folder / "hub.log").read_text()
 
-    events = [json.loads(line)["event"] for line in lines]
-    assert "hub_started" in events
-    assert "forged" not in events
+    lines = [json.loads(line) for line in text.splitlines()]
+    (said,) = [line for line in lines if line["event"] == "agent_connected"]
+    assert said["agent"] == forged
+    assert "forged" not in {line["event"] for line in lines}
 
 
 def test_a_hidden_audit_record_is_missed(town):

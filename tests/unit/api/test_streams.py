@@ -215,6 +215,34 @@ class TestArtifacts:
             answer = call("GET", self.TARGET + name)
             assert (answer.status, answer.json()["code"]) == (404, "not_found")
 
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_link_put_there_meanwhile_leads_nowhere(self, call, hub, tmp_path, monkeypatch, when):
+        """Attack 114: what was looked at and what is opened are the same file."""
+        (tmp_path / "secret").write_text("secret")
+        hub.artifact_path = tmp_path / "x"
+        hub.artifact_path.write_text("public")
+        real = os.open
+
+        def swap():
+            hub.artifact_path.unlink()
+            hub.artifact_path.symlink_to(tmp_path / "secret")
+
+        def racing(path, *given, **more):
+            ours = path == hub.artifact_path
+            if ours and when == "before":
+                swap()
+            file = real(path, *given, **more)
+            if ours and when == "after":
+                swap()
+            return file
+
+        monkeypatch.setattr("fenglin.api.streams.os.open", racing)
+        answer = call("GET", self.TARGET + "x")
+        if when == "before":
+            assert (answer.status, answer.json()["code"]) == (404, "not_found")
+        else:
+            assert (answer.status, answer.body) == (200, b"public")
+
     def test_a_file_that_shrinks_meanwhile_breaks_the_answer_off(
         self, call, hub, tmp_path, monkeypatch
     ):

@@ -1,6 +1,7 @@
 """Tokens: known by their hash alone, and soon forgotten when revoked."""
 
 import asyncio
+import base64
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from fenglin.errors import ConflictError, DeniedError, InputError, NotFoundError
 from fenglin.ports.hub import Principal
 from fenglin.storage.identity import SqliteIdentity
 from fenglin.storage.store import SqliteStore
-from fenglin.wire.token_text import digest_of, well_formed
+from fenglin.wire.token_text import digest_of, token_text, well_formed
 from fenglin.wire.token_views import RotateAsk, TokenAsk
 
 DAY_MS = 86_400_000
@@ -130,6 +131,40 @@ def test_a_refusal_is_never_cached(room):
         room.who(text)
     room.make(digest=digest_of(text).hex(), account="lab")
     assert room.who(text).name == "ann"
+
+
+class Watched:
+    """An identity store that notes what it is asked."""
+
+    def __init__(self, identity):
+        self.identity = identity
+        self.asked = []
+
+    def __getattr__(self, name):
+        def ask(*given):
+            self.asked.append((name, *given))
+            return getattr(self.identity, name)(*given)
+
+        return ask
+
+
+def test_a_bad_token_costs_the_same_whatever_it_was(room):
+    """Attack 19: time tells neither which tokens there were, nor a good one letter by letter."""
+    expired, _ = room.make(account="lab", ttl_ms=1)
+    revoked, view = room.make(account="lab")
+    room.run(room.desk.revoke(view.id, room.who(room.admin)))
+    room.later(CACHE_MS)
+    near = bytearray(base64.b32decode(room.admin[4:36].upper()))
+    near[-1] ^= 1
+    watched = Watched(room.identity)
+    tokens = Tokens(watched, room.clock, lambda: room.epoch)
+    for text in (new_token(), expired, revoked, token_text(bytes(near)), expired, revoked):
+        watched.asked.clear()
+        with pytest.raises(DeniedError) as caught:
+            room.run(tokens.holder(text))
+        # One look by the hash, in which near tokens share nothing; no write, and no memory of it.
+        assert watched.asked == [("find", digest_of(text))]
+        assert caught.value.http_status == 401
 
 
 @pytest.mark.parametrize("text", ["", "fgl_", "x" * 10**6, "fgl_é" + "a" * 37])

@@ -7,7 +7,7 @@ import hmac
 import http.server
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from joserfc import jwt
@@ -31,6 +31,7 @@ class Provider:
     def __init__(self):
         self.keys = [RSA, EC]
         self.asked = []
+        self.sent_bytes = 0
         self.answers = {}
         outer = self
 
@@ -41,9 +42,12 @@ class Provider:
                 self.send_response(status)
                 for name, value in headers:
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
+                if isinstance(body, bytes):
+                    self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):
+                    for piece in [body] if isinstance(body, bytes) else body:
+                        outer.sent_bytes += self.wfile.write(piece)
 
             def log_message(self, *_):
                 pass
@@ -261,6 +265,15 @@ def test_a_provider_that_misbehaves(believe, provider, token, path, answer, word
     assert "/evil" not in provider.asked
     del provider.answers[path]
     assert believe(token())
+
+
+def test_a_provider_cannot_fill_the_memory(believe, provider, token):
+    """Attack 103: what it sends beyond the limit is left with the kernel, unread."""
+    piece, many = b" " * 2**16, 1_024
+    provider.answers["/keys"] = (200, [], [piece] * many)
+    with pytest.raises(UnavailableError, match="more than"):
+        believe(token())
+    assert 0 < provider.sent_bytes < many * len(piece) // 2
 
 
 @pytest.mark.parametrize(
