@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
 
 @contextlib.contextmanager
 def owned(folder: Path, who: str) -> Iterator[None]:
@@ -63,8 +65,10 @@ def log_to(stream: TextIO, level: str, where: str) -> None:
     levels = logging.getLevelNamesMapping()
     if level.upper() not in levels:
         raise InputError(f"unknown log level {level!r}", where=where, hint="debug, info, …")
-    renderer = (
-        structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    ending: list[Processor] = (
+        [_disarmed, structlog.dev.ConsoleRenderer()]
+        if stream.isatty()
+        else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
@@ -72,9 +76,24 @@ def log_to(stream: TextIO, level: str, where: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            renderer,
+            *ending,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(levels[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
+    )
+
+
+def _disarmed(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Escape what a terminal would obey: words of callers and of sites stand in the lines."""
+    return {key: _escaped(one) if isinstance(one, str) else one for key, one in line.items()}
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        # Tracebacks have lines; in all other values the renderer escapes line breaks itself.
+        char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1]
+        for char in text
     )

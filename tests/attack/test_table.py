@@ -190,7 +190,11 @@ ATTACKS = {
         "test_secrets.py::test_a_token_is_in_no_log_and_no_answer",
         "test_secrets.py::test_a_failure_inside_shows_a_number_only",
     ),
-    118: ("test_secrets.py::test_no_caller_writes_a_line_into_the_log",),
+    118: (
+        "test_secrets.py::test_no_caller_writes_a_line_into_the_log",
+        "tests/unit/bootstrap/test_log.py::test_a_file_gets_one_line_of_json",
+        "tests/unit/bootstrap/test_log.py::test_a_terminal_is_not_commanded",
+    ),
     119: (
         "test_secrets.py::test_a_hidden_audit_record_is_missed",
         "tests/unit/storage/test_audit.py::test_each_change_behind_the_stores_back_is_found",
