@@ -1,18 +1,22 @@
 """Each rule of the judge can fail: what would break it is done to the rows, and it complains."""
 
+import json
 from random import Random
 
 import pytest
 
 from fenglin.model.site import Flavor, Node, Site
 from fenglin.model.states import ComputeClass
+from fenglin.quantities.period import Period
 from fenglin.quantities.resources import Resources
 from fenglin.storage import loads
+from fenglin.testing.dst.books import OFFSET_MIN
 from fenglin.testing.dst.disk import Disk
 from fenglin.testing.dst.judge import Judge
 from fenglin.testing.dst.line import Weather
 from fenglin.testing.dst.site import Run
 from fenglin.testing.dst.trace import Trace
+from fenglin.testing.dst.vault import Safe
 from fenglin.testing.dst.virtual import Process
 
 SITE = Site(
@@ -209,6 +213,21 @@ def test_what_is_ill_may_be_set_aside_and_let_go_as_it_stood(judge, disk):
     assert judge.broken is None
 
 
+def enter(disk, seq, time_ms, kind, key, legs=()):
+    """Enter what the ledger's own guards would refuse."""
+    guards = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'ledger%'"
+    for (name,) in disk.conn.execute(guards).fetchall():
+        disk.conn.execute(f"DROP TRIGGER {name}")
+    disk.conn.execute(
+        "INSERT INTO ledger_entry VALUES (?, 1, 'l', ?, ?, ?, 1, 'x', '', '[]', ?, ?)",
+        (seq, time_ms, kind, key, bytes(32), bytes(32)),
+    )
+    disk.conn.executemany(
+        "INSERT INTO ledger_leg VALUES (?, ?, ?, ?, ?)",
+        [(seq, at, *leg) for at, leg in enumerate(legs)],
+    )
+
+
 @pytest.mark.parametrize(
     ("rule", "legs"),
     [
@@ -221,16 +240,43 @@ def test_an_entry_beyond_what_is_there_is_seen(judge, disk, rule, legs):
     judge.credit_micro["a"] = 10
     judge.hard_micro["a"] = 5
     kind = "voucher" if rule == "V1" else "hold"
-    guards = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'ledger%'"
-    for (name,) in disk.conn.execute(guards).fetchall():
-        disk.conn.execute(f"DROP TRIGGER {name}")
-    disk.conn.execute(
-        "INSERT INTO ledger_entry VALUES (1, 1, 'l', 1, ?, 'k', 1, 'x', '', '[]', ?, ?)",
-        (kind, bytes(32), bytes(32)),
-    )
-    disk.conn.executemany(
-        "INSERT INTO ledger_leg VALUES (1, ?, ?, ?, ?)", [(at, *leg) for at, leg in enumerate(legs)]
-    )
+    enter(disk, 1, 1, kind, "k", legs)
     judge.committed(Process("hub1"))
 
     assert judge.broken.rule == rule
+
+
+@pytest.mark.parametrize(("late_ms", "rule"), [(-1, "L10"), (0, None)])
+def test_an_entry_into_a_closed_month_is_seen(judge, disk, late_ms, rule):
+    month = Period(2025, 10, OFFSET_MIN)
+    enter(disk, 1, month.to_ms + 5, "close", "close:2025-10")
+    enter(disk, 2, month.to_ms + late_ms, "deposit", "deposit:1")
+    judge.committed(Process("hub1"))
+
+    assert (judge.broken and judge.broken.rule) == rule
+
+
+@pytest.mark.parametrize(("hold_ms", "rule"), [(-1, "A4"), (0, None)])
+def test_a_budget_is_of_its_month(judge, disk, hold_ms, rule):
+    turn_ms = Period(2025, 10, OFFSET_MIN).to_ms
+    judge.credit_micro["a"] = 100
+    judge.hard_micro["a"] = 5
+    judge.open_holds.add("x")
+    used = [("tenant:a:available", "CNY", -3), ("provider:p:due", "CNY", 3)]
+    held = [("tenant:a:available", "CNY", -3), ("tenant:a:held", "CNY", 3)]
+    enter(disk, 1, turn_ms - 2, "post", "post:x", used)
+    enter(disk, 2, turn_ms + hold_ms, "hold", "hold:x", held)
+    judge.committed(Process("hub1"))
+
+    assert (judge.broken and judge.broken.rule) == rule
+
+
+@pytest.mark.parametrize("odd", ["", "\"'", "\\", "\n", "\u00e9"])
+def test_a_secret_is_found_however_it_is_written(odd):
+    safe = Safe("sesame0123", bytes(32), [], Random(1))
+    value = f"{odd}{safe.core}{odd}"
+    written = (value, repr({"a": value}), json.dumps([value]), value.encode().hex().upper())
+
+    assert all(safe.shows(f"it says {one}.") for one in written)
+    assert safe.shows(value.encode())
+    assert not safe.shows("***")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -18,10 +19,16 @@ from fenglin.engine.fold import Fold
 from fenglin.engine.pool import Pool
 from fenglin.engine.recovery import Recovery
 from fenglin.model.reason import Reason
+from fenglin.model.secret import Secret
 from fenglin.model.states import AttemptState
-from fenglin.storage import commits
+from fenglin.ports.vault import Sealed
+from fenglin.quantities.taskset import EMPTY
+from fenglin.storage import books as ledger_books
+from fenglin.storage import commits, late_use
 from fenglin.storage import quarantine as stored
+from fenglin.storage.vault import SqliteSecrets
 from fenglin.testing.dst.run import report, run_seed
+from fenglin.testing.dst.vault import SeededKeys
 from fenglin.testing.dst.world import EXTRAS, SMALL
 
 
@@ -202,7 +209,105 @@ def forgets_parents(patch):
     patch.setattr(Pool, "put_back", put_back)
 
 
+def enters_closed_months(patch):
+    """An entry is made at the time that the clock says, be its month closed (L10)."""
+    patch.setattr(ledger_books, "closed_until_ms", lambda _conn: 0)
+
+
+def closes_early(patch):
+    """A month is closed before its end (L10)."""
+    real = accounts.AccountDesk.close
+    ahead = SimpleNamespace(now_ms=lambda: 2 * 10**12)
+
+    def close(self, period, principal):
+        return real(SimpleNamespace(**{**vars(self), "_clock": ahead}), period, principal)
+
+    patch.setattr(accounts.AccountDesk, "close", close)
+
+
+def tells_of_later_hours(patch):
+    """The statement of a closed month shows what was granted after it (L10)."""
+    real = ledger_books.kinds_of_hours
+    patch.setattr(
+        ledger_books, "kinds_of_hours", lambda conn, account, _before_ms: real(conn, account, 2**62)
+    )
+
+
+def takes_contradictions(patch):
+    """A use that is told again with another body is taken for the same (M1)."""
+    patch.setattr(late_use, "digest", lambda _record: b"")
+
+
+def bills_what_was_heard(patch):
+    """What the hub has heard of is billed again when it is told late (M2)."""
+    real = late_use.allocation_record
+
+    def deaf(row):
+        return dataclasses.replace(real(row), succeeded=EMPTY, failed=EMPTY)
+
+    patch.setattr(late_use, "allocation_record", deaf)
+
+
+def gives_late_use_away(patch):
+    """What is told late is kept and costs nothing (M2)."""
+    patch.setattr(late_use.LateUse, "_more", lambda *_given: 0)
+
+
+def seals_nothing(patch):
+    """Values are stored as they are (S3)."""
+
+    def seal(_self, value, _of):
+        return Sealed("dst", b"", value.reveal().encode())
+
+    patch.setattr(SeededKeys, "seal", seal)
+    patch.setattr(SeededKeys, "open", lambda _self, sealed, _of: Secret(sealed.data.decode()))
+
+
+def quotes_sites(patch):
+    """The words of a site that refuses are told as they are (S3)."""
+    patch.setattr(effects, "redacted", lambda text, _secrets: text)
+
+
+def logs_tracebacks(patch):
+    """The traceback of a driver's fault is logged, whatever the driver was given (S3)."""
+    real = effects._log
+
+    def error(event, **told):
+        real.error(event, **{**told, "exc_info": True})
+
+    patch.setattr(effects, "_log", SimpleNamespace(error=error, warning=real.warning))
+
+
+def opens_for_all(patch):
+    """Whoever names a secret gets that of another account (S3)."""
+    real = SqliteSecrets.find
+    patch.setattr(SqliteSecrets, "find", lambda self, _account, names: real(self, "lab", names))
+
+
+def shows_in_the_environment(patch):
+    """Secrets stand beside the plain environment as well, which anybody may list (S3)."""
+    real = effects.Effects._with_secrets
+
+    async def given(self, order, job):
+        order = await real(self, order, job)
+        shown = tuple((name, value.reveal()) for name, value in order.secrets)
+        return replace(order, env=(*order.env, *shown))
+
+    patch.setattr(effects.Effects, "_with_secrets", given)
+
+
 PLANTS = {
+    "enters closed months": (enters_closed_months, {"L10"}, ["closed months", "hub date jumps"]),
+    "closes early": (closes_early, {"L10"}, ["closed months"]),
+    "tells of later hours": (tells_of_later_hours, {"L10"}, ["closed months", "vouchers"]),
+    "takes contradictions": (takes_contradictions, {"M1"}, ["closed months"]),
+    "bills what was heard": (bills_what_was_heard, {"M2"}, ["closed months"]),
+    "gives late use away": (gives_late_use_away, {"M2"}, ["closed months"]),
+    "seals nothing": (seals_nothing, {"S3"}, ["secrets"]),
+    "quotes sites": (quotes_sites, {"S3"}, ["secrets"]),
+    "logs tracebacks": (logs_tracebacks, {"S3"}, ["secrets"]),
+    "opens for all": (opens_for_all, {"S3"}, ["secrets"]),
+    "shows in the environment": (shows_in_the_environment, {"S3"}, ["secrets"]),
     "passes budgets": (passes_budgets, {"A4"}, ["vouchers"]),
     "promises twice": (promises_twice, {"V1", "V3"}, ["vouchers"]),
     "keeps expired": (keeps_expired, {"V1"}, ["vouchers"]),

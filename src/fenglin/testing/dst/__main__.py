@@ -39,7 +39,7 @@ def main() -> int:
         command.add_argument("--size", choices=sorted(SIZES), default="small")
         names = sorted([*CATALOGUE, *EXTRAS])
         command.add_argument("--more", action="append", choices=names, default=[])
-        command.add_argument("--plain", action="store_true", help="no vouchers, no ill jobs")
+        command.add_argument("--plain", action="store_true", help="nothing of " + ", ".join(EXTRAS))
     long = commands.add_parser("soak", help="run new seeds for a time")
     long.add_argument("--seconds", type=float, default=600.0)
     long.add_argument("--first", type=int, default=1_000_000)

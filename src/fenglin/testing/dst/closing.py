@@ -16,8 +16,9 @@ from fenglin.model.site import Price
 from fenglin.quantities.resources import Resources
 from fenglin.quantities.taskset import TaskSet
 from fenglin.storage import books
-from fenglin.testing.dst.footing import judge_books
+from fenglin.testing.dst.footing import judge_books, owed
 from fenglin.testing.dst.judge import TERMINAL
+from fenglin.testing.dst.months import judge_months
 
 if TYPE_CHECKING:
     from fenglin.testing.dst.site import Run
@@ -31,7 +32,10 @@ def judge_rest(world: World, first_ms: int) -> None:
     _money(world)
     _bills(world)
     judge_books(world, first_ms)
+    if world.months is not None:
+        judge_months(world, world.months)
     world.judge.recount()
+    world.judge.search("at rest")
 
 
 def _jobs(world: World) -> None:
@@ -108,11 +112,7 @@ def _money(world: World) -> None:
     held = {place: amount for place, amount in ours.items() if place[0].endswith(":held")}
     judge.must("L7", not held, f"still held: {held}")
     cost = conn.execute("SELECT coalesce(sum(cost_micro), 0) FROM job").fetchone()[0]
-    due = sum(
-        amount
-        for (name, commodity), amount in ours.items()
-        if name.startswith("provider:") and commodity == CURRENCY
-    )
+    due = owed(world).get(CURRENCY, 0)
     judge.must("L6", cost == due, f"jobs cost {cost}, providers are owed {due}")
 
 

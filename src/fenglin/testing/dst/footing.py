@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fenglin.engine.books import vouchers
+from fenglin.ledger.accounts import FEE
 from fenglin.ledger.posting import CURRENCY
 from fenglin.quantities.period import period_of
 from fenglin.storage.settlements import three_way
 from fenglin.testing.dst.books import OFFSET_MIN, at_vouchers
+from fenglin.testing.dst.months import late_micro
 from fenglin.testing.dst.users import ADMIN
 
 if TYPE_CHECKING:
@@ -56,20 +58,32 @@ def _conserved(world: World) -> None:
     """Nothing comes from nowhere, in any commodity; hours are owed as they were used (L1, L6)."""
     judge = world.judge
     sums: dict[str, int] = {}
-    dues: dict[str, int] = {}
-    for (account, commodity), amount in judge.balances.items():
+    for (_, commodity), amount in judge.balances.items():
         sums[commodity] = sums.get(commodity, 0) + amount
-        if account.startswith("provider:"):
-            dues[commodity] = dues.get(commodity, 0) + amount
     for commodity, total in sums.items():
         judge.must("L1", total == 0, f"all accounts come to {total} micro-{commodity}")
     costs: dict[str, int] = {}
+    dues = owed(world)
     for price, cost in world.disk.conn.execute("SELECT price, cost_micro FROM allocation"):
         commodity = msgspec.json.decode(price).get("currency", CURRENCY)
         costs[commodity] = costs.get(commodity, 0) + cost
     for commodity in sorted(costs.keys() | dues.keys()):
         cost, due = costs.get(commodity, 0), dues.get(commodity, 0)
         judge.must("L6", cost == due, f"{cost} micro-{commodity} were used, {due} are owed")
+
+
+def owed(world: World) -> dict[str, int]:
+    """Return what providers, authorities and the hub have got for attempts, by commodity.
+
+    What was charged late is left out: it stands in no attempt, and is judged with its use.
+    """
+    found: dict[str, int] = {}
+    for (account, commodity), amount in world.judge.balances.items():
+        if account.startswith(("provider:", "tax:")) or account == FEE:
+            found[commodity] = found.get(commodity, 0) + amount
+    for (_, commodity), late in late_micro(world.disk.conn).items():
+        found[commodity] -= sum(late.values())
+    return found
 
 
 def _pools(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ from msgspec import structs
 from fenglin.engine.admission import Admission
 from fenglin.engine.books.accounts import AccountDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
+from fenglin.engine.books.settling import SettleDesk
 from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
@@ -23,23 +25,31 @@ from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
 from fenglin.engine.threads import working_for
 from fenglin.engine.watcher import Watcher
-from fenglin.errors import StaleEpochError
+from fenglin.errors import NotFoundError, StaleEpochError
 from fenglin.ledger.posting import grant
+from fenglin.ports.driver import Capability
 from fenglin.storage.accounts import SqliteAccounts
+from fenglin.storage.metering import SqliteMetering
 from fenglin.storage.proofs import SqliteProofs
 from fenglin.storage.quarantine import SqliteQuarantine
+from fenglin.storage.settlements import SqliteSettlings
 from fenglin.storage.vouchers import SqliteVouchers
 from fenglin.testing.dst.books import OFFSET_MIN
 from fenglin.testing.dst.disk import DiskStore
 from fenglin.testing.dst.line import CAPABILITIES, Line
+from fenglin.testing.dst.vault import judge_order, open_vault, refusal
 from fenglin.testing.dst.virtual import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+    from fenglin.engine.vault import Vault
+    from fenglin.ledger.metering.records import UseRecord
     from fenglin.ports.driver import Driver
+    from fenglin.ports.metering import Taken
     from fenglin.ports.staging import Staging
     from fenglin.testing.dst.world import World
+    from fenglin.wire.inventory_views import InventoryReport
 
 
 class HubClock:
@@ -87,6 +97,11 @@ class _AllThere:
         """Refuse none: what is gone is found out at the start."""
 
 
+async def _nothing(month: str) -> InventoryReport:
+    """Refuse to report what is declared: nobody asks."""
+    raise NotFoundError(f"nothing is declared in {month}")
+
+
 class _Empty:
     """A room that no simulation has furnished: whatever is asked there has nothing against it."""
 
@@ -106,7 +121,8 @@ class Hub:
 
     Attributes:
         service: The hub's face once it is up; None before.
-        accounts, vouchers, safety: The operator's desks.
+        accounts, vouchers, settling, safety, vault: The desks of operators and owners.
+        late_use: Takes use that is told late.
         epoch: Under which it leads; 0 before.
         fault: Why it ended by itself; None while it runs.
     """
@@ -119,7 +135,10 @@ class Hub:
         self.service: HubService | None = None
         self.accounts: AccountDesk | None = None
         self.vouchers: VoucherDesk | None = None
+        self.settling: SettleDesk | None = None
         self.safety: SafetyDesk | None = None
+        self.vault: Vault | None = None
+        self.late_use: Callable[[Sequence[UseRecord]], Awaitable[Taken]] | None = None
         self.epoch = 0
         self.began_s = world.loop.time()
         self.fault: BaseException | None = None
@@ -167,18 +186,14 @@ class Hub:
         meters = Meters()
         warden = Warden(pool, SqliteQuarantine(store), clock, meters)
         control = Loop(pool, store, world.policy, clock, meters, None, warden)
-        effects = Effects(pool, drivers, cast("Staging", world.shelf), control.tell)
+        if world.safe is not None:
+            self.vault = open_vault(world, world.safe, store, clock, self.epoch)
+        effects = Effects(pool, drivers, cast("Staging", world.shelf), control.tell, self.vault)
         desk = ProofDesk(SqliteProofs(store, world.ledger_key), clock, lambda: pool.epoch)
         sealer = Sealer(desk, (), world.seal_every_s)
-        self.accounts = AccountDesk(
-            SqliteAccounts(store), clock, lambda: pool.epoch, world.limits, OFFSET_MIN,
-            world.budgets,
-        )  # fmt: skip
-        self.vouchers = VoucherDesk(
-            SqliteVouchers(store), self.accounts, clock, lambda: pool.epoch, OFFSET_MIN
-        )
+        books = self._open_books(store, pool, clock)
         self.safety = SafetyDesk(control, warden.kept, effects, clock, meters)
-        self.accounts.connect(control.money_moved)
+        books[0].connect(control.money_moved)
         service = HubService(
             _rooms(
                 loop=control,
@@ -188,7 +203,7 @@ class Hub:
                 drivers=drivers,
                 staging=world.shelf,
                 blobs=_AllThere(),
-                secrets=_AllThere(),
+                secrets=self.vault or _AllThere(),
                 admission=Admission(pool, world.policy, frozenset(world.limits)),
                 meters=meters,
                 version="dst",
@@ -209,7 +224,8 @@ class Hub:
                 control.run(),
                 recovery.run(),
                 sealer.run(),
-                *([self.vouchers.run()] if world.books is not None else []),
+                *([books[1].run()] if world.books is not None else []),
+                *([books[0].run()] if world.months is not None else []),
                 *(watcher.run() for watcher in self._watchers.values()),
             ]
         )
@@ -220,9 +236,33 @@ class Hub:
         for task in done:
             task.result()
 
+    def _open_books(
+        self, store: DiskStore, pool: Pool, clock: HubClock
+    ) -> tuple[AccountDesk, VoucherDesk]:
+        """Open the desks at which money is asked for."""
+        world = self.world
+        self.accounts = AccountDesk(
+            SqliteAccounts(store), clock, lambda: pool.epoch, world.limits, OFFSET_MIN,
+            world.budgets,
+        )  # fmt: skip
+        self.vouchers = VoucherDesk(
+            SqliteVouchers(store), self.accounts, clock, lambda: pool.epoch, OFFSET_MIN
+        )
+        if world.months is not None:
+            self.settling = SettleDesk(
+                SqliteSettlings(store), clock, pool, world.months.deals, _nothing, OFFSET_MIN
+            )
+            meters = SqliteMetering(store, OFFSET_MIN)
+            providers = {site.name: site.provider for site in world.sites}
+            self.late_use = lambda uses: meters.take(
+                pool.epoch, uses, providers, "meter", clock.now_ms()
+            )
+        return self.accounts, self.vouchers
+
     def _drivers(self, pool: Pool) -> dict[str, Driver]:
         world = self.world
         drivers: dict[str, Driver] = {}
+        able = CAPABILITIES | ({Capability.SECRETS} if world.safe is not None else set())
         for site in world.sites:
             with working_for(site.name):
                 line = Line(
@@ -231,10 +271,12 @@ class Hub:
                 )  # fmt: skip
             line.on_call = lambda site, call, key: world.judge.called(self.name, site, call, key)
             line.on_seen = world.judge.seen
+            if world.safe is not None:
+                line.capabilities = able
+                line.refusal = partial(refusal, world.safe)
+                line.on_start = partial(judge_order, world)
             drivers[site.name] = line
-            pool.sites[site.name].site = structs.replace(
-                site, capabilities=tuple(sorted(CAPABILITIES))
-            )
+            pool.sites[site.name].site = structs.replace(site, capabilities=tuple(sorted(able)))
         return drivers
 
     def news(self, site: str) -> None:

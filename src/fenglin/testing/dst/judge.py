@@ -15,8 +15,10 @@ from fenglin.ledger.posting import CURRENCY
 from fenglin.model.ids import attempt_key, job_id, parse_attempt_key, parse_job_id
 from fenglin.model.job import AfterCondition
 from fenglin.ports.driver import Presence
+from fenglin.quantities.period import parse_period, period_of
 from fenglin.quantities.taskset import TaskSet
 from fenglin.storage.rows import decode_spec
+from fenglin.testing.dst.books import OFFSET_MIN
 from fenglin.testing.dst.rules import TRIGGERS
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # Use of nodes is counted anew after so many commits.
 RECOUNT_EVERY = 64
+# The database's pages are searched for secrets after so many: what rows held still stands there.
+SEARCH_EVERY = 256
 ABSENT_FOR_S = 300.0
 # A committed start reaches a site that is well within this time, whatever other sites do.
 REACHES_WITHIN_S = 5.0
@@ -57,8 +61,9 @@ class Remembered:
 
     balances: dict[tuple[str, str], int]
     open_holds: set[str]
-    charged_micro: dict[str, int]
+    charged_micro: dict[tuple[str, int], int]
     seq: int
+    closed_ms: int
 
 
 class Judge:
@@ -71,6 +76,8 @@ class Judge:
         orphans: Attempts that sites held then and the restored database did not know.
         specs: What stands in rows that somebody has torn.
         ill: Jobs that may be set aside.
+        closed_ms: End of the last month that is closed; 0 before.
+        search: Looks through the database for what must not stand there.
     """
 
     def __init__(self, disk: Disk, hub: str, now_s: Callable[[], float], trace: Trace) -> None:
@@ -79,7 +86,8 @@ class Judge:
         self.checks: dict[str, int] = {}
         self.credit_micro: dict[str, int] = {}
         self.hard_micro: dict[str, int] = {}
-        self.charged_micro: dict[str, int] = {}
+        self.charged_micro: dict[tuple[str, int], int] = {}
+        self.closed_ms = 0
         self.specs: dict[int, bytes] = {}
         self.ill: set[int] = set()
         self.balances: dict[tuple[str, str], int] = {}
@@ -101,6 +109,8 @@ class Judge:
         self.sites: Sequence[str] = ()
         self.epoch_of: Callable[[str], int] = lambda _hub: 0
         self.on_broken: Callable[[], None] = lambda: None
+        self.on_close: Callable[[], None] = lambda: None
+        self.search: Callable[[str], None] = lambda _when: None
         self.is_well: Callable[[str], bool] = lambda _site: True
         for statement in TRIGGERS:
             self._conn.execute(statement)
@@ -127,13 +137,15 @@ class Judge:
     def remember(self) -> Remembered:
         """Return what is known of the database, to go with a backup of it."""
         charged = dict(self.charged_micro)
-        return Remembered(dict(self.balances), set(self.open_holds), charged, self._seq)
+        return Remembered(
+            dict(self.balances), set(self.open_holds), charged, self._seq, self.closed_ms
+        )
 
     def go_back(self, known: Remembered, orphans: set[str]) -> None:
         """Judge from now on a database that was restored; it knows nothing of `orphans`."""
         self.balances, self.open_holds = dict(known.balances), set(known.open_holds)
         self.charged_micro = dict(known.charged_micro)
-        self._seq = known.seq
+        self._seq, self.closed_ms = known.seq, known.closed_ms
         self._conn.execute("DELETE FROM dst_former")
         self._committed.clear()
         self.orphans |= orphans
@@ -172,6 +184,8 @@ class Judge:
         self._entries()
         if self._commits % RECOUNT_EVERY == 0:
             self.recount()
+        if self._commits % SEARCH_EVERY == 0:
+            self.search(f"after commit {self._commits}")
         self._trace.note(process.name, f"commit {self._disk.commits}: {touched} to {self._seq}")
 
     def _aside(self, job: int) -> None:
@@ -268,11 +282,15 @@ class Judge:
 
     def _entries(self) -> None:
         """Fold what was entered into the ledger, in our own way."""
-        for seq, kind, attempt in self._conn.execute(
-            "SELECT seq, kind, attempt FROM ledger_entry WHERE seq > ? ORDER BY seq", (self._seq,)
+        for seq, kind, attempt, key, time_ms in self._conn.execute(
+            "SELECT seq, kind, attempt, key, time_ms FROM ledger_entry WHERE seq > ? ORDER BY seq",
+            (self._seq,),
         ).fetchall():
             self.must("L3", seq == self._seq + 1, f"entry {seq} follows {self._seq}")
             self._seq = seq
+            if self.closed_ms:
+                good = time_ms >= self.closed_ms
+                self.must("L10", good, f"entry {seq} enters a closed month")
             total = 0
             for account, commodity, amount in self._conn.execute(
                 "SELECT account, commodity, amount_micro FROM ledger_leg WHERE seq = ?", (seq,)
@@ -281,7 +299,7 @@ class Judge:
                 place = (account, commodity)
                 self.balances[place] = self.balances.get(place, 0) + amount
                 if account.startswith("tenant:"):
-                    self._tenant(kind, attempt, place, amount)
+                    self._tenant(kind, attempt, place, amount, time_ms)
                 elif account.startswith("voucher:"):
                     good = self.balances[place] >= 0
                     self.must("V1", good, f"entry {seq} leaves {account} at {self.balances[place]}")
@@ -292,21 +310,32 @@ class Judge:
             elif kind in ("post", "void"):
                 self.must("L7", attempt in self.open_holds, f"{attempt} is resolved twice")
                 self.open_holds.discard(attempt)
+            elif kind == "close":
+                self.closed_ms = parse_period(key.partition(":")[2], OFFSET_MIN).to_ms
+                self.on_close()
 
-    def _tenant(self, kind: str, attempt: str, place: tuple[str, str], amount: int) -> None:
+    def _tenant(
+        self, kind: str, attempt: str, place: tuple[str, str], amount: int, time_ms: int
+    ) -> None:
         """Judge one leg of a tenant: a hold within its means and budget (A4)."""
         account, commodity = place
         name = account.split(":")[1]
         money = commodity == CURRENCY
-        if kind == "post" and money:
-            self.charged_micro[name] = self.charged_micro.get(name, 0) - amount
+        if kind in ("post", "adjust") and money:
+            month = (name, period_of(time_ms, OFFSET_MIN).from_ms)
+            self.charged_micro[month] = self.charged_micro.get(month, 0) - amount
         if kind != "hold":
             return
         if account.endswith(":available"):
             left = self.balances[place] + (self.credit_micro.get(name, 0) if money else 0)
             self.must("A4", left >= 0, f"hold {attempt} leaves {account} at {left}")
         elif money and name in self.hard_micro:
-            used = self.charged_micro.get(name, 0) + self.balances[place]
+            month_ms = period_of(time_ms, OFFSET_MIN).from_ms
+            used = self.balances[place] + sum(
+                charged
+                for (whose, in_ms), charged in self.charged_micro.items()
+                if whose == name and in_ms >= month_ms
+            )
             hard = self.hard_micro[name]
             self.must("A4", used <= hard, f"hold {attempt} takes {name} to {used} of {hard}")
 

@@ -73,7 +73,7 @@ class Line:
     """
 
     kind = "dst"
-    capabilities = CAPABILITIES
+    capabilities: frozenset[Capability] = CAPABILITIES
 
     def __init__(
         self, site: TrueSite, weather: Weather, loop: SeededLoop, random: Random, trace: Trace
@@ -87,6 +87,8 @@ class Line:
         process = this_process()
         self._hub = process.name if process else "?"
         self.on_call: Callable[[str, str, str], None] = lambda _site, _call, _key: None
+        self.on_start: Callable[[StartOrder], None] = lambda _order: None
+        self.refusal: Callable[[StartOrder], Exception | None] = lambda _order: None
         self.on_seen: Callable[[str, Sequence[Observation]], None] = lambda _site, _seen: None
 
     async def inventory(self) -> SiteReport:
@@ -95,6 +97,10 @@ class Line:
 
     async def start(self, order: StartOrder) -> None:
         """See `ports.driver.Driver`."""
+        self.on_start(order)
+        if refused := self.refusal(order):
+            self.on_call(self._site.name, "start", order.key)
+            raise refused
         await self._call("start", order.key, lambda: self._site.start(order))
 
     async def observe(self, cursors: Mapping[str, str]) -> Sequence[Observation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import traceback
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
     from fenglin.testing.dst.judge import ViolationError
-    from fenglin.testing.dst.trace import Trace
     from fenglin.testing.dst.world import Size
 
 # Of the small runs every so many turns no knob: it looks as often as hubs do, which costs most.
@@ -42,7 +42,7 @@ class Outcome:
         struck: Faults, in order.
         checks: How often each rule was looked at.
         more: Faults that were asked for besides.
-        plain: Whether vouchers, hours, budgets and ill jobs were left out.
+        plain: Whether all of `EXTRAS` were left out.
         figures: Jobs that a hub has acknowledged (a restored backup may know nothing of some),
             runs of tasks, commits, hubs, and steps of the loop.
         virtual_s: How much time has passed in it.
@@ -62,16 +62,18 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def _logs_to(trace: Trace) -> Iterator[None]:
-    """Let the hubs' log lines stand in the trace."""
+def _logs_to(world: World) -> Iterator[None]:
+    """Let the hubs' log lines stand in the trace; nothing that must be hidden stands in them."""
 
     def note(
         _logger: object, _name: str, line: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         process = this_process()
         event = line.pop("event")
-        line.pop("exc_info", None)
-        trace.note(process.name if process else "-", f"log {event} {dict(line)}")
+        cause = _traceback(line.pop("exc_info", None))
+        told = f"log {event} {dict(line)}"
+        world.hear("the log", told + cause)
+        world.trace.note(process.name if process else "-", told)
         raise structlog.DropEvent
 
     before = structlog.get_config()
@@ -80,6 +82,13 @@ def _logs_to(trace: Trace) -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
+
+
+def _traceback(given: object) -> str:
+    """Return what a line's `exc_info` would print."""
+    if isinstance(given, BaseException):
+        return "".join(traceback.format_exception(given))
+    return traceback.format_exc() if given else ""
 
 
 def run_seed(
@@ -97,7 +106,7 @@ def run_seed(
         size: How large.
         sink: Hears each line of the trace.
         more: Faults that strike besides those that the seed has drawn.
-        plain: Leave out vouchers, hours, budgets and ill jobs, whatever the seed has drawn.
+        plain: Leave out all of `EXTRAS`, whatever the seed has drawn.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -117,7 +126,7 @@ def _run(world: World, sink: Callable[[str], None] | None) -> Outcome:
     as_shipped = world.size is SMALL and seed % SHIPPED_EVERY == 0
     crashpoint.WATCHERS.append(world.crash_point)
     try:
-        with _logs_to(world.trace), turned(knobs, as_shipped=as_shipped), wrapped(world.ward):
+        with _logs_to(world), turned(knobs, as_shipped=as_shipped), wrapped(world.ward):
             try:
                 world.loop.run(world.live())
             except (StuckError, FenglinError) as error:
@@ -132,6 +141,7 @@ def _run(world: World, sink: Callable[[str], None] | None) -> Outcome:
 def _outcome(world: World) -> Outcome:
     story = world.trace.last()
     for complaint in world.loop.complaints:
+        world.hear("a complaint", complaint)
         if "KilledError" not in complaint:
             world.judge.complain("UP", complaint)
     for hub in world.hubs:
@@ -139,6 +149,7 @@ def _outcome(world: World) -> Outcome:
             for error in hub.process.unread():
                 world.judge.complain("UP", f"nobody has heard that {hub.name} failed: {error!r}")
     for line in world.disk.conn.iterdump():
+        world.hear("a row", line)
         world.trace.note("db", line)
     return Outcome(
         seed=world.seed,

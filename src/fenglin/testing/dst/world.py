@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from fenglin.ledger.note import new_key
 from fenglin.ledger.standing import Limits
 from fenglin.model.ids import attempt_key
 from fenglin.planner.policy import BUILT_IN
-from fenglin.testing.dst import books, footing, sick
+from fenglin.testing.dst import books, footing, months, sick, vault
 from fenglin.testing.dst.closing import judge_rest
 from fenglin.testing.dst.disk import Disk
 from fenglin.testing.dst.faults import CATALOGUE, strike
@@ -38,8 +39,8 @@ EPOCH_MS = 1_760_000_000_000
 SETTLES_WITHIN_S = 4 * 86_400.0
 MOST_STEPS = 6_000_000
 # What some runs have besides; `more` has them in any.
-VOUCHERS, ILL = "vouchers", "ill jobs"
-EXTRAS = (VOUCHERS, ILL)
+VOUCHERS, ILL, MONTHS, SECRETS = "vouchers", "ill jobs", "closed months", "secrets"
+EXTRAS = (VOUCHERS, ILL, MONTHS, SECRETS)
 # Users that look at a job of theirs, and at one that is not.
 LOOK_SHARE = 0.1
 # An operator who restores a backup takes this long, longer than any call is under way.
@@ -97,6 +98,8 @@ class World:
         self.hub_id = f"{draw.getrandbits(32):08x}"
         self.disk = Disk(self.random, self.hub_id)
         self.sites = draw_sites(draw)
+        self._draw_extras()
+        self.epoch_ms = self.months.first_ms if self.months is not None else EPOCH_MS
         self.queues = QUEUES
         self.policy = BUILT_IN[draw.choice(sorted(BUILT_IN))]
         self.limits = {
@@ -110,7 +113,7 @@ class World:
         self.judge = Judge(self.disk, self.hub_id, self.loop.time, self.trace)
         self.weather = {site.name: Weather() for site in self.sites}
         self.truth = {
-            site.name: TrueSite(site, self.loop, f"{seed}", EPOCH_MS, self.trace)
+            site.name: TrueSite(site, self.loop, f"{seed}", self.epoch_ms, self.trace)
             for site in self.sites
         }
         self.wishes = draw_wishes(draw, size.jobs, size.span_s, size.arrays)
@@ -121,7 +124,7 @@ class World:
         self.plan = sorted((draw.random() * size.span_s, name) for name in struck)
         self.struck: list[str] = []
         self.paid_in: dict[str, int] = {}
-        self._draw_extras()
+        self._furnish()
         self.hubs: list[Hub] = []
         self.hub_skew_ms = 0
         self.lose_reply = 0.0
@@ -144,6 +147,27 @@ class World:
         if has_ward and not self.plain:
             self.ward = sick.draw_ward(draw, self.size.span_s)
         self.budgets = dict(self.books.budgets) if self.books is not None else {}
+        # What came later has a stream of its own again; whoever names extras has no others of it.
+        draw = Random(f"{self.seed}/{self.size.name}/later extras")  # noqa: S311
+        named = {*self.more} & {*EXTRAS}
+        closes, hides = draw.random() < months.SHARE, draw.random() < vault.SHARE
+        if named or self.plain:
+            closes, hides = MONTHS in named, SECRETS in named
+        span_s = self.size.span_s
+        names = tuple(site.name for site in self.sites)
+        self.months = months.draw_months(draw, span_s, names) if closes else None
+        self.safe = vault.draw_safe(draw, span_s, ACCOUNTS) if hides else None
+
+    def _furnish(self) -> None:
+        """Give what was drawn besides its places among the rest."""
+        if self.months is not None:
+            forgets = [(at_s, "site lost its memory") for at_s in self.months.losses]
+            self.plan = sorted([*self.plan, *forgets])
+            self.judge.on_close = partial(months.freeze, self, self.months)
+        if self.safe is not None:
+            vault.furnish(self.safe, self.wishes)
+            self.disk.conn.execute("PRAGMA secure_delete = OFF")
+            self.judge.search = partial(vault.search, self)
 
     def _connect(self) -> None:
         judge = self.judge
@@ -165,7 +189,7 @@ class World:
 
     def now_ms(self) -> int:
         """Return the true Unix time in milliseconds."""
-        return EPOCH_MS + round(self.loop.time() * 1_000)
+        return self.epoch_ms + round(self.loop.time() * 1_000)
 
     @property
     def leader(self) -> Hub:
@@ -221,6 +245,7 @@ class World:
         for hub in self.hubs:
             hub.process.kill()
         conn = self.disk.conn
+        self.judge.search("that was lost")
         self.disk.restore(kept, self.now_ms())
         attempts = {
             attempt_key(self.hub_id, number, attempt)
@@ -241,6 +266,13 @@ class World:
             sick.mend_rows(self, self.ward)
         self.rest_s = RESTORED_AFTER_S
         self.trace.note("FAULT", f"restored; {sum(wish.lost for wish in self.wishes)} wishes lost")
+
+    def hear(self, where: str, told: object) -> None:
+        """Judge that what was told shows no secret (S3)."""
+        safe = self.safe
+        if safe is not None:
+            text = told if isinstance(told, str) else repr(told)
+            self.judge.must("S3", not safe.shows(text), lambda: f"{where} shows a secret: {text}")
 
     def is_led(self) -> bool:
         """Whether one hub has led undisturbed for some time."""
@@ -280,6 +312,8 @@ class World:
             self.weather[name].clear()
             self.foul(name)
         self.hub_skew_ms = 0
+        if self.safe is not None:
+            self.safe.quoting = False
         self.lose_reply = 0.0
         self.crash_at = ("", 0)
         self.next_dies_at_step = 0
@@ -317,13 +351,15 @@ class World:
         extras = [asyncio.create_task(one) for one in self._extras()]
         await asyncio.sleep(self.size.span_s)
         if self.size is FULL:
-            footing.three_ways(self, EPOCH_MS)
+            footing.three_ways(self, self.epoch_ms)
         for task in faults:
             task.cancel()
         await asyncio.gather(*faults, return_exceptions=True)
         self.heal()
         for task in (giving, *extras):
             await task
+        if self.safe is not None:
+            await vault.set_again(self, self.safe)
         for account in ACCOUNTS:
             await pay_in(self, account, 10**12, f"final-{account}")
         for name in self.truth:
@@ -333,7 +369,10 @@ class World:
         await self._settled(wanting)
         if self.books is not None:
             await footing.audit(self)
-        judge_rest(self, EPOCH_MS)
+        if self.months is not None:
+            await months.close(self)
+            await months.tell(self, self.months)
+        judge_rest(self, self.epoch_ms)
 
     def _extras(self) -> Iterator[Coroutine[None, None, None]]:
         if self.books is not None:
@@ -342,6 +381,11 @@ class World:
                 yield books.keep(self, clerk)
         if self.ward is not None:
             yield sick.fall_ill(self, self.ward)
+        if self.months is not None:
+            yield months.keep_books(self, self.months)
+            yield months.tell_late(self, self.months)
+        if self.safe is not None:
+            yield vault.keep_secrets(self, self.safe)
 
     async def _unbounded(self) -> None:
         """Take the budgets away, so that all jobs may end."""
