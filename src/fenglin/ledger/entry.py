@@ -177,21 +177,25 @@ def entry_hash(entry: Entry) -> bytes:
 
 def seal(prev: Head, draft: Draft, time_ms: int) -> Entry:
     """Give a checked draft the place after `prev` and its hash."""
-    body = (
-        VERSION,
-        prev.ledger_id,
-        prev.seq + 1,
-        time_ms,
-        draft.kind,
-        draft.key,
-        draft.job,
-        draft.attempt,
-        draft.memo,
-        draft.legs,
-        draft.details,
-        prev.hash,
-    )
-    return Entry(*body, hashlib.sha256(_ENCODER.encode((FORMAT, *body))).digest())
+    return seal_behind(prev.ledger_id, prev.seq, prev.hash, draft, time_ms)
+
+
+def seal_behind(ledger_id: str, seq: int, prev_hash: bytes, draft: Draft, time_ms: int) -> Entry:
+    """Do as `seal`, given the three fields of the head."""
+    kind, key, legs, job = draft.kind, draft.key, draft.legs, draft.job
+    attempt, memo, details = draft.attempt, draft.memo, draft.details
+    seq += 1
+    body = _ENCODER.encode(
+        (
+            FORMAT, VERSION, ledger_id, seq, time_ms, kind, key, job, attempt, memo, legs,
+            details, prev_hash,
+        )
+    )  # fmt: skip
+    own = hashlib.sha256(body).digest()
+    return Entry(
+        VERSION, ledger_id, seq, time_ms, kind, key, job, attempt, memo, legs, details,
+        prev_hash, own,
+    )  # fmt: skip
 
 
 def genesis(ledger_id: str, time_ms: int) -> Entry:
@@ -237,7 +241,7 @@ def key_fault(kind: Kind, key: str, attempt: str) -> str:
     """
     if kind is Kind.GENESIS:
         return "" if key == GENESIS_KEY else f"the key of a genesis is {GENESIS_KEY!r}"
-    if kind in (Kind.HOLD, Kind.POST, Kind.VOID):
+    if kind is Kind.HOLD or kind is Kind.POST or kind is Kind.VOID:
         if not attempt:
             return f"a {kind} names no attempt"
         return "" if key == kind + ":" + attempt else f"its key is not {kind}:{attempt}"
@@ -252,34 +256,35 @@ def check_draft(draft: Draft) -> None:
     """
     if draft.kind is Kind.GENESIS:
         raise InputError("a genesis is not entered twice", hint="found a new ledger instead")
-    _check_text("key", draft.key, required=True)
-    if draft.attempt:
-        _check_text("attempt key", draft.attempt)
-    if draft.memo:
-        _check_text("memo", draft.memo)
-    fault = key_fault(draft.kind, draft.key, draft.attempt)
+    key, attempt, legs = draft.key, draft.attempt, draft.legs
+    _check_text("key", key, required=True)
+    if attempt:
+        _check_text("attempt key", attempt)
+    _check_text("memo", draft.memo)
+    fault = key_fault(draft.kind, key, attempt)
     if fault:
-        raise InputError(fault, where=draft.key)
+        raise InputError(fault, where=key)
     if not 0 <= draft.job < 2**63:
-        raise InputError(f"{draft.job} is not a job number", where=draft.key)
-    if not 2 <= len(draft.legs) <= MAX_LEGS:
-        raise InputError(f"{len(draft.legs)} legs", where=draft.key, hint="2 to 64 are allowed")
+        raise InputError(f"{draft.job} is not a job number", where=key)
+    if not 2 <= len(legs) <= MAX_LEGS:
+        raise InputError(f"{len(legs)} legs", where=key, hint="2 to 64 are allowed")
     total_micro = 0
     several = False
-    commodity = draft.legs[0].commodity
-    for leg in draft.legs:
-        amount_micro = leg.amount_micro
-        _check_place(leg.account, leg.commodity)
+    first = legs[0].commodity
+    for leg in legs:
+        amount_micro, commodity = leg.amount_micro, leg.commodity
+        _check_place(leg.account, commodity)
         if not -MAX_MICRO <= amount_micro <= MAX_MICRO:
-            raise InputError(f"{amount_micro} is too large", where=draft.key)
+            raise InputError(f"{amount_micro} is too large", where=key)
         total_micro += amount_micro
-        several = several or leg.commodity != commodity
+        several = several or commodity != first
     if several or total_micro:
-        check_balanced(draft.legs)
-    _check_details(draft)
+        check_balanced(legs)
+    if draft.details:
+        _check_details(draft)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _check_place(account: str, commodity: str) -> None:
     """Refuse a leg's account or commodity."""
     check_account(account)
@@ -288,22 +293,29 @@ def _check_place(account: str, commodity: str) -> None:
 
 def _check_details(draft: Draft) -> None:
     """Refuse details whose names repeat or that an export could not carry."""
-    if len(draft.details) > MAX_DETAILS or len(dict(draft.details)) != len(draft.details):
-        raise InputError(
-            "details repeat a name or are too many", where=draft.key, hint="at most 32"
-        )
-    for name, value in draft.details:
-        if not _is_detail_name(name):
-            raise InputError(f"{name[:80]!r} cannot name a detail", where=draft.key)
+    details = draft.details
+    if len(details) > MAX_DETAILS or not _are_detail_names(tuple([name for name, _ in details])):
+        _refuse_names(draft)
+    for name, value in details:
         if len(value) > MAX_TEXT_CHARS or not value.isprintable():
             _check_text(f"detail {name}", value)
 
 
-# The few names in use come again and again, as do tenants' accounts.
+# The few names in use come again and again in the same order, as do tenants' accounts.
 @lru_cache(maxsize=256)
-def _is_detail_name(name: str) -> bool:
-    """Return whether an export could carry this name."""
-    return _DETAIL_NAME.fullmatch(name) is not None
+def _are_detail_names(names: tuple[str, ...]) -> bool:
+    """Return whether an export could carry these names, and none of them repeats."""
+    return len(set(names)) == len(names) and all(map(_DETAIL_NAME.fullmatch, names))
+
+
+def _refuse_names(draft: Draft) -> None:
+    """Say what is wrong with the names of details."""
+    if len(draft.details) > MAX_DETAILS or len(dict(draft.details)) != len(draft.details):
+        raise InputError(
+            "details repeat a name or are too many", where=draft.key, hint="at most 32"
+        )
+    wrong = next(name for name, _ in draft.details if _DETAIL_NAME.fullmatch(name) is None)
+    raise InputError(f"{wrong[:80]!r} cannot name a detail", where=draft.key)
 
 
 def _check_text(what: str, text: str, *, required: bool = False) -> None:

@@ -6,15 +6,24 @@ see one state (`verify_stored`, `statement`, an export) inside a read transactio
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fenglin.errors import ConflictError, DamageError
 from fenglin.ledger.accounts import available, held
-from fenglin.ledger.entry import Draft, Entry, Head, Kind, Leg, check_draft, genesis, seal
+from fenglin.ledger.entry import (
+    Draft,
+    Entry,
+    Head,
+    Kind,
+    Leg,
+    check_draft,
+    genesis,
+    seal_behind,
+)
 from fenglin.ledger.moves import move_fault
-from fenglin.ledger.posting import CURRENCY, Hold, hold_fault, hold_of, sums
+from fenglin.ledger.posting import CURRENCY, Hold, hold_fault, hold_of
 from fenglin.ledger.statement import Funds, Statement
 from fenglin.ledger.statement import statement as make_statement
 from fenglin.ledger.verify import Unreadable
@@ -26,7 +35,6 @@ from fenglin.storage.ledger_rows import (
     NO_DETAILS,
     OF_TENANT,
     PARAMETERS,
-    Row,
     items,
     where_in,
 )
@@ -53,17 +61,18 @@ __all__ = [
     "verify_stored",
 ]
 
-_INSERT_LEGS = f"INSERT INTO ledger_leg ({LEG_COLUMNS}) VALUES"
-_INSERT_ENTRIES = f"INSERT INTO ledger_entry ({COLUMNS}) VALUES"
-# Holds of two legs, which is all that `posting.hold` makes; the last column tells of others.
+# Holds of two legs, which is all that `posting.hold` makes; the last column tells of others. Of
+# the entries only the index of keys is read.
 _HOLD_LEGS = """\
-SELECT hold.attempt, a.account, a.commodity, a.amount_micro, b.account, b.commodity,
+SELECT hold.key, a.account, a.commodity, a.amount_micro, b.account, b.commodity,
     b.amount_micro, EXISTS (SELECT 1 FROM ledger_leg WHERE seq = hold.seq AND n > 1)
 FROM ledger_entry AS hold
 JOIN ledger_leg AS a ON a.seq = hold.seq AND a.n = 0
 JOIN ledger_leg AS b ON b.seq = hold.seq AND b.n = 1
 WHERE hold.key IN"""
+Value = int | str | bytes
 _ENDS = (Kind.POST, Kind.VOID)
+_KIND_TEXT = {kind: kind.value for kind in Kind}
 _HOLD, _POST, _VOID = (f"{kind}:" for kind in (Kind.HOLD, Kind.POST, Kind.VOID))
 _ADD_BALANCE = """\
 INSERT INTO ledger_balance (account, commodity, amount_micro) VALUES (?, ?, ?)
@@ -117,12 +126,13 @@ def append(
     holds = _holds(conn, drafts)
     answers: list[Entry] = []
     fresh: list[Entry] = []
+    seq, own = last.seq, last.hash
     for draft in drafts:
         entry = known.get(draft.key)
         if entry is None:
             _check_hold(draft, known, holds)
-            entry = known[draft.key] = seal(last, draft, time_ms)
-            last = entry.head
+            entry = known[draft.key] = seal_behind(ledger_id, seq, own, draft, time_ms)
+            seq, own = entry.seq, entry.hash
             fresh.append(entry)
             if draft.kind is Kind.HOLD:
                 holds[draft.attempt] = draft.legs
@@ -271,16 +281,14 @@ def funds_before(
 
 def _check_hold(draft: Draft, known: dict[str, Entry], holds: dict[str, tuple[Leg, ...]]) -> None:
     """Refuse a draft that does not fit the hold of its attempt."""
-    if draft.kind is Kind.POST or draft.kind is Kind.VOID:
-        for key in (_POST + draft.attempt, _VOID + draft.attempt):
-            done = known.get(key)
-            if done is not None:
-                raise ConflictError(
-                    f"the hold was resolved by entry {done.seq} ({done.key})", where=draft.key
-                )
-    fault = hold_fault(draft.kind, draft.legs, holds.get(draft.attempt)) or move_fault(
-        draft.kind, draft.legs
-    )
+    kind, attempt, legs = draft.kind, draft.attempt, draft.legs
+    if kind is Kind.POST or kind is Kind.VOID:
+        done = known.get(_POST + attempt) or known.get(_VOID + attempt)
+        if done is not None:
+            raise ConflictError(
+                f"the hold was resolved by entry {done.seq} ({done.key})", where=draft.key
+            )
+    fault = hold_fault(kind, legs, holds.get(attempt)) or move_fault(kind, legs)
     if fault:
         raise ConflictError(fault, where=draft.key)
 
@@ -309,9 +317,10 @@ def _holds(conn: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, tuple
     for start in range(0, len(wanted), PARAMETERS):
         part = [_HOLD + attempt for attempt in wanted[start : start + PARAMETERS]]
         rows = conn.execute(f"{_HOLD_LEGS} ({', '.join('?' * len(part))})", part)
-        for attempt, *legs, others in rows:
+        for key, free, of_free, free_micro, kept, of_kept, kept_micro, others in rows:
             if not others:
-                found[attempt] = (Leg(*legs[:3]), Leg(*legs[3:]))
+                legs = (Leg(free, of_free, free_micro), Leg(kept, of_kept, kept_micro))
+                found[key[len(_HOLD) :]] = legs
     others_keys = [_HOLD + attempt for attempt in wanted if attempt not in found]
     for entry in where_in(conn, "key", others_keys):
         found[entry.attempt] = entry.legs
@@ -324,33 +333,34 @@ def _with_keys(conn: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Entry
 
 
 def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
-    """Write sealed entries, their legs first, and bring the balance cache along."""
-    legs = [
-        (entry.seq, n, leg.account, leg.commodity, leg.amount_micro)
-        for entry in fresh
-        for n, leg in enumerate(entry.legs)
-    ]
-    rows = [
-        (
-            entry.version,
-            entry.ledger_id,
-            entry.seq,
-            entry.time_ms,
-            entry.kind.value,
-            entry.key,
-            entry.job,
-            entry.attempt,
-            entry.memo,
-            ENCODER.encode(entry.details).decode() if entry.details else NO_DETAILS,
-            entry.prev_hash,
+    """Write sealed entries, their legs first, and bring the balance cache along.
+
+    Args:
+        conn: Inside a transaction.
+        fresh: One behind the other, and entered at one time.
+    """
+    if not fresh:
+        return
+    legs: list[Value] = []
+    rows: list[Value] = []
+    changes: dict[tuple[str, str], int] = {}
+    for entry in fresh:
+        seq, details = entry.seq, entry.details
+        for n, leg in enumerate(entry.legs):
+            account, commodity, amount_micro = leg.account, leg.commodity, leg.amount_micro
+            legs += (seq, n, account, commodity, amount_micro)
+            place = (account, commodity)
+            changes[place] = changes.get(place, 0) + amount_micro
+        text = ENCODER.encode(details).decode() if details else NO_DETAILS
+        rows += (
+            seq, _KIND_TEXT[entry.kind], entry.key, entry.job, entry.attempt, entry.memo, text,
             entry.hash,
-        )
-        for entry in fresh
-    ]
-    changes = sums(leg for entry in fresh for leg in entry.legs)
+        )  # fmt: skip
     try:
-        _insert_rows(conn, _INSERT_LEGS, legs)
-        _insert_rows(conn, _INSERT_ENTRIES, rows)
+        for start in range(0, len(legs), _LEGS * 5):
+            part = legs[start : start + _LEGS * 5]
+            conn.execute(_insert_legs(len(part) // 5), part)
+        _insert_entries(conn, fresh[0], rows)
         conn.executemany(_ADD_BALANCE, ((*place, amount) for place, amount in changes.items()))
     except sqlite3.IntegrityError as error:
         raise DamageError(
@@ -360,16 +370,42 @@ def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
         ) from error
 
 
-def _insert_rows(conn: sqlite3.Connection, insert: str, rows: Sequence[Row]) -> None:
-    """Insert rows of one width, in order, as many by one statement as its parameters allow.
+def _insert_entries(conn: sqlite3.Connection, first: Entry, rows: Sequence[Value]) -> None:
+    """Insert entries that follow each other, by eight values of their own each."""
+    version, ledger_id, time_ms = first.version, first.ledger_id, first.time_ms
+    before: Value = first.prev_hash
+    for start in range(0, len(rows), _ENTRIES * 8):
+        part = rows[start : start + _ENTRIES * 8]
+        values = [version, ledger_id, time_ms, before, *part]
+        conn.execute(_insert_rows(len(part) // 8), values)
+        before = values[-1]
 
-    A statement for each row costs a fifth more: it opens its tables and triggers every time.
+
+# As many rows by one statement as its parameters allow: a statement for each row costs a fifth
+# more, because it opens its tables and triggers every time.
+_LEGS = PARAMETERS // 5
+_ENTRIES = (PARAMETERS - 4) // 8
+
+
+@lru_cache(maxsize=_LEGS)
+def _insert_legs(count: int) -> str:
+    """Return the statement that inserts some legs."""
+    rows = ", ".join(["(?, ?, ?, ?, ?)"] * count)
+    return f"INSERT INTO ledger_leg ({LEG_COLUMNS}) VALUES {rows}"  # noqa: S608
+
+
+@lru_cache(maxsize=_ENTRIES)
+def _insert_rows(count: int) -> str:
+    """Return the statement that inserts some entries.
+
+    Version, ledger, time and the hash before the first come once. The hash before each other is
+    the last value of the one before it.
     """
-    if not rows:
-        return
-    width = len(rows[0])
-    marks = f"({', '.join('?' * width)})"
-    for start in range(0, len(rows), PARAMETERS // width):
-        part = rows[start : start + PARAMETERS // width]
-        values = ", ".join([marks] * len(part))
-        conn.execute(f"{insert} {values}", list(itertools.chain.from_iterable(part)))
+    rows = []
+    for at in range(5, 5 + 8 * count, 8):
+        seq, kind, key, job, attempt, memo, details, own = range(at, at + 8)
+        rows.append(
+            f"(?1, ?2, ?{seq}, ?3, ?{kind}, ?{key}, ?{job}, ?{attempt}, ?{memo}, ?{details},"
+            f" ?{seq - 1}, ?{own})"
+        )
+    return f"INSERT INTO ledger_entry ({COLUMNS}) VALUES {', '.join(rows)}"  # noqa: S608
