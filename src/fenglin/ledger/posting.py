@@ -340,6 +340,8 @@ def hold_fault(kind: Kind, legs: Sequence[Leg], opened: Sequence[Leg] | None) ->
     """
     if kind is Kind.POST or kind is Kind.VOID:
         return _resolution_fault(kind, legs, opened)
+    if kind is Kind.HOLD and opened is None and _keeps(legs):
+        return ""
     touched = [leg for leg in legs if is_held(leg.account)]
     if kind is not Kind.HOLD:
         return f"a {kind} touches held money" if touched else ""
@@ -372,20 +374,38 @@ def _resolution_fault(kind: Kind, legs: Sequence[Leg], opened: Sequence[Leg] | N
     return f"it moves {_list(moved)}, its hold moved {_list(reserved)}"
 
 
+def _keeps(legs: Sequence[Leg]) -> bool:
+    """Return whether legs are the usual ones of a hold: what is available, set aside."""
+    if len(legs) != 2:
+        return False
+    free, kept = legs
+    return (
+        is_held(kept.account)
+        and free.account == kept.account.removesuffix("held") + "available"
+        and 0 <= kept.amount_micro == -free.amount_micro
+        and free.commodity == kept.commodity
+    )
+
+
 def _gives_back(legs: Sequence[Leg], opened: Sequence[Leg]) -> bool:
     """Return whether balanced legs are the usual ones: what a plain hold kept, to its tenant."""
     if len(opened) != 2 or len(legs) < 2:
         return False
     free, kept = opened
-    back, rest = legs[:2]
-    return (
-        is_held(kept.account)
-        and back.account == kept.account
+    back, rest = legs[0], legs[1]
+    place, commodity = kept.account, kept.commodity
+    usual = (
+        is_held(place)
+        and back.account == place
         and rest.account == free.account
         and back.amount_micro == -kept.amount_micro
-        and back.commodity == rest.commodity == kept.commodity == free.commodity
-        and not any(is_held(leg.account) for leg in legs[1:])
+        and back.commodity == commodity == rest.commodity == free.commodity
     )
+    if usual:
+        for leg in legs[1:]:
+            if is_held(leg.account):
+                return False
+    return usual
 
 
 def _list(amounts: dict[tuple[str, str], int]) -> str:
