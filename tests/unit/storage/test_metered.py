@@ -312,6 +312,25 @@ def test_use_of_a_closed_month_is_an_adjustment_in_the_open_one(house):
     )  # fmt: skip
 
 
+def test_a_closed_month_of_metered_use_is_settled_for_good(house):
+    async def scene(here):
+        await here.load(row("a", "storage_tb_month", TB_MONTH // 3))
+        await here.close(NOVEMBER)
+        settlings = SqliteSettlings(here.here.store)
+        made, _ = await settlings.month(NOVEMBER, {})
+        drafts = [one.settlement for one in made]
+        await settlings.post(here.here.epoch, drafts, "ada", here.now_ms)
+        await here.load(row("b", "storage_tb_month", TB_MONTH // 3))
+        return drafts, (await settlings.month(NOVEMBER, {}))[0], await settlings.check(NOVEMBER)
+
+    drafts, (kept,), checked = house(scene, credit=10**9)
+    assert [kept.settlement] == drafts
+    (item,) = kept.settlement.items
+    # More than 64 bits hold.
+    assert (item.quantity, item.amount_micro) == (TB_MONTH // 3, 100 * CNY)
+    assert checked.ok, checked.faults
+
+
 def test_a_bill_shows_each_item_and_counts_no_attempts(house):
     async def scene(here):
         await here.load(row("a", "storage_tb_month", TB_MONTH), row("b", "egress_gb", 4 * 10**9))
