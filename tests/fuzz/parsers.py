@@ -16,6 +16,7 @@ from fenglin.intake.voucherasks import read_applications
 from fenglin.intake.voucherfile import read_voucher_file
 from fenglin.ledger.metering.cells import Reading
 from fenglin.ledger.metering.forms import READERS
+from fenglin.ledger.metering.metered import MeteredUse
 from fenglin.ledger.note import parse_private_key, parse_public_key, read_checkpoint, read_note
 from fenglin.ledger.proof import read_proof
 from fenglin.model.ids import parse_attempt_key, parse_job_id
@@ -52,7 +53,12 @@ def metering(form):
         reading = Reading("file")
         records = list(READERS[form](io.StringIO(text_of(data), newline=""), reading, 480))
         for record in records:
-            # What the database can hold.
+            # What the database, and an entry of the ledger, can hold.
+            if isinstance(record, MeteredUse):
+                assert 0 <= record.quantity <= 10**30
+                assert abs(record.started_ms) < 2**63
+                assert 0 <= record.job < 2**63
+                continue
             for amount in (record.wall_ms, record.core_ms, record.card_ms, record.energy_j):
                 assert amount is None or 0 <= amount < 2**63
 
