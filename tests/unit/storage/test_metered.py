@@ -6,18 +6,22 @@ import random
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
+from tests.unit.storage.voucherbench import Bench, asks
 
 from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion, Unit
 from fenglin.catalog.pricebook.rating import rate
 from fenglin.engine.books import metering
 from fenglin.engine.books.metering import MeteringDesk
 from fenglin.errors import InputProblems, LimitError
+from fenglin.ledger.accounts import available
 from fenglin.ledger.beancount import beancount
 from fenglin.ledger.bill import make_bill
 from fenglin.ledger.bill import rows as rows_of
 from fenglin.ledger.focus import focus
 from fenglin.ledger.metering.metered import MeteredSeries
 from fenglin.ledger.statement import Funds, SiteTotal
+from fenglin.ledger.vouchers.claim import Line
 from fenglin.model.ids import attempt_key
 from fenglin.ports.hub import Principal
 from fenglin.ports.prices import PriceBatch
@@ -310,6 +314,22 @@ def test_use_of_a_closed_month_is_an_adjustment_in_the_open_one(house):
     assert (rows[1]["BillingPeriodStart"], rows[1]["ChargePeriodStart"]) == (
         "2023-11-30T16:00:00Z", "2023-10-31T16:00:00Z",
     )  # fmt: skip
+
+
+def test_a_voucher_for_storage_pays_storage_and_no_frames(house):
+    async def scene(here):
+        bench = Bench(here.here)
+        await bench.open(items=("storage",))
+        ask = asks("a", 50, account="default")
+        await bench.give(replace(ask, lines=(Line("storage", 50 * CNY),)))
+        await here.load(row("f", "frame", 150))
+        unpaid = bench.balances()[:2]
+        await here.load(row("s", "storage_tb_month", TB_MONTH))
+        return unpaid, bench.balances()[:2], bench.balance(available("default"))
+
+    unpaid, paid, left = house(scene, credit=1_000 * CNY)
+    assert (unpaid, paid) == ((950, 50), (950, 0))
+    assert left == 1_000 - 3 - 300 + 50
 
 
 def test_a_closed_month_of_metered_use_is_settled_for_good(house):
