@@ -65,7 +65,14 @@ class Pair:
         self.hubs[0].start()
         until(self.leading)
         self.hubs[1].start()
+        until(self.handing_on)
         return self
+
+    def handing_on(self):
+        """Return whether the second hub has seen who leads: its door opens before that."""
+        with contextlib.suppress(FenglinError):
+            return self.client(self.hubs[1]).overview().leader
+        return False
 
     def leading(self):
         """Return a hub that leads and answers."""
