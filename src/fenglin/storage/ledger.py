@@ -42,7 +42,7 @@ from fenglin.storage.ledger_schema import LEDGER_DDL
 from fenglin.storage.ledger_verify import verify_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Sequence, Sized
 
 
 __all__ = [
@@ -61,15 +61,9 @@ __all__ = [
     "verify_stored",
 ]
 
-# Holds of two legs, which is all that `posting.hold` makes; the last column tells of others. Of
-# the entries only the index of keys is read.
-_HOLD_LEGS = """\
-SELECT hold.key, a.account, a.commodity, a.amount_micro, b.account, b.commodity,
-    b.amount_micro, EXISTS (SELECT 1 FROM ledger_leg WHERE seq = hold.seq AND n > 1)
-FROM ledger_entry AS hold
-JOIN ledger_leg AS a ON a.seq = hold.seq AND a.n = 0
-JOIN ledger_leg AS b ON b.seq = hold.seq AND b.n = 1
-WHERE hold.key IN"""
+# By two queries: asked for both at once, PostgreSQL may read all legs to find those of a few.
+_SEQS_OF = "SELECT seq, key FROM ledger_entry WHERE key IN"
+_LEGS_OF = "SELECT seq, account, commodity, amount_micro FROM ledger_leg WHERE seq IN"
 Value = int | str | bytes
 _ENDS = (Kind.POST, Kind.VOID)
 _KIND_TEXT = {kind: kind.value for kind in Kind}
@@ -316,15 +310,17 @@ def _holds(conn: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, tuple
     found: dict[str, tuple[Leg, ...]] = {}
     for start in range(0, len(wanted), PARAMETERS):
         part = [_HOLD + attempt for attempt in wanted[start : start + PARAMETERS]]
-        rows = conn.execute(f"{_HOLD_LEGS} ({', '.join('?' * len(part))})", part)
-        for key, free, of_free, free_micro, kept, of_kept, kept_micro, others in rows:
-            if not others:
-                legs = (Leg(free, of_free, free_micro), Leg(kept, of_kept, kept_micro))
-                found[key[len(_HOLD) :]] = legs
-    others_keys = [_HOLD + attempt for attempt in wanted if attempt not in found]
-    for entry in where_in(conn, "key", others_keys):
-        found[entry.attempt] = entry.legs
+        keys = dict(conn.execute(f"{_SEQS_OF} ({_each(part)})", part).fetchall())
+        legs: dict[int, list[Leg]] = {seq: [] for seq in keys}
+        rows = conn.execute(f"{_LEGS_OF} ({_each(keys)}) ORDER BY seq, n", list(keys))
+        for seq, account, commodity, amount_micro in rows.fetchall():
+            legs[seq].append(Leg(account, commodity, amount_micro))
+        found |= {key[len(_HOLD) :]: tuple(legs[seq]) for seq, key in keys.items()}
     return found
+
+
+def _each(values: Sized) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _with_keys(conn: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Entry]:

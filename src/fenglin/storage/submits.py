@@ -25,8 +25,11 @@ _INSERT = (
 
 
 Answer = tuple[list["Submitted"], list["JobRecord"]]
-# Keys that are looked up at once, below the 999 parameters that the oldest SQLite builds allow.
-_MOST_KEYS = 512
+_BY_KEY = (
+    "SELECT actor, key, body_hash, first_job, jobs FROM idempotency WHERE actor = ? AND key = ?"
+)
+# Keys that are looked up at once: SQLite takes at most 500 queries as one.
+_MOST_KEYS = 64
 
 
 def insert_all(
@@ -140,23 +143,17 @@ def _known_keys(
     conn: sqlite3.Connection, requests: Sequence[SubmitRequest]
 ) -> dict[tuple[str, str], tuple[bytes, int, int]]:
     """Return what is stored of the requests' keys, by actor and key."""
-    asked: dict[str, list[str]] = {}
-    for request in requests:
-        if request.key:
-            asked.setdefault(request.actor, []).append(request.key)
+    asked = [(request.actor, request.key) for request in requests if request.key]
     found: dict[tuple[str, str], tuple[bytes, int, int]] = {}
-    for actor, keys in asked.items():
-        for start in range(0, len(keys), _MOST_KEYS):
-            part = keys[start : start + _MOST_KEYS]
-            # Few texts, so that each is prepared once: the last key fills up.
-            size = 1 << (len(part) - 1).bit_length()
-            marks = ", ".join("?" * size)
-            rows = conn.execute(
-                "SELECT key, body_hash, first_job, jobs FROM idempotency"  # noqa: S608 - marks
-                f" WHERE actor = ? AND key IN ({marks})",
-                (actor, *part, *part[-1:] * (size - len(part))),
-            )
-            found |= {(actor, row[0]): (row[1], row[2], row[3]) for row in rows}
+    for start in range(0, len(asked), _MOST_KEYS):
+        part = asked[start : start + _MOST_KEYS]
+        # Few texts, so that each is prepared once: the last key fills up.
+        part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
+        # Each by itself: asked for several, PostgreSQL may read all keys of the actor.
+        rows = conn.execute(
+            " UNION ALL ".join([_BY_KEY] * len(part)), [value for pair in part for value in pair]
+        )
+        found |= {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
     return found
 
 

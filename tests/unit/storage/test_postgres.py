@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import sqlite3
 
+import psycopg
 import pytest
 
 from fenglin.errors import DamageError, StaleEpochError, UnavailableError
-from fenglin.ledger.posting import grant
+from fenglin.ledger.posting import Hold, grant, hold, void
+from fenglin.ports.store import SubmitRequest
 from fenglin.storage import books, migrations
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 from fenglin.storage.postgres import connection
@@ -15,7 +17,7 @@ from fenglin.storage.postgres.connection import PostgresConnection
 from fenglin.storage.postgres.lease import Lease
 from fenglin.storage.postgres.store import PostgresStore, open_database, shown
 from fenglin.storage.schema import triggers
-from fenglin.testing.builders import a_site
+from fenglin.testing.builders import a_job, a_site
 
 NOW_MS = 1_700_000_000_000
 SITES = (a_site(cpu=4, nodes=2),)
@@ -210,6 +212,125 @@ def test_what_guards_the_ledger_reads_no_whole_table(play):
     assert set(read) == {"ledger_entry", "ledger_leg"}
     # By the old way 50 x 8 entries read tens of thousands of rows.
     assert max(read.values()) < 1_000
+
+
+def index_rows(conn, index):
+    """Return how many entries of an index were read so far."""
+    (read,) = conn.raw(
+        "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = $1", (index,)
+    ).fetchone()
+    return read
+
+
+def test_a_few_keys_and_holds_are_found_among_many_without_reading_the_rest(play):
+    """The statistics of a table that grows fast are of when it was small."""
+    many, few = 2_000, 4
+
+    async def scene(store, epoch, other):
+        async def flushed():
+            await store.write(
+                epoch, lambda conn: conn.execute("SELECT pg_stat_force_next_flush()").fetchone()
+            )
+
+        def a_submit(key):
+            return SubmitRequest([a_job()], [b"{}"], "ann", key, b"", NOW_MS)
+
+        await asyncio.gather(*(store.submit(a_submit(f"k{at}")) for at in range(many)))
+        await store.post(epoch, [grant("lab", many, "g")], NOW_MS)
+        await store.post(epoch, [hold("lab", 1, f"a{at}") for at in range(many)], NOW_MS)
+        await flushed()
+        before = [index_rows(other, name) for name in ("idempotency_pkey", "ledger_leg_pkey")]
+        again = await asyncio.gather(*(store.submit(a_submit(f"k{at}")) for at in range(few)))
+        ends = [void(Hold(f"a{at}", "lab", "CNY", 1, 0)) for at in range(few)]
+        await store.post(epoch, ends, NOW_MS + 1)
+        await flushed()
+        after = [index_rows(other, name) for name in ("idempotency_pkey", "ledger_leg_pkey")]
+        assert all(answer[0].repeated for answer, _ in again)
+        return [end - start for start, end in zip(before, after, strict=True)]
+
+    assert max(play(scene)) < many / 10
+
+
+def trips(monkeypatch):
+    """Return the statements that go to the server from now on, each as it goes."""
+    sent = []
+    real = psycopg.RawCursor.execute
+
+    def noted(cursor, query, *more, **named):
+        sent.append(query)
+        return real(cursor, query, *more, **named)
+
+    monkeypatch.setattr(psycopg.RawCursor, "execute", noted)
+    return sent
+
+
+@pytest.fixture
+def table(conn):
+    conn.raw("CREATE TABLE t (i BIGINT PRIMARY KEY, b BYTEA, s TEXT)")
+    return conn
+
+
+def test_what_begins_a_write_goes_with_its_first_statement(table, monkeypatch):
+    sent = trips(monkeypatch)
+    for statement in ("BEGIN IMMEDIATE", "SAVEPOINT piece"):
+        table.execute(statement)
+    assert table.in_transaction
+    assert sent == []
+    assert table.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    table.execute("INSERT INTO t VALUES (?, ?, ?)", (1, b"", "x"))
+    table.execute("RELEASE piece")
+    table.execute("COMMIT")
+    assert not table.in_transaction
+    assert [text.partition(" ")[0] for text in sent] == ["BEGIN;", "INSERT", "RELEASE"]
+    assert sent[0].endswith("SAVEPOINT piece; SELECT count(*) FROM t")
+    assert sent[-1] == "RELEASE piece; COMMIT"
+    assert table.execute("SELECT i FROM t").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_write_that_did_nothing_is_never_sent(table, monkeypatch, end):
+    sent = trips(monkeypatch)
+    for statement in ("BEGIN IMMEDIATE", "SAVEPOINT piece", "ROLLBACK TO piece", end):
+        table.execute(statement)
+    assert not table.in_transaction
+    assert sent == []
+
+
+def test_what_failed_is_undone_up_to_its_savepoint(table):
+    put = "INSERT INTO t VALUES (?, ?, ?)"
+    table.execute("BEGIN IMMEDIATE")
+    for number, fails in ((1, False), (1, True), (2, False)):
+        table.execute("SAVEPOINT piece")
+        if fails:
+            # One fails at the server, as the first after the savepoint; one never gets there.
+            with pytest.raises(sqlite3.IntegrityError):
+                table.execute(put, (number, b"", "x"))
+            table.execute("ROLLBACK TO piece")
+            table.execute("RELEASE piece")
+            table.execute("SAVEPOINT piece")
+            table.execute("ROLLBACK TO piece")
+        else:
+            table.execute(put, (number, b"", "x"))
+        table.execute("RELEASE piece")
+    table.execute("COMMIT")
+    assert table.execute("SELECT i FROM t ORDER BY i").fetchall() == [(1,), (2,)]
+
+
+def test_many_rows_of_values_go_in_few_statements(table, monkeypatch):
+    sent = trips(monkeypatch)
+    rows = [(at, None if at % 3 else b"\x00", None if at % 2 else "\u98de") for at in range(1_003)]
+    put = "INSERT INTO t (i, b, s) VALUES (?, ?, ?)"
+    assert table.executemany(put, iter(rows)).rowcount == 1_003
+    assert len(sent) == 1_003 // 512 + (1_003 % 512).bit_count()
+    assert table.execute("SELECT i, b, s FROM t ORDER BY i").fetchall() == rows
+    # A row that is there, or comes twice, is left out where the statement says so.
+    ignoring = "INSERT OR IGNORE INTO t (i, b, s) VALUES (?, ?, ?)"
+    again = [(1_003, b"", "x"), (1_003, b"", "y"), (7, b"", "z")]
+    assert table.executemany(ignoring, again).rowcount == 1
+    with pytest.raises(sqlite3.IntegrityError):
+        table.executemany(put, [(2_000, None, None), (7, None, None)])
+    assert table.executemany(put, []).rowcount <= 0
+    assert table.execute("SELECT count(*), max(s) FROM t").fetchone() == (1_004, "\u98de")
 
 
 @pytest.mark.parametrize(

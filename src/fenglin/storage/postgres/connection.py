@@ -6,6 +6,9 @@ and errors are those of `sqlite3`, so that `except sqlite3.IntegrityError` means
 
 A connection that broke is opened again at the next `BEGIN`. One that breaks in `COMMIT` leaves
 open whether the commit happened; a mark that each transaction raises tells after the event.
+
+What begins and divides a write, and its mark, answer nothing: they wait for the next statement
+and go in one trip. A trip to the server and back costs a busy hub more than most statements do.
 """
 
 from __future__ import annotations
@@ -18,34 +21,29 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.adapt import Dumper, Loader
-from psycopg.errors import Diagnostic
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import BytesDumper
 
 from fenglin.storage.dialect import ddl, translate
 from fenglin.storage.failures import UnknownOutcomeError
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
+from fenglin.storage.postgres import bulk
+from fenglin.storage.postgres.cursors import Changed, Cursor, Row, Streamed, in_our_words
 from fenglin.storage.postgres.guards import in_place
 from fenglin.storage.schema import triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from psycopg.abc import Buffer
 
-Row = tuple[Any, ...]
-
-# Rows of a long read that are in memory at a time.
-CHUNK_ROWS = 1_000
 CONNECT_WITHIN_S = 5
 # How long a commit of unknown outcome may wait for the server to come back.
 RESOLVE_WITHIN_S = 20.0
 RESOLVE_PAUSE_S = 0.2
 MARKS = "CREATE TABLE commit_mark (writer TEXT PRIMARY KEY, number BIGINT NOT NULL)"
 _INT8 = range(-(2**63), 2**63)
-# Classes of SQLSTATE that speak of a row and not of the server.
-_OF_ROWS = ("23", "P0")
-_OF_VALUES = ("22",)
 _SETTINGS = (
     ("timezone", "UTC"),
     ("statement_timeout", "60s"),
@@ -63,6 +61,8 @@ _TO_READ = (
     ("statement_timeout", "600s"),
     ("idle_in_transaction_session_timeout", "600s"),
 )
+# Statements that stay prepared: those for many rows come in several sizes.
+_MOST_PREPARED = 400
 
 
 class _IntDumper(Int8Dumper):
@@ -72,6 +72,18 @@ class _IntDumper(Int8Dumper):
         if obj not in _INT8:
             raise OverflowError("the integer is too large for the database")
         return super().dump(int(obj))
+
+
+class _AnyIntDumper(_IntDumper):
+    """An integer for a column whose type the server knows, as it takes nothing else for None."""
+
+    oid = 0
+
+
+class _AnyBytesDumper(BytesDumper):
+    """Bytes for a column whose type the server knows."""
+
+    oid = 0
 
 
 class _NumericLoader(Loader):
@@ -96,95 +108,6 @@ class _TextDumper(Dumper):
         return str(obj).replace("\x00", "\ufffd").encode()
 
 
-class Cursor:
-    """What a statement gave, with the parts of `sqlite3.Cursor` that we use."""
-
-    def __init__(self, conn: psycopg.Connection[Row], cursor: psycopg.Cursor[Row]) -> None:
-        """Take what was executed."""
-        self._conn = conn
-        self._cursor = cursor
-
-    @property
-    def rowcount(self) -> int:
-        """Return how many rows were changed."""
-        return self._cursor.rowcount
-
-    @property
-    def lastrowid(self) -> int:
-        """Return the number that the last row of an identity column got in this session."""
-        with _in_our_words():
-            row = self._conn.execute("SELECT lastval()").fetchone()
-        return int(row[0]) if row else 0
-
-    def fetchone(self) -> Row | None:
-        """Return the next row."""
-        return self._cursor.fetchone() if self._cursor.description else None
-
-    def fetchall(self) -> list[Row]:
-        """Return all rows that are left."""
-        return self._cursor.fetchall() if self._cursor.description else []
-
-    def fetchmany(self, size: int) -> list[Row]:
-        """Return some of the rows that are left."""
-        return self._cursor.fetchmany(size) if self._cursor.description else []
-
-    def __iter__(self) -> Iterator[Row]:
-        """Yield the rows that are left."""
-        return iter(self._cursor if self._cursor.description else ())
-
-
-class Streamed(Cursor):
-    """A long read, some rows at a time; the server keeps the rest."""
-
-    def __init__(self, conn: psycopg.Connection[Row], name: str) -> None:
-        """Take the name of an open cursor of the server."""
-        self._conn = conn
-        self._name = name
-        self._rows: list[Row] = []
-        self._at = 0
-        self._open = True
-        self._fill()
-
-    @property
-    def rowcount(self) -> int:
-        """Return -1: nothing was changed."""
-        return -1
-
-    def fetchone(self) -> Row | None:
-        """Return the next row."""
-        return next(iter(self.fetchmany(1)), None)
-
-    def fetchall(self) -> list[Row]:
-        """Return all rows that are left."""
-        return list(self)
-
-    def fetchmany(self, size: int) -> list[Row]:
-        """Return some of the rows that are left."""
-        found: list[Row] = []
-        for row in self:
-            found.append(row)
-            if len(found) == size:
-                break
-        return found
-
-    def __iter__(self) -> Iterator[Row]:
-        """Yield the rows that are left."""
-        while self._at < len(self._rows) or self._fill():
-            self._at += 1
-            yield self._rows[self._at - 1]
-
-    def _fill(self) -> bool:
-        if not self._open:
-            return False
-        with _in_our_words():
-            self._rows = self._conn.execute(f"FETCH {CHUNK_ROWS} FROM {self._name}").fetchall()
-            self._at = 0
-            if len(self._rows) < CHUNK_ROWS:
-                self._open = False
-                self._conn.execute(f"CLOSE {self._name}")
-        return bool(self._rows)
-
-
 class PostgresConnection:
     """The part of `sqlite3.Connection` that our functions use, over PostgreSQL.
 
@@ -207,15 +130,23 @@ class PostgresConnection:
         self._name = name
         self._writer = secrets.token_hex(8)
         self._mark = 0
+        self._marked = False
+        self._ahead: list[str] = []
         self._cursors = 0
         self._conn = self._connect()
 
     @property
     def in_transaction(self) -> bool:
         """Return whether a transaction is open, a failed one too."""
-        return self._conn.info.transaction_status != TransactionStatus.IDLE and not (
-            self._conn.closed
-        )
+        if self._unsent:
+            return True
+        status = self._conn.info.transaction_status
+        return status != TransactionStatus.IDLE and not self._conn.closed
+
+    @property
+    def _unsent(self) -> bool:
+        """Return whether a write has begun of which the server knows nothing yet."""
+        return self._ahead[:1] == ["BEGIN"]
 
     @property
     def closed(self) -> bool:
@@ -234,50 +165,71 @@ class PostgresConnection:
             sqlite3.OperationalError: the server is away or refuses it for now.
             OverflowError: an integer is too large.
         """
-        if statement == "COMMIT" and not self._read_only:
-            self._commit()
-            return Cursor(self._conn, psycopg.RawCursor(self._conn))
         if statement.startswith("BEGIN") and self._conn.closed:
             self._conn = self._connect()
+        if not self._read_only and self._steers(statement):
+            return Cursor(self._conn, psycopg.RawCursor(self._conn))
         if statement.startswith(("CREATE", "ALTER")):
             return [self.raw(part) for part in ddl(statement)][-1]
-        with _in_our_words():
-            query = translate(statement)
-            if self._streams(query):
+        query = translate(statement)
+        if self._streams(query):
+            with in_our_words():
                 return self._stream(query, values)
-            cursor = psycopg.RawCursor(self._conn)
-            cursor.execute(query, tuple(values) or None)
-        return Cursor(self._conn, cursor)
+        return self.raw(query, values)
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Cursor:
         """Run a statement once per row of values; see `execute`."""
-        with _in_our_words():
+        self._send_ahead()
+        query, each = translate(statement), [tuple(row) for row in rows]
+        if len(each) == 1:
+            return self.raw(query, each[0])
+        insert = bulk.read(query)
+        if insert is not None:
+            return self._insert(insert, each)
+        with in_our_words():
             cursor = psycopg.RawCursor(self._conn)
-            cursor.executemany(translate(statement), [tuple(row) for row in rows])
+            cursor.executemany(query, each)
         return Cursor(self._conn, cursor)
 
     def raw(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
         """Run a statement that is PostgreSQL's own."""
-        with _in_our_words():
+        if self._ahead and not values:
+            return Cursor(self._conn, self._send_ahead(statement))
+        self._send_ahead()
+        with in_our_words():
             cursor = psycopg.RawCursor(self._conn)
             cursor.execute(statement, tuple(values) or None)
         return Cursor(self._conn, cursor)
 
+    def _insert(self, insert: bulk.Insert, rows: list[Row]) -> Changed:
+        """Insert rows with few statements."""
+        changed = 0
+        for query, values in insert.statements(rows):
+            with in_our_words():
+                cursor = psycopg.RawCursor(self._conn)
+                # Else values that are None make a statement of its own of each pattern of them.
+                cursor.adapters.register_dumper(int, _AnyIntDumper)
+                cursor.adapters.register_dumper(bool, _AnyIntDumper)
+                cursor.adapters.register_dumper(bytes, _AnyBytesDumper)
+                cursor.execute(query, values, prepare=True)
+            changed += cursor.rowcount
+        return Changed(changed)
+
     def long_read(self, statement: str) -> Cursor:
         """Run a query in the open transaction, its rows kept by the server."""
-        with _in_our_words():
+        with in_our_words():
             return self._stream(translate(statement), ())
 
     def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Write many rows at once; the names are ours, never input."""
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-        with _in_our_words(), self._conn.cursor() as cursor, cursor.copy(statement) as copy:
+        with in_our_words(), self._conn.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
 
     def heard(self, channel: str, timeout_s: float) -> bool:
         """Return whether somebody called on a channel of the database within some time."""
-        with _in_our_words():
+        with in_our_words():
             self._conn.execute(f"LISTEN {channel}")
             return any(True for _ in self._conn.notifies(timeout=timeout_s, stop_after=1))
 
@@ -289,7 +241,7 @@ class PostgresConnection:
         self._conn.close()
 
     def _connect(self) -> psycopg.Connection[Row]:
-        with _in_our_words():
+        with in_our_words():
             conn = psycopg.connect(
                 self._url,
                 autocommit=True,
@@ -307,6 +259,7 @@ class PostgresConnection:
             adapters.register_loader("numeric", _NumericLoader)
             adapters.register_loader("bool", _BoolLoader)
             settings = (*_SETTINGS, *(_TO_READ if self._read_only else _TO_WRITE))
+            conn.prepared_max = _MOST_PREPARED
             for name, value in settings:
                 conn.execute("SELECT set_config(%s, %s, false)", (name, value))
             if not self._read_only:
@@ -331,15 +284,60 @@ class PostgresConnection:
         cursor.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {query}", tuple(values) or None)
         return Streamed(self._conn, name)
 
+    def _steers(self, statement: str) -> bool:
+        """Do what begins, divides or ends a write; return False for any other statement."""
+        word, _, rest = statement.partition(" ")
+        if statement == "BEGIN IMMEDIATE":
+            self._marked = True
+            self._ahead = ["BEGIN", self._next_mark()]
+        elif self._marked and word in ("SAVEPOINT", "RELEASE"):
+            self._ahead.append(statement)
+        elif statement == "COMMIT":
+            self._commit()
+        elif word == "ROLLBACK":
+            return self._undo(rest.removeprefix("TO "))
+        else:
+            return False
+        return True
+
+    def _undo(self, savepoint: str) -> bool:
+        """Forget what waits and is undone; return whether the server need not hear of it."""
+        if not savepoint:
+            unsent = self._unsent
+            self._ahead, self._marked = [], False
+            return unsent
+        if f"SAVEPOINT {savepoint}" not in self._ahead:
+            return False
+        del self._ahead[self._ahead.index(f"SAVEPOINT {savepoint}") + 1 :]
+        return True
+
+    def _next_mark(self) -> str:
+        """Return the statement that raises the mark; nothing in it comes from outside."""
+        self._mark += 1
+        return (
+            f"INSERT INTO commit_mark (writer, number) VALUES ('{self._writer}', {self._mark})"  # noqa: S608
+            " ON CONFLICT (writer) DO UPDATE SET number = excluded.number"
+        )
+
+    def _send_ahead(self, last: str = "") -> psycopg.Cursor[Row]:
+        """Send what waits, and a last statement, in one go; return what came of the last."""
+        ahead, self._ahead = [*self._ahead, *([last] if last else [])], []
+        cursor = psycopg.RawCursor(self._conn)
+        if ahead:
+            with in_our_words():
+                cursor.execute("; ".join(ahead), prepare=False)
+                while cursor.nextset():
+                    pass
+        return cursor
+
     def _commit(self) -> None:
         """Commit, and find out whether it happened when the server goes away in it."""
-        with _in_our_words():
-            self._mark += 1
-            self._conn.execute(
-                "INSERT INTO commit_mark (writer, number) VALUES (%s, %s)"
-                " ON CONFLICT (writer) DO UPDATE SET number = excluded.number",
-                (self._writer, self._mark),
-            )
+        if self._unsent:
+            self._ahead, self._marked = [], False
+            return
+        if not self._marked:
+            self.raw(self._next_mark())
+        self._marked = False
         try:
             self._commit_now()
         except sqlite3.OperationalError as error:
@@ -347,8 +345,7 @@ class PostgresConnection:
                 raise
 
     def _commit_now(self) -> None:
-        with _in_our_words():
-            self._conn.execute("COMMIT")
+        self._send_ahead("COMMIT")
 
     def _happened(self, error: sqlite3.OperationalError) -> bool:
         """Return whether the commit in which the connection broke has taken place."""
@@ -356,7 +353,7 @@ class PostgresConnection:
         while time.monotonic() < end_s:
             try:
                 self._conn = self._connect()
-                with _in_our_words():
+                with in_our_words():
                     # A write of the mark waits for a commit that is under way without us, and is
                     # itself confirmed only after all before it have reached the standby.
                     row = self._conn.execute(
@@ -370,32 +367,3 @@ class PostgresConnection:
             else:
                 return row is not None and row[0] == self._mark
         raise UnknownOutcomeError(f"whether a commit happened is unknown: {error}") from error
-
-
-@contextlib.contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Raise what `sqlite3` would raise in the place of PostgreSQL's errors."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translated(error) from error
-
-
-def translated(error: psycopg.Error) -> sqlite3.Error:
-    """Return the error of `sqlite3` that means the same."""
-    state = error.sqlstate or ""
-    diagnostic: Diagnostic = error.diag
-    text = diagnostic.message_primary or str(error).strip() or type(error).__name__
-    if state.startswith(_OF_ROWS):
-        return sqlite3.IntegrityError(text)
-    if state.startswith(_OF_VALUES):
-        return sqlite3.DataError(text)
-    if state in ("53100", "53200"):  # disk full, out of memory
-        full = sqlite3.OperationalError(text)
-        if state == "53100":
-            full.sqlite_errorcode = sqlite3.SQLITE_FULL
-        return full
-    if state.startswith(("42", "0A", "25006")) or isinstance(error, psycopg.DataError):
-        # A statement that cannot be, or a value that cannot be sent.
-        return sqlite3.ProgrammingError(text)
-    return sqlite3.OperationalError(text)
