@@ -3,8 +3,8 @@
 A cycle, in the words of the house:
 
 1. observe   Watchers and effects have put what they learned into the inbox.
-2. record    Fold it into one change and commit it: tasks that ended, slots given back, money
-             posted. Only then believe it.
+2. record    Fold it into a change and commit it, much of it in parts: tasks that ended, slots
+             given back, money posted. Only then believe it.
 3. snapshot  Take an immutable picture of what is now true.
 4. plan      Ask the pure planner.
 5. apply     Commit the plan's starts, each re-checked inside the transaction, each with its
@@ -37,6 +37,7 @@ from fenglin.engine.news import (
     StartAnswered,
     StartRefused,
     StartUnclear,
+    at_once,
 )
 from fenglin.engine.parts import to_end
 from fenglin.engine.planning import LastPlan, planned
@@ -184,8 +185,9 @@ class Loop:
     async def _cycle(self) -> None:
         if self._warden is not None and self.pool.poison:
             await self._warden.found()
-        if self._inbox:
-            await self._record_soundly()
+        left = len(self._inbox)
+        while left > 0:
+            left -= await self._record_soundly(left)
         if not self._plan_due:
             return
         self._plan_due = False
@@ -201,10 +203,10 @@ class Loop:
         if last.plan.starts or last.plan.evictions:
             await self._apply(last)
 
-    async def _record_soundly(self) -> None:
-        """Record the inbox, or a part of it when a job in it is poison, which is set aside."""
-        portion = len(self._inbox)
-        while portion:
+    async def _record_soundly(self, most: int) -> int:
+        """Record some news; fewer when a job in them is poison, which is set aside."""
+        portion = at_once(self._inbox[:most])
+        while True:
             fold = Fold(self.pool, self._clock.now_ms())
             try:
                 await self._record(fold, self._inbox[:portion])
@@ -213,7 +215,7 @@ class Loop:
                     raise
                 portion = await self._warden.blame(self._inbox, portion, fold.at, error)
             else:
-                return
+                return portion
 
     async def _record(self, fold: Fold, taken: list[News]) -> None:
         """Fold news into one change and commit it; on failure the inbox stands."""
@@ -261,7 +263,8 @@ class Loop:
     def _start_refused(self, fold: Fold, news: StartRefused) -> None:
         self._plan_due = True
         # Its allocation may have ended while the site was asked.
-        site = self._site_of(news.allocation)
+        record = self.pool.allocations.get(news.allocation)
+        site = record.site if record else ""
         if news.key:
             self._marks.append(partial(self.pool.put_off, news))
             self._marks.append(self._meters.put_off)
@@ -467,10 +470,6 @@ class Loop:
             changed += [unit.job for unit in change.starts if id(unit) not in out]
         if change.allocations or changed:
             self._on_change(changed, ended)
-
-    def _site_of(self, allocation: int) -> str:
-        record = self.pool.allocations.get(allocation)
-        return record.site if record else ""
 
     async def _sleep(self) -> None:
         """Sleep until there is news, a wish to plan, or time alone may allow a start."""

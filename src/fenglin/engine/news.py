@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from fenglin.ports.store import JobRecord
     from fenglin.quantities.taskset import TaskSet
 
+# Of a site with more to tell, each part is news of its own.
+MOST_OBSERVED = 200
+# Whoever submits waits for the commit that is under way.
+MOST_RECORDED = 400
+
 
 @dataclass(slots=True, frozen=True)
 class Observed:
@@ -89,3 +94,13 @@ class JobsAdded:
 
 
 News = Observed | StartAnswered | StartRefused | StartUnclear | SiteSeen | CancelAsked | JobsAdded
+
+
+def at_once(news: Sequence[News]) -> int:
+    """Return how many of the first of some news are recorded in one commit."""
+    size = 0
+    for count, one in enumerate(news):
+        size += len(one.observations) if isinstance(one, Observed) else 1
+        if count and size > MOST_RECORDED:
+            return count
+    return len(news)

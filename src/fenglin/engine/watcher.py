@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fenglin.engine.news import Observed, SiteSeen
+from fenglin.engine.news import MOST_OBSERVED, Observed, SiteSeen
 from fenglin.engine.threads import working_for
 from fenglin.errors import FenglinError
 from fenglin.model.ids import attempt_key
@@ -93,9 +93,11 @@ class Watcher:
             for seen in found
             if seen.key in numbers and self._is_news(numbers[seen.key], seen)
         ]
-        if news:
-            taken = asyncio.Event()
-            self._tell(Observed(self.site, news, taken, self._clock.monotonic_ms()))
+        at_ms, told = self._clock.monotonic_ms(), []
+        for at in range(0, len(news), MOST_OBSERVED):
+            told.append(asyncio.Event())
+            self._tell(Observed(self.site, news[at : at + MOST_OBSERVED], told[-1], at_ms))
+        for taken in told:
             # Until these are committed the cursors stand, and asking again would repeat them.
             await taken.wait()
 

@@ -359,3 +359,25 @@ def test_a_submit_is_planned_at_once(world, play, effects):
 
     play(pool, scene)
     assert effects.calls == [("start", 1, 7)]
+
+
+def test_much_news_is_committed_in_parts_in_its_order(world, play, store, monkeypatch):
+    """Whoever submits waits for the commit that is under way."""
+    monkeypatch.setattr("fenglin.engine.news.MOST_RECORDED", 2)
+    records = [world.allocation(n, n, "0", state=AttemptState.RUNNING) for n in range(1, 8)]
+    pool = world.pool([world.job(n) for n in range(1, 8)], records)
+
+    async def scene(loop, _task):
+        for number in (1, 2, 3):
+            loop.tell(ended(number))
+        ends = ended(4).observations[0][1]
+        more = [
+            (n, Observation(f"hub-a{n}-1", ends.presence, ends.ends, 1, 1_000, "9"))
+            for n in (4, 5, 6)
+        ]
+        loop.tell(Observed("site", more, asyncio.Event()))
+        loop.tell(ended(7))
+        await until(lambda: not pool.allocations)
+        return [[record.number for record in change.allocations] for change in store.changes]
+
+    assert [part for part in play(pool, scene) if part] == [[1, 2], [3], [4, 5, 6], [7]]

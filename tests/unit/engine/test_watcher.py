@@ -87,6 +87,34 @@ def test_it_asks_again_only_when_its_news_is_committed(watch):
     watch(scene)
 
 
+def test_much_news_is_told_in_parts_and_all_of_it_is_waited_for(world, clock, monkeypatch):
+    monkeypatch.setattr("fenglin.engine.watcher.MOST_OBSERVED", 2)
+
+    async def scene():
+        records = [world.allocation(n, 1, str(n), cursor="3") for n in range(1, 6)]
+        pool = world.pool([world.job(tasks=9)], records)
+        driver, told = Driver(), []
+        driver.answer = [seen(n) for n in range(1, 6)]
+        watcher = Watcher("site", driver, pool, clock, told.append)
+        task = asyncio.create_task(watcher.run())
+        await turns(watcher)
+        parts = [[number for number, _ in news.observations] for news in observed(told)]
+        for news in observed(told)[:-1]:
+            news.taken.set()
+        await turns(watcher)
+        before = len(driver.asked)
+        observed(told)[-1].taken.set()
+        await turns(watcher)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return parts, before, len(driver.asked)
+
+    parts, before, after = asyncio.run(scene())
+    assert parts == [[1, 2], [3, 4], [5]]
+    assert before == 1
+    assert after > 1
+
+
 def test_two_absences_with_a_presence_between_are_not_one(watch):
     async def scene(watcher, driver, told, _pool):
         presences = [Presence.ABSENT, Presence.RUNNING, Presence.RUNNING, Presence.ABSENT]
