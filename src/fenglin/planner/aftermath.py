@@ -22,7 +22,7 @@ from fenglin.planner.runtime import FOREVER, runtime_of
 from fenglin.planner.tail import Held, finish_in
 from fenglin.quantities.resources import Resources
 from fenglin.snapshot.cards import FULL_MILLI
-from fenglin.snapshot.snapshot import I64, Shape
+from fenglin.snapshot.snapshot import I64, Bool, Shape
 
 
 class Turn(NamedTuple):
@@ -87,6 +87,8 @@ class Aftermath:
         self._flow_ends: dict[int, int] = {}
         # The last profile, and what lay ahead of those it is for.
         self._behind: tuple[tuple[int, ...], Horizon] | None = None
+        # The last turn, likewise.
+        self._found: tuple[tuple[int, ...], Turn] | None = None
         started = np.zeros(len(snapshot.job_number), np.int64)
         np.add.at(started, self._start_row, _column("tasks", starts))
         left = (snapshot.job_pending > started) & ((snapshot.job_active > 0) | (started > 0))
@@ -120,9 +122,24 @@ class Aftermath:
         return first, stop
 
     def turn(self, number: int) -> Turn:
-        """Return what a job found in its turn."""
-        draft, snapshot = self.draft, self.draft.snapshot
+        """Return what a job found in its turn; jobs that found the same share it: only look."""
+        snapshot = self.draft.snapshot
         place, row = self.place(number), int(np.searchsorted(snapshot.job_number, number))
+        begun = self._start_place < place
+        mine = begun & (snapshot.job_account[self._start_row] == snapshot.job_account[row])
+        left = int(snapshot.account_available_micro[snapshot.job_account[row]])
+        left -= int(self._start_hold[mine].sum())
+        ahead = self._ahead(number, place)
+        # All starts of those ahead are the same where their number is: they come in order.
+        key = int(begun.sum()), self._flows_ahead(place), *(booking.job for booking, _ in ahead)
+        if self._found is None or self._found[0] != key:
+            self._found = key, self._turn(number, begun, ahead)
+        return self._found[1]._replace(account_left_micro=left)
+
+    def _turn(self, number: int, begun: Bool, ahead: list[tuple[Reservation, I64]]) -> Turn:
+        """Return what was found once some starts were made, less the money."""
+        draft, snapshot = self.draft, self.draft.snapshot
+        place = self.place(number)
         stop = int(np.searchsorted(self._place, place, side="left"))
         free: I64 = snapshot.node_free.copy()
         np.subtract.at(free, self._node[:stop], self._amounts[:stop])
@@ -130,8 +147,6 @@ class Aftermath:
         taken = int(np.searchsorted(self._card_place, place, side="left"))
         at = self._card_node[:taken], self._card[:taken]
         np.subtract.at(cards, at, self._card_milli[:taken])
-        begun = self._start_place < place
-        mine = begun & (snapshot.job_account[self._start_row] == snapshot.job_account[row])
         used = snapshot.queue_used.copy()
         queues = snapshot.job_queue[self._share_row[:stop]]
         np.add.at(used, queues, self._amounts[:stop])
@@ -140,11 +155,8 @@ class Aftermath:
         ]
         for pool in pools:
             self._take_licences(pool, np.flatnonzero(begun).tolist())
-        ahead = self._ahead(number, place)
         lent = self._lend(pools[1], number, stop, ahead) if ahead else None
-        left = int(snapshot.account_available_micro[snapshot.job_account[row]])
-        left -= int(self._start_hold[mine].sum())
-        return Turn(pools[0], pools[1], lent, ahead, left, used.tolist())
+        return Turn(pools[0], pools[1], lent, ahead, 0, used.tolist())
 
     def horizon(self, number: int) -> Horizon:
         """Return what is free when, once the whole plan is carried out, to those behind the job.
@@ -154,13 +166,17 @@ class Aftermath:
         """
         place = self.place(number)
         ahead = self._ahead(number, place)
-        key = (*(booking.job for booking, _ in ahead), sum(at < place for at in self._flow_place))
+        key = self._flows_ahead(place), *(booking.job for booking, _ in ahead)
         if self._behind is None or self._behind[0] != key:
             horizon = self._profile(number, len(self._node))
             for booking, rows in ahead:
                 self._book(horizon, booking, rows)
             self._behind = key, horizon
         return self._behind[1]
+
+    def _flows_ahead(self, place: int) -> int:
+        """Return how many jobs that hold slots and have more tasks are ahead of a place."""
+        return sum(at < place for at in self._flow_place)
 
     def _ahead(self, number: int, place: int) -> list[tuple[Reservation, I64]]:
         """Return the reservations of the jobs ahead of one at that place, and their nodes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 
 import pytest
 from msgspec import structs
@@ -158,4 +159,30 @@ def test_many_receipts_of_one_plan_are_those_asked_for_alone(pool, backfill):
     made = plan(snapshot, policy)
     explainer = Explainer(snapshot, policy, made)
     for number in (9, 1, 2, 5, 9, 8, 1, 3):
+        assert explainer.receipt(number) == explain(snapshot, policy, made, number)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_receipts_of_jobs_that_start_wait_and_go_on_share_nothing_untrue(pool, seed):
+    """Between them lie starts, jobs with more tasks than slots, and reservations."""
+    rng = random.Random(seed)
+    lines = ["site s super 4×3,9 1 0", "site t ai 2×4,9 1 1"]
+    lines += [
+        f"live {20 + n} {site}/n{n} {rng.randint(1, 2)}×1,1 {rng.randint(10, 90)}"
+        for site in "st"
+        for n in range(2)
+    ]
+    for number in range(1, 13):
+        width = f"nodes={rng.choice((2, 3))}" if rng.random() < 0.3 else ""
+        tasks = "" if width else f"{rng.choice((1, 1, 7))}×"
+        need = f"{tasks}{rng.randint(1, 3)},1 {width}".strip()
+        lines.append(f"job {number} {need} estimate={rng.randint(1, 9)}0 priority={number % 3}")
+    snapshot = pool("\n".join(lines))
+    policy = structs.replace(BALANCED, reservations=3)
+    made = plan(snapshot, policy)
+    assert made.starts
+    explainer = Explainer(snapshot, policy, made)
+    order = [*range(1, 13), *range(1, 13)]
+    rng.shuffle(order)
+    for number in order:
         assert explainer.receipt(number) == explain(snapshot, policy, made, number)
