@@ -46,8 +46,10 @@ HANG_UP_S = 1.0
 SITES = 4
 SLOTS = 100
 SHAPES = 20
-# Of the site whose tasks end all the while; those of the others outlast the load.
-QUICK_MS = 5_000
+# Of the site whose tasks end all the while, and for how long a slot of it that came free waits
+# for the next plan; the tasks of the others outlast the load.
+QUICK_MS = 20_000
+REFILL_MS = 4_000
 LONG_MS = 7_200_000
 SITE = """
 [site.{name}]
@@ -131,7 +133,7 @@ def _processes() -> Iterator[tuple[int, str]]:
 
 def config(size: Size, database: str) -> str:
     """Return the hub's configuration: sites whose slots all together are the active jobs."""
-    quick = int(size.ends_per_s * QUICK_MS / 1_000)
+    quick = int(size.ends_per_s * (QUICK_MS + REFILL_MS) / 1_000)
     nodes = max(1, (size.active - quick) // SLOTS // (SITES - 1))
     slots = [(f"s{at}", nodes, SLOTS, LONG_MS) for at in range(SITES - 1)]
     # What does not divide is the quick site's too, a little slower.
