@@ -162,23 +162,20 @@ class PartVerifier(QuickVerifier):
             self._marks.marks,
         )
 
-    def _resolved(self, row: Row) -> Purse | None:
+    def _resolved(self, kind: str, attempt: str, legs: tuple[Row, ...]) -> Purse | None:
         """Take the hold of an earlier part for what the entry says that it was."""
-        attempt = row[7]
         if attempt in self._usually_open or attempt in self._open:
-            return super()._resolved(row)
-        kept, commodity, kept_micro, free = row[12:16]
+            return super()._resolved(kind, attempt, legs)
+        (kept, commodity, kept_micro), (free, _, _) = legs[0], legs[1]
         purse = self._purse(free, kept, commodity)
         if purse is None:
             return None
         self._usually_open[attempt] = (purse, -kept_micro)
-        if super()._resolved(row) is None:
+        if super()._resolved(kind, attempt, legs) is None:
             del self._usually_open[attempt]
             return None
         # Where the row turns out to be wrong, so is the part, and nothing of it counts.
-        legs = (row[12:15], row[15:18], row[18:])
-        there = tuple(Leg(*leg) for leg in legs if leg[0] is not None)
-        self._owed.append(Owed(Kind(row[4]), attempt, there))
+        self._owed.append(Owed(Kind(kind), attempt, tuple(Leg(*leg) for leg in legs)))
         return purse
 
     def _hold_fault(self, entry: Entry) -> str:

@@ -16,7 +16,7 @@ from fenglin.ledger.entry import FORMAT, VERSION, Entry, Kind, Leg
 from fenglin.ledger.verify import Unreadable, Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from fenglin.ledger.entry import Head
     from fenglin.ledger.seals import Seals
@@ -29,7 +29,8 @@ Row = tuple[Any, ...]
 _NO_DETAILS = "[]"
 _DETAILS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _ENCODE_DETAILS = msgspec.json.Encoder().encode
-_ENCODE = msgspec.msgpack.Encoder().encode
+_ENCODE_INTO = msgspec.msgpack.Encoder().encode_into
+_NONE: tuple[tuple[str, str], ...] = ()
 _HOLD, _POST, _VOID = Kind.HOLD.value, Kind.POST.value, Kind.VOID.value
 
 
@@ -89,18 +90,75 @@ class QuickVerifier(Verifier):
 
     def feed_rows(self, rows: Iterable[Row]) -> bool:
         """Take rows in order of seq; return False from the first fault on."""
-        usual, seals = self._feed_usual, self._seals
-        for row in rows:
-            if usual(row):
-                if seals is None:
-                    continue
-                seals.feed_hash(row[11])
-                if seals.fault is None:
-                    continue
-                return False
+        rows = iter(rows)
+        while (row := self._pass_usual(rows)) is not None:
             if not self._feed_whole(row):
                 return False
-        return True
+        return self._seals is None or self._seals.fault is None
+
+    def _pass_usual(self, rows: Iterator[Row]) -> Row | None:
+        """Pass entries that are plainly right, up to one that may not be, which is returned.
+
+        None says that there are no more, or that a checkpoint does not fit. Of the entry that is
+        returned nothing was taken over. Names are local because this is done for every entry.
+        """
+        ledger_id, seq, last, then_ms = self._ledger_id, self._seq, self._hash, self._time_ms
+        opened, held, resolved, seals = self._usually_open, self._held, self._resolved, self._seals
+        anchored, buffer = self._anchored, bytearray()
+        odd = None
+        for row in rows:
+            (
+                version, ledger, number, time_ms, kind, key, job, attempt, memo, text, prev_hash,
+                own, one, commodity, one_micro, two, other, two_micro, third, third_of, used_micro,
+            ) = row  # fmt: skip
+            legs: tuple[Row, ...] = ((one, commodity, one_micro), (two, commodity, two_micro))
+            if third is not None:
+                legs = (*legs, (third, third_of, used_micro))
+            if (
+                number != seq + 1
+                or prev_hash != last
+                or version != VERSION
+                or ledger != ledger_id
+                or number == anchored
+                or commodity != other
+                or not attempt
+                or key != kind + ":" + attempt
+                or (purse := (held if kind == _HOLD else resolved)(kind, attempt, legs)) is None
+                or (details := _NONE if text == _NO_DETAILS else _details(text)) is None
+            ):
+                odd = row
+                break
+            _ENCODE_INTO(
+                (
+                    FORMAT, version, ledger, number, time_ms, kind, key, job, attempt, memo, legs,
+                    details, prev_hash,
+                ),
+                buffer,
+            )  # fmt: skip
+            if sha256(buffer).digest() != own:
+                odd = row
+                break
+            seq, last = number, own
+            self._steps_back += time_ms < then_ms
+            then_ms = time_ms
+            self.legs += len(legs)
+            purse.used = True
+            if kind == _HOLD:
+                opened[attempt] = (purse, two_micro)
+                purse.free_micro += one_micro
+                purse.kept_micro += two_micro
+            else:
+                del opened[attempt]
+                purse.free_micro += two_micro
+                purse.kept_micro += one_micro
+                if third is not None:
+                    self._dues[third, third_of] = self._dues.get((third, third_of), 0) + used_micro
+            if seals is not None:
+                seals.feed_hash(own)
+                if seals.fault is not None:
+                    break
+        self._seq, self._hash, self._time_ms = seq, last, then_ms
+        return odd
 
     def report(self) -> VerifyReport:
         """Return what was found; call it when all rows were fed."""
@@ -134,66 +192,15 @@ class QuickVerifier(Verifier):
             self.legs += len(item.legs)
         return self.feed(item)
 
-    def _feed_usual(self, row: Row) -> bool:
-        """Pass an entry that is plainly right; leave all as it is where it may not be."""
-        (
-            version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, text, prev_hash, own,
-            _, commodity, first_micro, _, other, second_micro, third, _, _,
-        ) = row  # fmt: skip
-        if (
-            seq != self._seq + 1
-            or prev_hash != self._hash
-            or version != VERSION
-            or ledger_id != self._ledger_id
-            or seq == self._anchored
-            or commodity != other
-            or type(first_micro) is not int
-            or type(second_micro) is not int
-            or not attempt
-            or key != kind + ":" + attempt
-        ):
-            return False
-        purse = self._held(row) if kind == _HOLD else self._resolved(row)
-        if purse is None:
-            return False
-        legs = (row[12:15], row[15:18]) if third is None else (row[12:15], row[15:18], row[18:])
-        details: tuple[tuple[str, str], ...] = ()
-        if text != _NO_DETAILS:
-            details = _details(text)
-            if not details:
-                return False
-        body = (
-            FORMAT, version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, legs,
-            details, prev_hash,
-        )  # fmt: skip
-        if sha256(_ENCODE(body)).digest() != own:
-            return False
-        self._steps_back += time_ms < self._time_ms
-        self._time_ms, self._seq, self._hash = time_ms, seq, own
-        self.legs += len(legs)
-        if kind == _HOLD:
-            self._usually_open[attempt] = (purse, second_micro)
-            purse.free_micro += first_micro
-            purse.kept_micro += second_micro
-            purse.used = True
-            return True
-        del self._usually_open[attempt]
-        purse.used = True
-        purse.kept_micro += first_micro
-        purse.free_micro += second_micro
-        if third is not None:
-            place = row[18:20]
-            self._dues[place] = self._dues.get(place, 0) + row[20]
-        return True
-
-    def _held(self, row: Row) -> Purse | None:
+    def _held(self, _kind: str, attempt: str, legs: tuple[Row, ...]) -> Purse | None:
         """Return whose money a usual hold sets aside; None where it is not usual."""
-        free, commodity, free_micro, kept, _, kept_micro, third = row[12:19]
+        (free, commodity, free_micro), (kept, _, kept_micro) = legs[0], legs[1]
         purse = self._purse(free, kept, commodity)
-        attempt = row[7]
         good = (
             purse is not None
-            and third is None
+            and len(legs) == 2
+            and type(free_micro) is int
+            and type(kept_micro) is int
             and 0 <= kept_micro == -free_micro
             and attempt not in self._usually_open
             and attempt not in self._open
@@ -209,31 +216,32 @@ class QuickVerifier(Verifier):
             purse = self._purses[kept, commodity] = Purse(free, kept, commodity)
         return purse if free == purse.free else None
 
-    def _resolved(self, row: Row) -> Purse | None:
+    def _resolved(self, kind: str, attempt: str, legs: tuple[Row, ...]) -> Purse | None:
         """Return to whom a usual post or void gives back; None where it is not usual."""
-        opened = self._usually_open.get(row[7])
+        opened = self._usually_open.get(attempt)
         if opened is None:
             return None
         purse, held_micro = opened
-        kept, commodity, kept_micro, free, _, free_micro, third, other, used_micro = row[12:]
+        (kept, commodity, kept_micro), (free, _, free_micro) = legs[0], legs[1]
         if (
             kept != purse.kept
             or free != purse.free
             or commodity != purse.commodity
             or kept_micro != -held_micro
+            or type(kept_micro) is not int
+            or type(free_micro) is not int
         ):
             return None
-        kind = row[4]
-        if kind == _POST:
-            good = (
-                third is not None
-                and third[:9] == "provider:"
-                and other == commodity
-                and type(used_micro) is int
-                and free_micro + used_micro == held_micro
-            )
-        else:
-            good = kind == _VOID and third is None and free_micro == held_micro
+        if len(legs) == 2:
+            return purse if kind == _VOID and free_micro == held_micro else None
+        third, other, used_micro = legs[2]
+        good = (
+            kind == _POST
+            and third[:9] == "provider:"
+            and other == commodity
+            and type(used_micro) is int
+            and free_micro + used_micro == held_micro
+        )
         return purse if good else None
 
 
@@ -245,10 +253,10 @@ def hold_legs(purse: Purse, held_micro: int) -> tuple[Leg, ...]:
     )
 
 
-def _details(text: str) -> tuple[tuple[str, str], ...]:
-    """Return details in their one form; nothing where the text is not that."""
+def _details(text: str) -> tuple[tuple[str, str], ...] | None:
+    """Return details in their one form; None where the text is not that."""
     try:
         details = _DETAILS.decode(text)
     except msgspec.DecodeError:
-        return ()
-    return details if _ENCODE_DETAILS(details).decode() == text else ()
+        return None
+    return details if _ENCODE_DETAILS(details).decode() == text else None

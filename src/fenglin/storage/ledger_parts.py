@@ -8,6 +8,7 @@ transaction sees. A process of its own needs no more than the path of the file: 
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -34,8 +35,8 @@ MOST_PARTS = 8
 MOST_PART_S = 3_600
 # Pages are looked at in place: a tenth of the work would be copying each of them once.
 MAPPED_BYTES = 17_179_869_184
-# The caller has to look for repeated keys besides, so its part is the smaller one.
-_OWN_TENTHS = 8
+# So many keys of entries all over the ledger show where to divide the keys of all.
+_SAMPLES = 256
 _DECODE = msgspec.msgpack.Decoder(Part).decode
 
 
@@ -48,6 +49,8 @@ class Task(Struct, frozen=True):
         last: Sequence number of the last.
         anchor: A head noted outside earlier.
         sizes: Of checkpoints noted outside earlier.
+        keys: Among which keys of all entries it looks for repeated ones: from the first on, up
+            to but not with the second; empty where there is no such end.
     """
 
     path: str
@@ -55,6 +58,7 @@ class Task(Struct, frozen=True):
     last: int
     anchor: Head | None
     sizes: tuple[int, ...]
+    keys: tuple[str, str]
 
 
 def verify_in_parts(
@@ -74,7 +78,11 @@ def verify_in_parts(
     (last,) = conn.execute("SELECT coalesce(max(seq), 0) FROM ledger_entry").fetchone()
     checkpoints = seals.left if seals is not None else ()
     sizes = tuple(one.size for one in checkpoints)
-    own, *others = (Task(path, after, until, anchor, sizes) for after, until in spans(last, cores))
+    places = spans(last, cores)
+    own, *others = (
+        Task(path, after, until, anchor, sizes, keys)
+        for (after, until), keys in zip(places, key_ranges(conn, last, len(places)), strict=True)
+    )
     started = [_start(task) for task in others]
     try:
         parts = []
@@ -86,11 +94,6 @@ def verify_in_parts(
         for one in started:
             one.kill()
             one.communicate()
-    (legs,) = conn.execute(
-        "SELECT COUNT(*) FROM ledger_leg WHERE seq > 0 AND seq <= ?", (last,)
-    ).fetchone()
-    if legs != sum(part.legs for part in parts):
-        return None
     return join(parts, last, checkpoints, anchor)
 
 
@@ -116,9 +119,42 @@ def cores_here() -> int:
 def spans(last: int, cores: int) -> list[tuple[int, int]]:
     """Return (after, last) of each part of the entries 1 to `last`."""
     count = min(cores, MOST_PARTS) if last >= LEAST_ENTRIES else 1
-    share = last / (count - 1 + _OWN_TENTHS / 10)
-    cuts = [round(last - share * n) // BLOCK * BLOCK for n in range(count - 1, 0, -1)]
+    cuts = [last * n // count // BLOCK * BLOCK for n in range(1, count)]
     return list(zip([0, *cuts], [*cuts, last], strict=True))
+
+
+def key_ranges(conn: sqlite3.Connection, last: int, count: int) -> list[tuple[str, str]]:
+    """Return ranges that hold about as many keys each, and together every key there may be."""
+    if count == 1:
+        return [("", "")]
+    seqs = range(1, last + 1, last // _SAMPLES or 1)
+    rows = conn.execute(
+        "SELECT CAST(key AS BLOB) FROM ledger_entry"  # noqa: S608 - numbers of ours
+        f" WHERE seq IN ({', '.join(map(str, seqs))}) AND key > ''"
+    )
+    # Any text divides them; these only do so evenly. The database, too, compares by bytes.
+    found = sorted(key.decode(errors="replace") for (key,) in rows) or ["m"]
+    cuts = [found[len(found) * n // count] for n in range(1, count)]
+    return list(itertools.pairwise(["", *cuts, ""]))
+
+
+def repeated_key(
+    conn: sqlite3.Connection, keys: tuple[str, str] = ("", "")
+) -> tuple[int, str] | None:
+    """Return the first key of a range that stands in two entries, and the later one's number.
+
+    Args:
+        conn: Inside one read transaction.
+        keys: As of `Task`.
+    """
+    lower, upper = keys
+    where = " AND ".join(filter(None, ["key >= ?" * bool(lower), "key < ?" * bool(upper)]))
+    row = conn.execute(
+        f"SELECT MAX(seq), key FROM ledger_entry {'WHERE ' * bool(where)}{where}"  # noqa: S608
+        " GROUP BY key HAVING COUNT(*) > 1 LIMIT 1",
+        [key for key in keys if key],
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
 
 
 def _path(conn: sqlite3.Connection) -> str:
@@ -153,7 +189,7 @@ def _answer(process: subprocess.Popen[bytes]) -> Part | None:
 
 
 def _verify(conn: sqlite3.Connection, task: Task) -> Part | None:
-    """Verify one part."""
+    """Verify one part, and that no key of its range stands in two entries."""
     start = Start("", 0, ZERO_HASH, 0)
     try:
         if task.after:
@@ -165,7 +201,13 @@ def _verify(conn: sqlite3.Connection, task: Task) -> Part | None:
                 return None
             start = Start(*before)
         verifier = PartVerifier(lambda row: whole(conn, row), start, task.anchor, task.sizes)
-        verifier.feed_rows(rows_between(conn, task.after, task.last))
+        if not verifier.feed_rows(rows_between(conn, task.after, task.last)):
+            return None
+        (legs,) = conn.execute(
+            "SELECT COUNT(*) FROM ledger_leg WHERE seq > ? AND seq <= ?", (task.after, task.last)
+        ).fetchone()
+        if legs != verifier.legs or repeated_key(conn, task.keys) is not None:
+            return None
     except (sqlite3.OperationalError, TypeError, AttributeError):
         # Text that is no UTF-8, or a value of another type than its column's.
         return None

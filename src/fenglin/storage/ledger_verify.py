@@ -11,7 +11,7 @@ import msgspec
 from fenglin.ledger.quick import QuickVerifier
 from fenglin.ledger.verify import verify
 from fenglin.storage.dialect import statements
-from fenglin.storage.ledger_parts import verify_in_parts
+from fenglin.storage.ledger_parts import repeated_key, verify_in_parts
 from fenglin.storage.ledger_rows import MOST_SEQ, items, rows_between, whole
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fenglin.ledger.entry import Head
     from fenglin.ledger.seals import Seals
     from fenglin.ledger.verify import VerifyReport
+
+_ORPHANS = "SELECT MIN(seq) FROM ledger_leg WHERE seq NOT IN (SELECT seq FROM ledger_entry)"
 
 
 def verify_stored(
@@ -39,12 +41,14 @@ def verify_stored(
         cores: How many processes may work at once; more than one serve only a large ledger.
     """
     report = verify_in_parts(conn, anchor, seals, cores) if cores > 1 else None
-    beside = list(_row_problems(conn, report))
+    beside = [] if report is None else list(_orphans(conn, report.entries))
     if report is None or beside:
         # Which entry is the first bad one is only said by a look at all of them in order.
         report = _verify_quickly(conn, anchor, copy.deepcopy(seals))
+        proven = report.entries if report is not None and report.ok else 0
         if report is None:
             report = verify(items(conn, 0, None, 1000), anchor, seals)
+        beside = [*_repeats(conn), *_orphans(conn, proven)]
     problems = [*_guard_problems(conn), *beside]
     if report.bad_seq is None:
         problems += _cache_problems(conn, report.balances)
@@ -78,23 +82,24 @@ def _guard_problems(conn: sqlite3.Connection) -> Iterator[str]:
             yield f"the database's guard is gone or altered: {guard.splitlines()[0]}"
 
 
-def _row_problems(conn: sqlite3.Connection, report: VerifyReport | None) -> Iterator[str]:
-    """Yield what the chain cannot show: repeated keys and legs that belong to no entry.
+def _repeats(conn: sqlite3.Connection) -> Iterator[str]:
+    """Yield a key that stands in two entries, which the chain cannot show."""
+    repeat = repeated_key(conn)
+    if repeat is not None:
+        yield f"entry {repeat[0]} repeats the key {repeat[1]!r}"
+
+
+def _orphans(conn: sqlite3.Connection, proven: int) -> Iterator[str]:
+    """Yield legs that belong to no entry.
 
     Args:
         conn: As for `verify_stored`.
-        report: That all entries and their legs are right, where that is known: then only legs
-            beyond them can be left.
+        proven: Up to which entry all entries are there with all their legs and no others; only
+            legs beyond them can be left then. 0 where that is not known.
     """
-    repeat = conn.execute(
-        "SELECT key, MAX(seq) FROM ledger_entry GROUP BY key HAVING COUNT(*) > 1 LIMIT 1"
-    ).fetchone()
-    if repeat is not None:
-        yield f"entry {repeat[1]} repeats the key {repeat[0]!r}"
-    orphans = "SELECT MIN(seq) FROM ledger_leg WHERE seq NOT IN (SELECT seq FROM ledger_entry)"
-    if report is not None:
-        orphans += f" AND (seq < 1 OR seq > {report.entries})"
-    (orphan,) = conn.execute(orphans).fetchone()
+    beyond = (" AND seq < 1", f" AND seq > {proven}") if proven else ("",)
+    found = [conn.execute(f"{_ORPHANS}{where}").fetchone()[0] for where in beyond]
+    orphan = min((seq for seq in found if seq is not None), default=None)
     if orphan is not None:
         yield f"there are legs of an entry {orphan} that does not exist"
 

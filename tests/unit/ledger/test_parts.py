@@ -145,3 +145,22 @@ def test_processes_share_a_ledger_in_a_file(tmp_path, monkeypatch):
         report = ledger.verify_stored(conn, cores=2)
         assert report.bad_seq == 40
         assert report == ledger.verify_stored(conn)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_a_repeated_key_lies_in_exactly_one_range(conn, count):
+    entries = tampers.story(random.Random(count))
+    quick.stored(conn, entries)
+    ranges = ledger_parts.key_ranges(conn, len(entries), count)
+    assert len(ranges) == count
+    assert [ledger_parts.repeated_key(conn, keys) for keys in ranges] == [None] * count
+    columns = quick.COLUMNS.replace("seq", "seq + 1000")
+    for again in entries:
+        conn.execute(
+            f"INSERT INTO ledger_entry ({quick.COLUMNS})"  # noqa: S608
+            f" SELECT {columns} FROM ledger_entry WHERE seq = ?",
+            (again.seq,),
+        )
+        found = [ledger_parts.repeated_key(conn, keys) for keys in ranges]
+        assert [one for one in found if one] == [(again.seq + 1000, again.key)]
+        conn.execute("DELETE FROM ledger_entry WHERE seq > 1000")
