@@ -126,6 +126,27 @@ def test_what_became_of_a_submission(answer, unknown):
     assert caught.value.effect_unknown is unknown
 
 
+def test_an_endless_answer_is_given_up(monkeypatch):
+    """Attack 103."""
+    monkeypatch.setattr("fenglin.remote.answers.MOST_BYTES", 2**20)
+    sent = []
+
+    async def endless():
+        while len(sent) < 1_000:
+            sent.append(2**16)
+            yield b" " * 2**16
+
+    with pytest.raises(DriverError, match="longer than") as caught:
+        asked("v0.0.38", submit, httpx.Response(200, content=endless()))
+    assert caught.value.effect_unknown
+    assert sum(sent) == 2**20 + 2**16
+
+
+def test_nested_beyond_reading_is_no_json():
+    with pytest.raises(DriverError, match="without JSON"):
+        asked("v0.0.38", submit, httpx.Response(200, content=b"[" * 200_000))
+
+
 def test_a_token_is_read_for_each_call(tmp_path):
     path = tmp_path / "token"
     path.write_text("SLURM_JWT=first\n")

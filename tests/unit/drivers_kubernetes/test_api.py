@@ -1,6 +1,7 @@
 """How a cluster is reached, and what its refusals and silences mean."""
 
 import asyncio
+import contextlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -126,6 +127,17 @@ def test_only_some_refusals_are_certain(server, config, status, body, unknown, w
         call(config(server.url), "POST", {})
     assert (caught.value.status, caught.value.effect_unknown) == (status, unknown)
     assert ("rbac.yaml" in caught.value.hint) == (status == 403)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_end_is_given_up(server, config, monkeypatch, status):
+    """Attack 103."""
+    monkeypatch.setattr("fenglin.remote.answers.MOST_BYTES", 2**20)
+    server.answers = [(status, b" " * (2**20 + 1)), (status, b" " * 2**20)]
+    with pytest.raises(DriverError, match="longer than"):
+        call(config(server.url))
+    with contextlib.nullcontext() if status == 200 else pytest.raises(ApiError):
+        assert len(call(config(server.url))) == 2**20
 
 
 def test_what_was_never_sent_had_no_effect(config):

@@ -122,6 +122,26 @@ def test_an_answer_that_is_no_ray_is_an_error(ask):
         ask(lambda api: api.jobs(), lambda _: httpx.Response(200, text="<html>"))
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_endless_answer_is_given_up(ask, monkeypatch, status):
+    """Attack 103."""
+    monkeypatch.setattr("fenglin.remote.answers.MOST_BYTES", 2**20)
+    sent = []
+
+    async def endless():
+        while len(sent) < 1_000:
+            sent.append(2**16)
+            yield b" " * 2**16
+
+    def answer(_):
+        return httpx.Response(status, content=endless())
+
+    with pytest.raises(DriverError, match="longer than") as caught:
+        ask(lambda api: api.submit({}), answer)
+    assert caught.value.effect_unknown
+    assert sum(sent) == 2**20 + 2**16
+
+
 def test_the_token_is_read_anew_for_each_call(ask, tmp_path):
     seen = []
     token = tmp_path / "token"

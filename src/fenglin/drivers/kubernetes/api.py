@@ -18,6 +18,7 @@ from lightkube.core.exceptions import ConfigError
 from msgspec import Struct
 
 from fenglin.errors import DriverError, InputError
+from fenglin.remote.answers import lines, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -100,7 +101,7 @@ class Api:
         self._config = config
         self._where = where
         self._client: httpx2.AsyncClient | None = None
-        self._under_way: set[asyncio.Task[httpx2.Response]] = set()
+        self._under_way: set[asyncio.Task[tuple[int, bytes]]] = set()
 
     async def call(
         self,
@@ -120,13 +121,13 @@ class Api:
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"Content-Type": kind}
         with self._translated(writes=method != "GET"):
-            request = self._open().request(
+            request = self._open().stream(
                 method, path, params=dict(params or {}), content=content, headers=headers
             )
-            answer = await self._finished(request)
-            if answer.status_code >= 400:
-                raise self._refused(answer.status_code, answer.content)
-            return answer.content
+            status, told = await self._finished(self._told(request, writes=method != "GET"))
+            if status >= 400:
+                raise self._refused(status, told)
+            return told
 
     async def pages(
         self, path: str, kind: type[T], selector: str = "", *, metadata: bool = False
@@ -144,11 +145,11 @@ class Api:
             params |= {"continue": token} if token else {}
             headers = {"Accept": METADATA_ONLY} if metadata else {}
             with self._translated(writes=False):
-                request = self._open().request("GET", path, params=params, headers=headers)
-                answer = await self._finished(request)
-                if answer.status_code >= 400:
-                    raise self._refused(answer.status_code, answer.content)
-            page = decoder.decode(answer.content)
+                request = self._open().stream("GET", path, params=params, headers=headers)
+                status, told = await self._finished(self._told(request, writes=False))
+                if status >= 400:
+                    raise self._refused(status, told)
+            page = decoder.decode(told)
             items += page.items or []
             token = page.metadata.next_token
             if not token:
@@ -171,8 +172,9 @@ class Api:
         with self._translated(writes=False):
             async with self._open().stream("GET", path, params=params, timeout=timeout) as answer:
                 if answer.status_code >= 400:
-                    raise self._refused(answer.status_code, await answer.aread())
-                async for line in answer.aiter_lines():
+                    told = await whole(answer.aiter_bytes(), self._where, effect_unknown=False)
+                    raise self._refused(answer.status_code, told)
+                async for line in lines(answer.aiter_bytes(), self._where):
                     if not line:
                         continue
                     event = msgspec.json.decode(line, type=_Event)
@@ -191,7 +193,8 @@ class Api:
         with self._translated(writes=False):
             async with self._open().stream("GET", path, params=dict(params)) as answer:
                 if answer.status_code >= 400:
-                    raise self._refused(answer.status_code, await answer.aread())
+                    told = await whole(answer.aiter_bytes(), self._where, effect_unknown=False)
+                    raise self._refused(answer.status_code, told)
                 async for data in answer.aiter_bytes():
                     yield data
 
@@ -205,7 +208,15 @@ class Api:
         if client is not None:
             await client.aclose()
 
-    async def _finished(self, request: Coroutine[Any, Any, httpx2.Response]) -> httpx2.Response:
+    async def _told(
+        self, request: contextlib.AbstractAsyncContextManager[httpx2.Response], *, writes: bool
+    ) -> tuple[int, bytes]:
+        """Return status and body of an answer."""
+        async with request as answer:
+            body = await whole(answer.aiter_bytes(), self._where, effect_unknown=writes)
+            return answer.status_code, body
+
+    async def _finished(self, request: Coroutine[Any, Any, tuple[int, bytes]]) -> tuple[int, bytes]:
         """Return a request's answer. A caller that gives up leaves it to its own time limit.
 
         Cut short while it connects, it would leave its socket to the collector.
@@ -215,7 +226,7 @@ class Api:
         task.add_done_callback(self._over)
         return await asyncio.shield(task)
 
-    def _over(self, task: asyncio.Task[httpx2.Response]) -> None:
+    def _over(self, task: asyncio.Task[tuple[int, bytes]]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # whoever still waits is told

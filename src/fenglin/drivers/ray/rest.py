@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from fenglin.errors import DriverError
+from fenglin.remote.answers import whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -209,7 +210,8 @@ class RayApi:
             )
             async with request as answer:
                 if answer.status_code >= 300:
-                    text = (await answer.aread()).decode("utf-8", "replace")
+                    told = await whole(answer.aiter_bytes(), self._where, effect_unknown=False)
+                    text = told.decode("utf-8", "replace")
                     raise RefusedError(answer.status_code, text, self._where)
                 async for data in answer.aiter_bytes():
                     yield data
@@ -234,13 +236,15 @@ class RayApi:
     ) -> bytes:
         """Make one call; return the answer's body."""
         with self._translated(writes=writes):
-            answer = await self._open().request(
+            request = self._open().stream(
                 method, path, params=params, content=body, headers=self._headers(), timeout=within_s
             )
+            async with request as answer:
+                told = await whole(answer.aiter_bytes(), self._where, effect_unknown=writes)
         # A redirect, such as to a page of a login, did nothing and is not followed.
         if answer.status_code >= 300:
-            raise RefusedError(answer.status_code, answer.text, self._where)
-        return answer.content
+            raise RefusedError(answer.status_code, told.decode("utf-8", "replace"), self._where)
+        return told
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:

@@ -8,6 +8,7 @@ themselves, see `element`.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from fenglin.drivers.slurm.parse import (
     read_cards,
 )
 from fenglin.errors import DriverError
+from fenglin.remote.answers import whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -259,9 +261,12 @@ class RestSlurm:
                     "X-SLURM-USER-NAME": self._rest.user,
                     "X-SLURM-USER-TOKEN": token.removeprefix("SLURM_JWT="),
                 }
-            answer = await self._client.request(
+            async with self._client.stream(
                 method, path, headers=headers, json=body, timeout=deadline_s
-            )
+            ) as answer:
+                told = await whole(
+                    answer.aiter_bytes(), self._where, effect_unknown=method != "GET"
+                )
         except (httpx.ConnectError, OSError) as error:
             raise self._error(f"slurmrestd cannot be reached: {error}") from error
         except httpx.HTTPError as error:
@@ -271,8 +276,8 @@ class RestSlurm:
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise self._error("slurmrestd does not let us in: has the token expired?")
         try:
-            data = answer.json()
-        except ValueError as error:
+            data = json.loads(told)
+        except (ValueError, RecursionError) as error:
             what = f"slurmrestd answered {answer.status_code} without JSON"
             raise self._error(what, effect_unknown=method != "GET") from error
         if not isinstance(data, dict):
