@@ -1,19 +1,26 @@
-"""Storage, egress and frames at work: each line charged once, by the price book, or refused."""
+"""Storage, egress and frames at work: each line charged once, by the price book."""
 
 import csv
 import io
 import random
-from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.storage.meteredbench import (
+    ADMIN,
+    CNY,
+    DECEMBER,
+    EGRESS,
+    NOVEMBER,
+    TB_MONTH,
+    played,
+    row,
+    version,
+)
 from tests.unit.storage.voucherbench import Bench, asks
 
-from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion, Unit
+from fenglin.catalog.pricebook.items import PriceTerms, Unit
 from fenglin.catalog.pricebook.rating import rate
-from fenglin.engine.books import metering
-from fenglin.engine.books.metering import MeteringDesk
-from fenglin.errors import InputProblems, LimitError
 from fenglin.ledger.accounts import available
 from fenglin.ledger.beancount import beancount
 from fenglin.ledger.bill import make_bill
@@ -23,118 +30,14 @@ from fenglin.ledger.metering.metered import MeteredSeries
 from fenglin.ledger.statement import Funds, SiteTotal
 from fenglin.ledger.vouchers.claim import Line
 from fenglin.model.ids import attempt_key
-from fenglin.ports.hub import Principal
-from fenglin.ports.prices import PriceBatch
-from fenglin.quantities.period import parse_period
-from fenglin.storage import ledger, prices
 from fenglin.storage.accounts import SqliteAccounts
-from fenglin.storage.metering import SqliteMetering
 from fenglin.storage.settlements import SqliteSettlings
-from fenglin.testing.builders import a_site
-
-# 2023-11-15 06:13:20 by the books' clock.
-NOW_MS = 1_700_000_000_000
-OCTOBER, NOVEMBER, DECEMBER = map(parse_period, ("2023-10", "2023-11", "2023-12"))
-CNY = 1_000_000
-TB_MONTH = 10**12 * 30 * 24 * 3_600_000
-ADMIN = Principal("ada", frozenset({"read", "write", "admin"}))
-HEAD = "line,account,unit,quantity,bytes,start,end,resource,job,attempt\n"
-SPAN = "2023-11-01T00:00:00,2023-11-11T00:00:00"
-# Odd prices, so that rounding shows: up to 3 GB, up to 10, and above.
-TIERS = ((3, 333_331), (10, 111_113))
-EGRESS = PriceTerms("CNY", 777_777, TIERS)
-
-
-def row(line, unit="frame", quantity="", *, account="default", held="", span=SPAN, more=",,"):
-    return f"{line},{account},{unit},{quantity},{held},{span},{more}\n"
-
-
-def version(number, unit, terms, *, from_ms=OCTOBER.from_ms, to_ms=FOREVER_MS, **key):
-    end = min(to_ms, FOREVER_MS)
-    return PriceVersion(number, PriceKey(unit, **key), terms, from_ms, to_ms, 0, end)
-
-
-BOOK = (
-    version(1, "storage_tb_month", PriceTerms("CNY", 300 * CNY, factors=(("school", 500),))),
-    version(2, "egress_gb", EGRESS, provider="provider-site"),
-    version(3, "frame", PriceTerms("CNY", 20_000), site="site"),
-)
-
-
-class House:
-    """A desk over a real store, with prices in its book."""
-
-    def __init__(self, here):
-        self.here = here
-        self.now_ms = NOW_MS
-        self.heard = 0
-        site = a_site(cpu=4, nodes=2)
-        self.pool = SimpleNamespace(
-            hub=here.loaded.hub, epoch=here.epoch, allocations={}, classes={"campus": "school"},
-            sites={"site": SimpleNamespace(site=site)},
-        )  # fmt: skip
-        self.meters = SqliteMetering(here.store, 480)
-        self.desk = MeteringDesk(
-            self.meters, self.pool, {}, SimpleNamespace(now_ms=lambda: self.now_ms), {}, 480,
-            SimpleNamespace(names={"default", "campus", "poor"}, moved=self.hear),
-        )  # fmt: skip
-
-    def hear(self):
-        self.heard += 1
-
-    async def price(self, *versions):
-        def work(conn):
-            batch = PriceBatch(NOW_MS, "ada", "test")
-            assert prices.append(conn, prices.last(conn), versions, batch)
-
-        await self.here.store.write(self.here.epoch, work)
-
-    async def load(self, *rows, source="", head=HEAD):
-        text = head + "".join(rows)
-        asked = ("site", source, "csv", "use.csv")
-        return await self.desk.load(io.BytesIO(text.encode()), asked, "", ADMIN)
-
-    async def refused(self, *rows, **more):
-        with pytest.raises(InputProblems) as caught:
-            await self.load(*rows, **more)
-        assert caught.value.source == "use.csv"
-        return caught.value.problems
-
-    async def close(self, month):
-        self.now_ms = month.to_ms + 5_000
-        await SqliteAccounts(self.here.store).close(self.here.epoch, month, self.now_ms)
-
-    async def entries(self):
-        return await self.here.store.read(lambda conn: list(ledger.entries(conn)))
-
-    async def charged(self, account="default"):
-        """Return what lines of use cost an account, posted and adjusted."""
-        return -sum(
-            leg.amount_micro
-            for entry in await self.entries()
-            for leg in entry.legs
-            if entry.kind in {"post", "adjust"} and leg.account == f"tenant:{account}:available"
-        )
-
-    def count(self, *tables):
-        return [self.here.sql(f"SELECT COUNT(*) FROM {name}")[0][0] for name in tables]  # noqa: S608
-
-    async def sound(self):
-        check = await self.here.store.ledger_verify()
-        assert check.ok, check.problem
 
 
 @pytest.fixture
 def house(desk):
     def run(scene, **options):
-        async def play(here):
-            made = House(here)
-            await made.price(*BOOK)
-            found = await scene(made)
-            await made.sound()
-            return found
-
-        return desk(play, **options)
+        return desk(lambda here: played(here, scene), **options)
 
     return run
 
@@ -365,114 +268,6 @@ def test_a_bill_shows_each_item_and_counts_no_attempts(house):
         ("egress_gb-above-3", "1.000000", -333_331),
     ]  # fmt: skip
     assert bill.sites == (SiteTotal("site", 0, 302_666_662),)
-
-
-# What is wrong is told of by whoever sees it: the reader of the file, or the books.
-MISREAD = [
-    (row("x", "frame", -1), "quantity", "'-1' is no whole number"),
-    (row("x", "frame", "1.5"), "quantity", "'1.5' is no whole number"),
-    (row("x", "frame", ""), "quantity", "missing"),
-    (row("x", "frame", 5, held=5), "bytes", "only storage"),
-    (row("x", "storage_tb_month", 5, held=5), "quantity", "told twice"),
-    (row("x", "core_hour", 5), "unit", "'core_hour' is no unit"),
-    (row("x", "", 5), "unit", "missing"),
-    (row("x", "frame", 5, account=""), "account", "'' is no name"),
-    (row("x", "frame", 10**12 + 1), "quantity", "out of range"),
-    (row("x", "frame", 5, span="2023-11-02T00:00:00,2023-11-01T00:00:00"), "end", "before"),
-    (row("x", "frame", 5, span="soon,2023-11-01T00:00:00"), "start", "'soon'"),
-    (row("x", "frame", 5, more=",job7,"), "job", "'job7' is no job"),
-    (row("x", "frame", 5, more=",,nonsense"), "attempt", "no attempt key"),
-    (row("l" * 201, "frame", 5), "line", "longer than 200"),
-]
-REFUSED = [
-    (row("x", "frame", 5, account="nobody"), "account", "no account 'nobody'"),
-    (row("x", "storage_tb_month", 10**30), "quantity", "out of range"),
-    (row("x", "frame", 5, span="2023-09-01T00:00:00,2023-09-02T00:00:00"), "unit", "no price"),
-    (row("x", "frame", 5, span="2023-11-15T00:00:00,2023-11-15T07:00:00"), "end", "not ended"),
-    (row("x", "frame", 5, more=",j99,"), "job", "no job j99"),
-    (row("x", "frame", 5, more=",,elsewhere-a1-1"), "attempt", "no attempt of this hub"),
-    (row("x", "frame", 5, account="poor", more=",j1,"), "job", "account poor has no job j1"),
-    (row("good", "frame", 8), "quantity", "was charged with 7, not 8"),
-    (row("good", "frame", 7, account="campus"), "account", "was charged with 'default'"),
-    (row("fine", "frame", 2), "quantity", "was charged with 1, not 2"),
-]
-
-
-@pytest.mark.parametrize("bad", [MISREAD, REFUSED], ids=["misread", "refused"])
-def test_bad_lines_are_told_by_line_and_column_and_nothing_is_imported(house, bad):
-    async def scene(here):
-        await here.here.job()
-        await here.load(row("good", quantity=7))
-        tables = ("ledger_entry", "metered_use", "provider_record", "metering_import")
-        before = here.count(*tables)
-        told = row("told", "", account="")
-        found = await here.refused(row("fine", quantity=1), told, *(one for one, _, _ in bad))
-        assert here.count(*tables) == before
-        return found, here.heard
-
-    problems, heard = house(scene, credit=10**9)
-    columns = HEAD.strip().split(",")
-    assert [(one.line, one.path) for one in problems] == [
-        (place, column) for place, (_, column, _) in enumerate(bad, 4)
-    ]
-    for problem, (_, column, why) in zip(problems, bad, strict=True):
-        assert why in problem.what
-        assert problem.column == columns.index(column) + 1
-    assert heard == 1
-
-
-def test_a_price_without_a_rate_of_exchange_charges_nothing(house):
-    async def scene(here):
-        await here.price(version(4, "frame", PriceTerms("USD", CNY), site="site", mode="shared"))
-        (problem,) = await here.refused(row("a", quantity=1))
-        rate_ = PriceTerms("CNY", 7_120_000)
-        await here.price(version(5, "exchange", rate_, model="USD"))
-        await here.load(row("a", quantity=2))
-        (post,) = [one for one in await here.entries() if one.kind == "post"]
-        return problem, post
-
-    problem, post = house(scene, credit=10**9)
-    assert "no exchange" in problem.what
-    assert "price set" in problem.hint
-    assert (post.detail("price_version"), post.legs[-1].amount_micro) == ("p4+p5", 14_240_000)
-
-
-def test_a_line_is_either_compared_or_charged(house):
-    async def scene(here):
-        told = row("a", "", account="")
-        await here.load(told)
-        (other,) = await here.refused(row("a", quantity=1))
-        await here.load(row("b", quantity=1))
-        (charged,) = await here.refused(row("b", "", account=""))
-        (both,) = await here.refused(row("c", quantity=1), row("c", "", account=""))
-        return other, charged, both, here.count("provider_record", "metered_use")
-
-    other, charged, both, counts = house(scene, credit=10**9)
-    assert "without a unit" in other.what
-    assert "was charged" in charged.what
-    assert "without a unit" in both.what
-    assert counts == [1, 1]
-
-
-def test_a_long_file_with_one_bad_line_leaves_nothing(house, monkeypatch):
-    monkeypatch.setattr(metering, "CHUNK_ROWS", 5)
-    monkeypatch.setattr(metering, "MOST_METERED", 9)
-
-    async def scene(here):
-        compared = [row(f"l{n}", "", account="") for n in range(13)]
-        (problem,) = await here.refused(*compared, row("bad", quantity="x"), row("m", quantity=1))
-        lines = [row(f"m{n}", quantity=1) for n in range(10)]
-        with pytest.raises(LimitError, match="split it") as caught:
-            await here.load(*compared, *lines)
-        counts = here.count("provider_record", "metered_use", "metering_import")
-        await here.load(*lines[:9])
-        await here.load(*lines[5:])
-        return problem, caught.value, counts, here.count("metered_use")
-
-    problem, limit, counts, after = house(scene, credit=10**9)
-    assert (problem.line, problem.column) == (15, 4)
-    assert limit.where == "use.csv"
-    assert (counts, after) == ([0, 0, 0], [10])
 
 
 def test_a_line_may_name_the_attempt_that_it_was_used_for(house):
