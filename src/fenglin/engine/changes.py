@@ -7,6 +7,7 @@ it; whoever comes back later is told to list again, as Kubernetes does with old 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from fenglin.ports.store import JobRecord
 
-# A job is in it once, at its newest change: some 200 bytes for each.
+# A job is in it once, at its newest change: some 200 bytes for each, its labels left out.
 MOST_KEPT = 50_000
+Labels = tuple[tuple[str, str], ...]
 
 
 class Pick(NamedTuple):
@@ -53,13 +55,22 @@ class Pick(NamedTuple):
             most,
         )
 
-    def takes(self, job: JobRecord) -> bool:
+    def takes(self, one: Changed) -> bool:
         """Return whether a job is meant."""
         return (
-            (not self.account or job.spec.account == self.account)
-            and (not self.numbers or job.number in self.numbers)
-            and (not self.labels or not self.labels.isdisjoint(job.spec.labels))
+            (not self.account or one.account == self.account)
+            and (not self.numbers or one.number in self.numbers)
+            and (not self.labels or not self.labels.isdisjoint(one.labels))
         )
+
+
+class Changed(NamedTuple):
+    """What is kept of a changed job: the job itself would live on in memory when it has ended."""
+
+    at: int
+    number: int
+    account: str
+    labels: Labels
 
 
 class Heard(NamedTuple):
@@ -84,7 +95,7 @@ class Changes:
         self._at = 0
         self._dropped = 0
         # To find the first key of a plain dict takes as long as keys have left its front.
-        self._last: OrderedDict[int, tuple[int, JobRecord]] = OrderedDict()
+        self._last: OrderedDict[int, Changed] = OrderedDict()
         self._more = asyncio.Event()
 
     @property
@@ -96,10 +107,11 @@ class Changes:
         """Take in that jobs have changed."""
         for job in jobs:
             self._at += 1
-            self._last[job.number] = (self._at, job)
+            account = sys.intern(job.spec.account)
+            self._last[job.number] = Changed(self._at, job.number, account, job.spec.labels)
             self._last.move_to_end(job.number)
         while len(self._last) > self._most:
-            _, (self._dropped, _) = self._last.popitem(last=False)
+            self._dropped = self._last.popitem(last=False)[1].at
         self._more.set()
         self._more = asyncio.Event()
 
@@ -144,15 +156,15 @@ class Changes:
 
     def since(self, reached: int, pick: Pick) -> tuple[list[int], str]:
         """Return which jobs changed later, oldest change first, and where to go on."""
-        later: list[tuple[int, JobRecord]] = []
+        later: list[Changed] = []
         for change in reversed(self._last.values()):
-            if change[0] <= reached:
+            if change.at <= reached:
                 break
             later.append(change)
         found: list[int] = []
-        for at, job in reversed(later):
-            if pick.takes(job):
-                found.append(job.number)
+        for change in reversed(later):
+            if pick.takes(change):
+                found.append(change.number)
                 if len(found) == pick.most:
-                    return found, f"{self._epoch}.{at}"
+                    return found, f"{self._epoch}.{change.at}"
         return found, self.place

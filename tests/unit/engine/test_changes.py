@@ -1,6 +1,7 @@
 """Changes of jobs in order: none is missed, none is told to those who may not see it."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_a_job_is_told_once_at_its_newest_change(jobs):
     found = heard(changes, start)
     assert (found.numbers, found.reset) == ([2, 3, 1], False)
     assert heard(changes, found.place).numbers == []
+
+
+def test_what_is_kept_is_not_the_job(jobs):
+    """Fifty thousand jobs that have ended are as much as the hub has of those that wait."""
+    before = [sys.getrefcount(job) for job in jobs]
+    changes = Changes(7)
+    changes.note(jobs)
+    assert [sys.getrefcount(job) for job in jobs] == before
+    assert heard(changes, "7.0").numbers == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
