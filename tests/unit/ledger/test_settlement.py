@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fenglin.errors import DamageError, InputError
@@ -243,6 +243,7 @@ def ledgers(draw):
     return drafts
 
 
+@settings(deadline=None)
 @given(ledgers(), deals_of("gz"), st.randoms(use_true_random=False))
 def test_conservation_order_and_bytes(drafts, deal, random):
     check_deal(deal)
