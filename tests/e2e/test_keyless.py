@@ -7,7 +7,8 @@ import pytest
 from fenglin.bootstrap.doctor import examine
 from fenglin.cli.app import run
 from fenglin.client.requests import Filter
-from fenglin.client.vault import list_secrets, set_secret
+from fenglin.client.vault import list_secrets, remove_secret, set_secret
+from fenglin.errors import ConflictError, InputError
 from fenglin.testing.builders import LocalSite, hub_file
 from fenglin.testing.hub import HubProcess
 
@@ -66,3 +67,18 @@ def test_jobs_wait_for_a_key_and_lose_nothing(hub, monkeypatch, capsys):
     assert not any(event.kind == "task_failed" for event in client.explain(first).story)
     run(["doctor"])
     assert secret.key not in capsys.readouterr().out
+
+
+def test_who_missed_the_answer_learns_it_though_the_secret_is_gone(hub):
+    client = hub.client()
+    client.call(set_secret("db", VALUE))
+    job = client.submit(JOB, key="k").id
+    client.wait(job, LONG_S)
+    client.call(remove_secret("db"))
+    again = client.submit(JOB, key="k")
+    assert (again.id, again.repeated) == (job, True)
+    with pytest.raises(ConflictError, match="used for another request"):
+        client.submit({**JOB, "name": "other"}, key="k")
+    for key in ("another", ""):
+        with pytest.raises(InputError, match="no secret 'db'"):
+            client.submit(JOB, key=key)

@@ -23,7 +23,7 @@ from fenglin.engine.parts import check_heard, check_tasks
 from fenglin.engine.receipts import Receipts, early, held_back
 from fenglin.engine.safety import check_not_aside, notes
 from fenglin.engine.threads import working_for
-from fenglin.errors import DeniedError, InputError, NotFoundError
+from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.states import JobState
 from fenglin.planner import plan
@@ -150,9 +150,6 @@ class HubService:
         """See `ports.hub.Hub`."""
         for spec in specs:
             self._may_use(principal, spec.account)
-            self._admission.check(spec)
-        await self._blobs.check(specs, principal)
-        await self.secrets.check(specs)
         request = SubmitRequest(
             specs=specs,
             spec_bytes=[_ENCODER.encode(spec) for spec in specs],
@@ -161,6 +158,17 @@ class HubService:
             body_hash=hashlib.sha256(body).digest() if idempotency_key else b"",
             now_ms=self._clock.now_ms(),
         )
+        try:
+            for spec in specs:
+                self._admission.check(spec)
+            await self._blobs.check(specs, principal)
+            await self.secrets.check(specs)
+        except FenglinError:
+            # Whoever missed the answer learns it, whatever has been taken away since (J2).
+            again = await self._store.answered(request) if idempotency_key else None
+            if again is None:
+                raise
+            return again
         # A caller that goes away must not leave jobs that are durable and yet unknown here.
         return await to_its_end(self._take_in(request), self._storing)
 

@@ -294,6 +294,14 @@ class Store(Protocol):
         """
         ...
 
+    async def answered(self, request: SubmitRequest) -> list[Submitted] | None:
+        """Return what its key was answered before; None for a new key.
+
+        Raises:
+            ConflictError: the key came with another body.
+        """
+        ...
+
     async def commit(self, change: Change) -> list[tuple[StartUnit, Reason]]:
         """Write a change; return the starts that the transaction refused, with reasons.
 

@@ -110,6 +110,10 @@ class SqlStore(ABC):
         """See `ports.store.Store`."""
         return await self._writer.run_together(self._submit_all, (request, ACTING.get()))
 
+    async def answered(self, request: SubmitRequest) -> list[Submitted] | None:
+        """See `ports.store.Store`."""
+        return await self._ask(lambda conn: submits.answered(conn, request))
+
     def _submit_all(
         self, conn: sqlite3.Connection, asked: Sequence[tuple[SubmitRequest, Act | None]]
     ) -> list[submits.Answer | FenglinError]:

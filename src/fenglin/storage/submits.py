@@ -61,6 +61,15 @@ def insert_all(
     return [answers[at] for at in range(len(requests))]
 
 
+def answered(conn: sqlite3.Connection, request: SubmitRequest) -> list[Submitted] | None:
+    """Return what the request's key was answered before; None for a new key, or without one.
+
+    Raises:
+        ConflictError: the key came with another body.
+    """
+    return _repeated(conn, request, _known_keys(conn, [request]))
+
+
 def _insert_unlike(
     conn: sqlite3.Connection, requests: Sequence[SubmitRequest], take: Callable[[int], int]
 ) -> list[Answer | FenglinError]:

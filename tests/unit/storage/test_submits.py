@@ -1,6 +1,7 @@
 """A submit: all or none, once per key, and other accounts do not exist."""
 
 import asyncio
+import hashlib
 import threading
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from fenglin.errors import ConflictError, InputError
 from fenglin.model.job import Dependency
+from fenglin.ports.store import SubmitRequest
 from fenglin.testing.builders import a_job
 
 
@@ -31,6 +33,22 @@ def test_the_same_key_and_body_give_the_same_jobs(desk):
     assert (len(new), none) == (2, [])
     assert (other[0].id, free[0].id) == ("j3", "j4")
     assert count == [(4,)]
+
+
+def test_what_a_key_was_answered_can_be_asked_alone(desk):
+    async def scene(here):
+        def asked(key, body):
+            return SubmitRequest([a_job()], [b""], "ann", key, hashlib.sha256(body).digest(), 0)
+
+        await here.submit(a_job(), key="k", body=b"x")
+        answers = [await here.store.answered(asked(key, b"x")) for key in ("k", "l", "")]
+        with pytest.raises(ConflictError):
+            await here.store.answered(asked("k", b"y"))
+        return answers, here.sql("SELECT count(*) FROM job")
+
+    (again, unknown, without), count = desk(scene)
+    assert [(one.id, one.repeated) for one in again] == [("j1", True)]
+    assert (unknown, without, count) == (None, None, [(1,)])
 
 
 def test_submits_that_share_a_commit_are_answered_each_for_itself(desk):
