@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from fenglin.quantities.taskset import TaskSet
 
 # Of a site with more to tell, each part is news of its own.
-MOST_OBSERVED = 200
+MOST_OBSERVED = 100
 # Whoever submits waits for the commit that is under way.
-MOST_RECORDED = 400
+MOST_RECORDED = 200
 
 
 @dataclass(slots=True, frozen=True)
