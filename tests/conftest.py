@@ -1,4 +1,10 @@
-"""What the whole suite says at its end."""
+"""What the whole suite says at its end, and what all of its properties have in common."""
+
+from hypothesis import settings
+
+# A busy machine makes no property untrue: how long an example takes is no test of it.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 
 def pytest_terminal_summary(terminalreporter):
