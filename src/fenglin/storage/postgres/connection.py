@@ -29,7 +29,7 @@ from fenglin.storage.dialect import ddl, translate
 from fenglin.storage.failures import UnknownOutcomeError
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 from fenglin.storage.postgres import bulk
-from fenglin.storage.postgres.cursors import Changed, Cursor, Row, Streamed, in_our_words
+from fenglin.storage.postgres.cursors import Cursor, Row, Streamed, in_our_words
 from fenglin.storage.postgres.guards import in_place
 from fenglin.storage.schema import triggers
 
@@ -201,19 +201,18 @@ class PostgresConnection:
             cursor.execute(statement, tuple(values) or None)
         return Cursor(self._conn, cursor)
 
-    def _insert(self, insert: bulk.Insert, rows: list[Row]) -> Changed:
+    def _insert(self, insert: bulk.Insert, rows: list[Row]) -> Cursor:
         """Insert rows with few statements."""
-        changed = 0
+        cursor, changed = psycopg.RawCursor(self._conn), 0
+        # Else values that are None make a statement of its own of each pattern of them.
+        cursor.adapters.register_dumper(int, _AnyIntDumper)
+        cursor.adapters.register_dumper(bool, _AnyIntDumper)
+        cursor.adapters.register_dumper(bytes, _AnyBytesDumper)
         for query, values in insert.statements(rows):
             with in_our_words():
-                cursor = psycopg.RawCursor(self._conn)
-                # Else values that are None make a statement of its own of each pattern of them.
-                cursor.adapters.register_dumper(int, _AnyIntDumper)
-                cursor.adapters.register_dumper(bool, _AnyIntDumper)
-                cursor.adapters.register_dumper(bytes, _AnyBytesDumper)
                 cursor.execute(query, values, prepare=True)
             changed += cursor.rowcount
-        return Changed(changed)
+        return Cursor(self._conn, cursor, changed)
 
     def long_read(self, statement: str) -> Cursor:
         """Run a query in the open transaction, its rows kept by the server."""

@@ -25,15 +25,18 @@ _OF_VALUES = ("22",)
 class Cursor:
     """What a statement gave, with the parts of `sqlite3.Cursor` that we use."""
 
-    def __init__(self, conn: psycopg.Connection[Row], cursor: psycopg.Cursor[Row]) -> None:
-        """Take what was executed."""
+    def __init__(
+        self, conn: psycopg.Connection[Row], cursor: psycopg.Cursor[Row], changed: int | None = None
+    ) -> None:
+        """Take what was executed last, and how many rows it changed together with others."""
         self._conn = conn
         self._cursor = cursor
+        self._changed = changed
 
     @property
     def rowcount(self) -> int:
         """Return how many rows were changed."""
-        return self._cursor.rowcount
+        return self._cursor.rowcount if self._changed is None else self._changed
 
     @property
     def lastrowid(self) -> int:
@@ -57,26 +60,6 @@ class Cursor:
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows that are left."""
         return iter(self._cursor if self._cursor.description else ())
-
-
-class Changed(Cursor):
-    """What came of statements for many rows."""
-
-    def __init__(self, rows: int) -> None:
-        """Take how many rows were changed."""
-        self._rows = rows
-
-    @property
-    def rowcount(self) -> int:
-        """Return how many rows were changed."""
-        return self._rows
-
-    def fetchone(self) -> None:
-        """Return nothing."""
-
-    def fetchall(self) -> list[Row]:
-        """Return nothing."""
-        return []
 
 
 class Streamed(Cursor):
