@@ -101,12 +101,18 @@ class Brakes:
         """Return for how long a brake is still on."""
         return max(0, brake.until_ms - self._now_ms())
 
+    def shows_all(self) -> bool:
+        """Return whether nobody is slowed, in which case no job is withheld any more."""
+        if self._users and self.braked():
+            return False
+        self.withheld = frozenset()
+        return True
+
     def shown(self, rows: Sequence[JobRow], pool: Pool) -> list[JobRow]:
         """Return the rows to plan with: of a slowed user one job, and none while one runs."""
-        slowed = self.braked() if self._users else {}
-        if not slowed:
-            self.withheld = frozenset()
+        if self.shows_all():
             return list(rows)
+        slowed = self.braked()
         busy = {pool.jobs[record.job].actor for record in pool.allocations.values()}
         shown, withheld = [], []
         for row in rows:

@@ -36,6 +36,10 @@ class Hours:
         self._sites = [self._priced(site) for site in sites] if self._kinds else list(sites)
         self._needs: dict[tuple[Shape, Runtime], int] = {}
 
+    def in_use(self) -> bool:
+        """Return whether any account has hours."""
+        return bool(self._kinds)
+
     def sites(self) -> list[Site]:
         """Return the sites with what their flavors cost in each kind of hours."""
         return self._sites

@@ -69,10 +69,16 @@ class Keyless:
             _log.error("secret_key_missing", key=lack.key, why=lack.why)
         self._lacks[wanted] = lack
 
+    def shows_all(self) -> bool:
+        """Return whether no key is missing, in which case no job is withheld any more."""
+        if self._lacks:
+            return False
+        self.withheld = {}
+        return True
+
     def shown(self, rows: Sequence[JobRow], jobs: Mapping[int, JobRecord]) -> Sequence[JobRow]:
         """Return the rows to plan with: none whose secrets cannot be opened."""
-        if not self._lacks:
-            self.withheld = {}
+        if self.shows_all():
             return rows
         shown, withheld = [], {}
         for row in rows:

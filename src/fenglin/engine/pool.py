@@ -29,6 +29,7 @@ from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, Sta
 from fenglin.quantities.resources import DIMENSIONS
 from fenglin.snapshot.builder import JobRow, build
 from fenglin.snapshot.snapshot import Shape, Snapshot
+from fenglin.snapshot.waiting import WaitingTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class Pool:
     keyless: Keyless = field(default_factory=Keyless)
     _stored_spent_ms: dict[str, int] = field(default_factory=dict)
     _stored_spent_at_ms: int = 0
-    _rows: dict[int, JobRow] = field(default_factory=dict)
+    _rows: WaitingTable = field(default_factory=WaitingTable)
     # Since when the planner has known that an allocation is to stop.
     _asked_to_stop_ms: dict[int, int] = field(default_factory=dict)
     _shapes: dict[Shape, Shape] = field(default_factory=dict)
@@ -319,7 +320,15 @@ class Pool:
             only: Leave all jobs out of it but these.
         """
         rows = list(extra)
-        if not alone:
+        sites = [
+            status.possible() if alone else status.effective() for status in self.sites.values()
+        ]
+        hours = Hours(self.balances, sites, self.policy)
+        # Mostly all jobs are shown, and as they are: then their columns are at hand.
+        columns = None
+        if not (alone or extra or only is not None or hours.in_use() or self._withholds()):
+            columns = self._rows.waiting()
+        elif not alone:
             keyed = self.keyless.shown([*self._rows.values(), *extra], self.jobs)
             rows = self.brakes.shown(keyed, self)
         # Their rows are made on the other thread too; here only what may change is noted.
@@ -334,10 +343,6 @@ class Pool:
             held = [one for one in held if one.record.job in only]
             aside = [record for record in aside if record.job in only]
             reservations = ()
-        sites = [
-            status.possible() if alone else status.effective() for status in self.sites.values()
-        ]
-        hours = Hours(self.balances, sites, self.policy)
         build_it = partial(
             build,
             index=self.cycle,
@@ -348,8 +353,14 @@ class Pool:
             reservations=reservations,
         )
         return lambda: build_it(
-            sites=hours.sites(), jobs=hours.rows(rows), shares=list(share_rows(held, aside))
+            sites=hours.sites(),
+            jobs=columns() if columns else hours.rows(rows),
+            shares=list(share_rows(held, aside)),
         )
+
+    def _withholds(self) -> bool:
+        """Return whether some row may be kept from the planner; where none is, that is noted."""
+        return not (self.keyless.shows_all() and self.brakes.shows_all())
 
     def put_off(self, news: StartRefused) -> None:
         """Let a job wait, with all that are given the same secrets, whose key is missing."""
@@ -408,7 +419,7 @@ class Pool:
     def _adopt_job(self, job: JobRecord, ended: list[JobRecord]) -> None:
         if job.state.terminal:
             self.jobs.pop(job.number, None)
-            self._rows.pop(job.number, None)
+            self._rows.drop(job.number)
             for parent in job.spec.after:
                 self._forget_child(parse_job_id(parent.job), job.number)
             if job.number in self.children:
@@ -441,12 +452,12 @@ class Pool:
         waits = job.state in (JobState.PENDING, JobState.RUNNING)
         if waits and job.pending and not job.cancelling and job.number not in self.poison:
             try:
-                self._rows[job.number] = self.job_row(job)
+                self._rows.put(self.job_row(job))
             except Exception as error:  # noqa: BLE001 - one bad row must not stop the others (J9)
                 self.poison[job.number] = error
-                self._rows.pop(job.number, None)
+                self._rows.drop(job.number)
         else:
-            self._rows.pop(job.number, None)
+            self._rows.drop(job.number)
 
     def set_aside(self, one: Aside) -> None:
         """Take a job out of all that is decided; what its live allocations hold stays held."""
@@ -460,7 +471,7 @@ class Pool:
             self._aside_held.append(record)
         self.live_of.pop(one.job, None)
         self.jobs.pop(one.job, None)
-        self._rows.pop(one.job, None)
+        self._rows.drop(one.job)
 
     def put_back(self, number: int, found: Released | None) -> None:
         """Decide about a job again that was set aside."""

@@ -69,22 +69,23 @@ class Watcher:
     async def _look(self) -> None:
         self._wake.clear()
         await self._take_inventory()
-        cursors = {
-            attempt_key(self._pool.hub, record.number, record.attempt): record
-            for record in self._pool.allocations.values()
-            if record.site == self.site
-        }
+        numbers: dict[str, int] = {}
+        cursors: dict[str, str] = {}
+        for record in self._pool.allocations.values():
+            if record.site == self.site:
+                key = attempt_key(self._pool.hub, record.number, record.attempt)
+                numbers[key] = record.number
+                cursors[key] = record.cursor
         if cursors:
-            await self._observe({key: record.number for key, record in cursors.items()})
+            await self._observe(numbers, cursors)
         if len(cursors) > FEW_ATTEMPTS:
             await asyncio.sleep(len(cursors) * WAIT_PER_ATTEMPT_S)
         await self._rest(BUSY_POLL_S if cursors else IDLE_POLL_S)
 
-    async def _observe(self, numbers: dict[str, int]) -> None:
-        asked = {key: self._pool.allocations[number].cursor for key, number in numbers.items()}
+    async def _observe(self, numbers: dict[str, int], cursors: dict[str, str]) -> None:
         try:
             async with asyncio.timeout(OBSERVE_DEADLINE_S):
-                found = await self.driver.observe(asked)
+                found = await self.driver.observe(cursors)
         except Exception as error:  # noqa: BLE001 - a driver's fault must not end the hub
             self._tell(SiteSeen(self.site, None, f"cannot be observed: {_why(error)}"))
             return

@@ -1,55 +1,34 @@
 """Builds a snapshot from plain records: what the engine read, or what a test or trace says.
 
-Called once per cycle with up to 100,000 pending jobs, so jobs come as tuples and become columns
-by whole-column operations. Rows may come in any order; the snapshot's own order is canonical.
+Called once per cycle with up to 100,000 pending jobs, so jobs come as tuples or as columns, and
+are worked on by whole-column operations. They may come in any order; the snapshot's own order is
+canonical.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fenglin.errors import InputError
-from fenglin.model.job import DEFAULT_ACCOUNT, DEFAULT_QUEUE
 from fenglin.model.plan import Reservation
 from fenglin.model.site import Queue, Site
 from fenglin.snapshot.live import Columns, ShareRow, reckon
 from fenglin.snapshot.places import Places, lay_out
 from fenglin.snapshot.snapshot import I32, I64, Shape, Snapshot
+from fenglin.snapshot.waiting import JobRow, Waiting, waiting
 
 __all__ = ["JobRow", "ShareRow", "build", "shape_key"]
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
+_Name = TypeVar("_Name")
 _NOTHING: Mapping[str, int] = {}
 # Job columns that are taken as they are.
 _WIDE = ("submitted_ms", "not_before_ms", "deadline_ms", "pending", "blocked", "concurrency",
          "tasks", "estimate_ms", "learned_ms", "timeout_ms", "predicted_ms")  # fmt: skip
-
-
-class JobRow(NamedTuple):
-    """One job that still has pending tasks; fields as in `Snapshot.job_*`."""
-
-    number: int
-    shape: Shape
-    pending: int
-    queue: str = DEFAULT_QUEUE
-    account: str = DEFAULT_ACCOUNT
-    priority: int = 0
-    submitted_ms: int = 0
-    not_before_ms: int = 0
-    deadline_ms: int = 0
-    blocked: int = 0
-    concurrency: int = 0
-    tasks: int = 1
-    estimate_ms: int = 0
-    learned_ms: int = 0
-    timeout_ms: int = 0
-    predicted_ms: int = 0
 
 
 def build(  # noqa: PLR0913 - one argument for each kind of record
@@ -59,7 +38,7 @@ def build(  # noqa: PLR0913 - one argument for each kind of record
     sites: Iterable[Site],
     queues: Iterable[Queue] = (),
     accounts: Mapping[str, int],
-    jobs: Sequence[JobRow],
+    jobs: Sequence[JobRow] | Waiting,
     shares: Sequence[ShareRow] = (),
     spent_ms: Mapping[str, int] = _NOTHING,
     reservations: Sequence[Reservation] = (),
@@ -78,10 +57,12 @@ def build(  # noqa: PLR0913 - one argument for each kind of record
             flavor is unknown.
     """
     places = lay_out(sites)
-    queue_list = _queues(queues, _field(jobs, "queue"), shares)
+    asked = jobs if isinstance(jobs, Waiting) else waiting(jobs)
+    queue_list = _queues(queues, _named(asked.queues, asked.column("queue")), shares)
     queue_row = {queue.name: row for row, queue in enumerate(queue_list)}
-    account_names = tuple(sorted({*accounts, *_field(jobs, "account")}))
-    shapes, job_shape = _shapes(jobs)
+    in_accounts = _named(asked.accounts, asked.column("account"))
+    account_names = tuple(sorted({*accounts, *in_accounts}))
+    shapes = tuple(sorted(_named(asked.shapes, asked.column("shape")), key=shape_key))
     live = reckon(shares, places, queue_row)
     columns: Columns = {
         "flavor_site": places.flavor_site,
@@ -98,7 +79,7 @@ def build(  # noqa: PLR0913 - one argument for each kind of record
         "account_available_micro": np.array(
             [accounts.get(name, 0) for name in account_names], np.int64
         ),
-        **_job_columns(jobs, job_shape, queue_row, account_names, live.active),
+        **_job_columns(asked, shapes, tuple(queue_row), account_names, live.active),
         **live.columns,
     }
     columns |= _held_columns(reservations, places, columns["job_number"])
@@ -149,30 +130,20 @@ def _queues(
     return tuple(known[name] for name in sorted(known))
 
 
-def _field(jobs: Sequence[JobRow], name: str) -> Iterator[Any]:
-    """Return one field of all jobs. Not by `zip(*jobs)`: that makes an object for each job."""
-    return map(itemgetter(JobRow._fields.index(name)), jobs)
-
-
-def _shapes(jobs: Sequence[JobRow]) -> tuple[tuple[Shape, ...], I32]:
-    """Return the distinct shapes, sorted, and each job's row among them."""
-    shapes = tuple(sorted(set(_field(jobs, "shape")), key=shape_key))
-    row_of = {shape: row for row, shape in enumerate(shapes)}
-    rows = map(row_of.__getitem__, _field(jobs, "shape"))
-    return shapes, np.fromiter(rows, np.int32, len(jobs))
+def _named(names: Sequence[_Name], codes: I64) -> list[_Name]:
+    """Return the names that a column of codes has."""
+    return [names[code] for code in np.unique(codes).tolist()]
 
 
 def _job_columns(
-    jobs: Sequence[JobRow],
-    shape: I32,
-    queue_row: Mapping[str, int],
+    asked: Waiting,
+    shapes: tuple[Shape, ...],
+    queues: tuple[str, ...],
     accounts: tuple[str, ...],
     active: Mapping[int, int],
 ) -> Columns:
     """Return the job columns by rising number."""
-    count = len(shape)
-    account_row = {name: row for row, name in enumerate(accounts)}
-    number = np.fromiter(_field(jobs, "number"), np.int64, count)
+    number = asked.column("number")
     order: I64 | None = None
     if (number[1:] <= number[:-1]).any():
         order = np.argsort(number, kind="stable")
@@ -180,22 +151,36 @@ def _job_columns(
         if (number[1:] == number[:-1]).any():
             raise InputError("a job occurs twice", hint="give each job one row")
 
-    def column(values: Iterable[int], dtype: type[_Scalar]) -> NDArray[_Scalar]:
-        array = np.fromiter(values, dtype, count)
-        return array if order is None else array[order]
+    def column(name: str) -> I64:
+        values = asked.column(name)
+        return values.copy() if order is None else values[order]
 
-    slots = np.zeros(count, np.int64)
-    if active:
-        slots = np.fromiter((active.get(job, 0) for job in number.tolist()), np.int64, count)
     return {
-        "job_number": number,
-        "job_shape": shape if order is None else shape[order],
-        "job_queue": column(map(queue_row.__getitem__, _field(jobs, "queue")), np.int32),
-        "job_account": column(map(account_row.__getitem__, _field(jobs, "account")), np.int32),
-        "job_priority": column(_field(jobs, "priority"), np.int32),
-        "job_active": slots,
-        **{f"job_{name}": column(_field(jobs, name), np.int64) for name in _WIDE},
+        "job_number": number.copy() if order is None else number,
+        "job_shape": _rows_of(shapes, asked.shapes)[column("shape")],
+        "job_queue": _rows_of(queues, asked.queues)[column("queue")],
+        "job_account": _rows_of(accounts, asked.accounts)[column("account")],
+        "job_priority": column("priority").astype(np.int32),
+        "job_active": _active(active, number),
+        **{f"job_{name}": column(name) for name in _WIDE},
     }
+
+
+def _rows_of(listed: Sequence[Hashable], names: Sequence[Hashable]) -> I32:
+    """Return at which place of a list each name is; -1 where it is not there."""
+    row_of = {name: row for row, name in enumerate(listed)}
+    return np.array([row_of.get(name, -1) for name in names], np.int32)
+
+
+def _active(active: Mapping[int, int], number: I64) -> I64:
+    """Return the slots of each job, of which the numbers rise."""
+    slots = np.zeros(len(number), np.int64)
+    jobs = np.fromiter(active, np.int64, len(active))
+    place = np.searchsorted(number, jobs)
+    waits = place < len(number)
+    waits[waits] = number[place[waits]] == jobs[waits]
+    slots[place[waits]] = np.fromiter(active.values(), np.int64, len(active))[waits]
+    return slots
 
 
 def _held_columns(

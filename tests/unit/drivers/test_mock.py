@@ -1,8 +1,11 @@
 """The mock site keeps the contract until told otherwise, and then breaks it exactly so."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fenglin.drivers.mock import Fault, Outcome, Rule, driver
 from fenglin.errors import DriverError, InputError
@@ -10,6 +13,7 @@ from fenglin.model.allocation import Share, Usage
 from fenglin.model.reason import Reason
 from fenglin.ports.driver import DriverContext, Presence, StartOrder
 from fenglin.quantities.resources import Resources
+from fenglin.quantities.taskset import TaskSet
 
 KEY = "h1-a1-1"
 NOW_MS = 1_000_000
@@ -232,3 +236,47 @@ def test_a_lean_site_keeps_nothing_of_what_is_forgotten(tmp_path):
         if lean:
             with pytest.raises(DriverError):
                 asyncio.run(site.driver.usage(KEY))
+
+
+ACTS = st.one_of(
+    st.tuples(st.just("pass"), st.integers(-40, 120)),
+    st.tuples(st.just("stop"), st.none()),
+    st.tuples(st.just("drop"), st.sampled_from(["0", "1-2", "3"])),
+    st.tuples(st.just("suspend"), st.booleans()),
+    st.tuples(st.just("hide"), st.none()),
+    st.tuples(st.just("heal"), st.none()),
+)
+
+
+@given(st.lists(st.tuples(ACTS, st.booleans()), max_size=20))
+def test_a_lean_site_tells_the_same(acts):
+    """It remembers what it told; whatever is done, that must be what it would find."""
+    whole, lean = Site(Path("nowhere"), task_ms=100), Site(Path("nowhere"), task_ms=100, lean=True)
+    told = []
+    for site in (whole, lean):
+        site.start()
+        seen = [site.look()]
+        cursor = seen[0].cursor
+        seen.append(site.look(cursor))
+        for (act, what), goes_on in acts:
+            do(site, act, what)
+            seen.append(site.look(cursor))
+            # What is not taken in is told again.
+            cursor = seen[-1].cursor if goes_on else cursor
+        told.append([*seen, asyncio.run(site.driver.usage(KEY))])
+    assert told[0] == told[1]
+
+
+def do(site, act, what):
+    if act == "pass":
+        site.now_ms += what
+    elif act == "stop":
+        asyncio.run(site.driver.stop(KEY, 0))
+    elif act == "drop":
+        asyncio.run(site.driver.stop_tasks(KEY, TaskSet.parse(what), 0))
+    elif act == "suspend":
+        asyncio.run(site.driver.suspend(KEY, paused=what))
+    elif act == "hide":
+        site.driver.inject(Rule(Fault.UNKNOWN))
+    else:
+        site.driver.heal()

@@ -64,7 +64,8 @@ class MockDriver:
     ) -> None:
         """Take what the site holds, the runtime of each task, and what goes wrong.
 
-        A lean site notes no calls and drops what is forgotten altogether.
+        A lean site notes no calls, drops what is forgotten altogether, and looks at an attempt
+        only when something can have changed.
         """
         self._context = context
         self._report = report
@@ -75,6 +76,8 @@ class MockDriver:
         self._lean = lean
         self._losses = 0
         self._wanted: dict[str, int] = {}
+        # What was told last of a key, and from when until when it stays as it is.
+        self._steady: dict[str, tuple[int, int, Observation]] = {}
         self._released = asyncio.Event()
         self.behaviour: Behaviour = lambda _order, _index: Outcome(task_ms)
         self.calls: list[tuple[str, str]] = []
@@ -155,7 +158,11 @@ class MockDriver:
             DriverError: a fault strikes.
         """
         await self._enter("observe", "")
-        return [self._look(key, cursor) for key, cursor in cursors.items()]
+        if not self._lean or self._rules:
+            self._steady.clear()
+            return [self._look(key, cursor) for key, cursor in cursors.items()]
+        now_ms = self._context.now_ms()
+        return [self._glance(key, cursor, now_ms) for key, cursor in cursors.items()]
 
     async def stop(self, key: str, grace_ms: int) -> None:
         """End the attempt at once (`grace_ms` is not waited for), or forbid it.
@@ -165,6 +172,7 @@ class MockDriver:
         """
         del grace_ms
         await self._enter("stop", key)
+        self._steady.pop(key, None)
         if self._strikes(key, Fault.STOP_LOST):
             return
         if key in self._kept:
@@ -182,6 +190,7 @@ class MockDriver:
         """
         del grace_ms
         await self._enter("stop_tasks", key)
+        self._steady.pop(key, None)
         if self._strikes(key, Fault.STOP_LOST):
             return
         timeline = self._attempts.get(key)
@@ -232,6 +241,7 @@ class MockDriver:
             DriverError: it still runs, or a fault strikes.
         """
         await self._enter("forget", key)
+        self._steady.pop(key, None)
         if key not in self._attempts:
             return
         timeline = self._attempts[key]
@@ -308,6 +318,18 @@ class MockDriver:
     def _strikes(self, key: str, *faults: Fault) -> bool:
         """Return whether one of the faults strikes now."""
         return bool(self._rules) and any(rule.strikes(faults, key) for rule in self._rules)
+
+    def _glance(self, key: str, cursor: str, now_ms: int) -> Observation:
+        """Return what was told last where nothing can have changed, else look."""
+        since_ms, until_ms, told = self._steady.get(key, (0, 0, None))
+        if told is not None and told.cursor == cursor and since_ms <= now_ms < until_ms:
+            return told
+        seen = self._look(key, cursor)
+        timeline = self._attempts.get(key)
+        until = timeline.next_ms(now_ms) if timeline is not None else None
+        if until is not None and seen.cursor == cursor and not seen.ends:
+            self._steady[key] = (now_ms, until, seen)
+        return seen
 
     def _look(self, key: str, cursor: str) -> Observation:
         """Return the news of one key."""

@@ -1,0 +1,88 @@
+"""The table of waiting jobs: whatever happens to it, it gives the snapshot that its rows give."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fenglin.quantities.resources import Resources
+from fenglin.snapshot import waiting
+from fenglin.snapshot.builder import JobRow, build
+from fenglin.snapshot.codec import to_bytes
+from fenglin.snapshot.snapshot import Shape
+from fenglin.snapshot.waiting import WaitingTable
+
+SHAPES = [Shape(Resources(cpu), nodes=nodes) for cpu in (1, 2) for nodes in (1, 2, 3)]
+ROWS = st.builds(
+    JobRow,
+    **dict.fromkeys(JobRow._fields, st.integers(0, 2**31 - 1))
+    | {
+        "number": st.integers(0, 30),
+        "shape": st.sampled_from(SHAPES),
+        "queue": st.sampled_from("ab"),
+        "account": st.sampled_from("xyz"),
+    },
+)
+ACTS = st.lists(st.one_of(ROWS, st.integers(0, 30)), max_size=120)
+
+
+def shot(jobs):
+    return to_bytes(build(index=1, now_ms=2, sites=(), accounts={"x": 5}, jobs=jobs))
+
+
+@given(ACTS)
+def test_its_columns_are_those_of_its_rows(acts):
+    table, rows = WaitingTable(), {}
+    for act in acts:
+        if isinstance(act, JobRow):
+            table.put(act)
+            rows[act.number] = act
+        else:
+            table.drop(act)
+            rows.pop(act, None)
+    assert len(table) == len(rows)
+    assert sorted(table.values()) == sorted(rows.values())
+    assert all(table.get(number) == rows.get(number) for number in range(31))
+    assert shot(table.waiting()()) == shot(list(rows.values()))
+
+
+def test_a_long_queue_goes_through_it_in_the_room_of_those_that_wait(monkeypatch):
+    monkeypatch.setattr(waiting, "_SPARE_CODES", 4)
+    table = WaitingTable()
+    for number in range(5_000):
+        # Queues and accounts come and go with their jobs.
+        name = f"n{number // 7}"
+        table.put(JobRow(number, SHAPES[number % 6], 1, queue=name, account=name))
+        if number >= 40:
+            table.drop(number - 40)
+    columns = table.waiting()()
+    assert columns.column("number").tolist() == list(range(4_960, 5_000))
+    assert shot(columns) == shot(list(table.values()))
+    # What is kept stays near 40 rows and their names, after 5,000 of them.
+    assert columns.columns.base is None or columns.columns.base.shape[1] < 1_000
+    assert table._table.shape[1] < 1_000
+    assert len(columns.queues) < 100
+    assert len(columns.accounts) < 100
+
+
+def test_columns_do_not_follow_later_changes():
+    table = WaitingTable()
+    table.put(JobRow(3, SHAPES[0], 1))
+    before = table.waiting()
+    table.put(JobRow(3, SHAPES[1], 7))
+    table.put(JobRow(4, SHAPES[2], 1))
+    assert before().column("pending").tolist() == [1]
+    assert before().shapes == (SHAPES[0],)
+    table.drop(3)
+    assert table.waiting()().column("number").tolist() == [4]
+
+
+def test_a_row_beyond_64_bits_is_refused_and_leaves_no_trace():
+    table = WaitingTable()
+    table.put(JobRow(3, SHAPES[0], 1))
+    for number in (3, 4):
+        with pytest.raises(OverflowError):
+            table.put(JobRow(number, SHAPES[0], 1, deadline_ms=2**63))
+    assert list(table.values()) == [JobRow(3, SHAPES[0], 1)]
+    assert table.waiting()().column("number").tolist() == [3]
