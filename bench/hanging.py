@@ -28,7 +28,8 @@ from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.news import JobsAdded
-from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.pool import Pool
+from fenglin.engine.status import SiteStatus
 from fenglin.engine.threads import SiteThreads
 from fenglin.engine.watcher import Watcher
 from fenglin.ledger.posting import grant

@@ -38,12 +38,13 @@ from fenglin.engine.identity import TokenDesk
 from fenglin.engine.keyless import watch
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
-from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.pool import Pool
 from fenglin.engine.pulse import Pulse
 from fenglin.engine.quarantine import Warden
 from fenglin.engine.recovery import Recovery, resume
 from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
+from fenglin.engine.status import SiteStatus
 from fenglin.engine.threads import SiteThreads, working_for
 from fenglin.engine.tokens import Tokens
 from fenglin.engine.traces import Traces

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fenglin.engine import applier
-from fenglin.engine.breaker import ABSENT_FOR_MS, UNSEEN_FOR_MS, Breakers
+from fenglin.engine.breaker import Breakers
 from fenglin.engine.compiling import PlannerLoop
-from fenglin.engine.fold import UNSTAGED, Fold
+from fenglin.engine.fold import Fold
+from fenglin.engine.hearing import Hearing
 from fenglin.engine.news import (
     CancelAsked,
     JobsAdded,
@@ -50,11 +51,9 @@ from fenglin.errors import (
     UnavailableError,
 )
 from fenglin.model.ids import attempt_key, job_id
-from fenglin.model.reason import SITE_FAULTS, Reason
 from fenglin.model.states import AttemptState
 from fenglin.planner.record import record_bytes
 from fenglin.ports.crashpoint import crash_point
-from fenglin.ports.driver import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,11 +64,11 @@ if TYPE_CHECKING:
     from fenglin.engine.pool import Pool
     from fenglin.engine.quarantine import Warden
     from fenglin.model.plan import Plan
+    from fenglin.model.reason import Reason
     from fenglin.planner.policy import Policy
     from fenglin.ports.clock import Clock
     from fenglin.ports.cycles import Cycles
-    from fenglin.ports.driver import Observation
-    from fenglin.ports.store import AllocationRecord, Change, JobRecord, StartUnit, Store
+    from fenglin.ports.store import Change, JobRecord, StartUnit, Store
     from fenglin.snapshot.snapshot import Snapshot
 
 # A cycle may use this part of one core at most, so that the door stays responsive.
@@ -120,14 +119,13 @@ class Loop:
         self._inbox: list[News] = []
         self._wake = asyncio.Event()
         self._breakers = Breakers(clock)
+        self._hearing = Hearing(pool, self._breakers, meters, self.replan)
         self._compiled = PlannerLoop()
         self._plan_due = True
         self._next_ms = 0
         self._again_ms = 0
         self._arrivals_at_ms = 0
         self._balances_due = False
-        # What the news of this cycle say of sites, counted once they are committed.
-        self._marks: list[Callable[[], None]] = []
         pool.remember_use(policy.decay_ms, clock.now_ms())
 
     def connect(
@@ -219,7 +217,7 @@ class Loop:
 
     async def _record(self, fold: Fold, taken: list[News]) -> None:
         """Fold news into one change and commit it; on failure the inbox stands."""
-        self._marks.clear()
+        self._hearing.marks.clear()
         for news in taken:
             self._take(fold, news)
         change = fold.finish()
@@ -234,7 +232,7 @@ class Loop:
         del self._inbox[: len(taken)]
         if change.postings:
             crash_point("c12")
-        for mark in self._marks:
+        for mark in self._hearing.marks:
             mark()
         self._believe(change, ())
         for news in taken:
@@ -244,33 +242,21 @@ class Loop:
         match news:
             case Observed():
                 for number, seen in news.observations:
-                    self._observed(fold, number, seen, news.at_ms)
+                    self._hearing.observed(fold, number, seen, news.at_ms)
             case StartAnswered():
                 fold.start_answered(news.allocation)
             case StartRefused():
-                self._start_refused(fold, news)
+                self._hearing.refused(fold, news)
             case StartUnclear():
                 fold.start_unclear(news.allocation)
             case SiteSeen():
-                self._site_seen(news)
+                self._hearing.site_seen(news, self._clock.now_ms())
             case CancelAsked():
                 fold.cancel(news.job, news.actor, news.act, news.tasks)
                 self._plan_due = True
             case JobsAdded():
                 self._arrived()
                 fold.added(news.jobs)
-
-    def _start_refused(self, fold: Fold, news: StartRefused) -> None:
-        self._plan_due = True
-        # Its allocation may have ended while the site was asked.
-        record = self.pool.allocations.get(news.allocation)
-        site = record.site if record else ""
-        if news.key:
-            self._marks.append(partial(self.pool.put_off, news))
-            self._marks.append(self._meters.put_off)
-        elif site and news.reason not in UNSTAGED:
-            self._marks.append(partial(self._breakers.bad, site, news.why))
-        fold.attempt_lost(news.allocation, news.reason, news.why)
 
     def _arrived(self) -> None:
         """Plan for new jobs at once, unless a backlog waits: behind it most would only queue."""
@@ -281,61 +267,6 @@ class Loop:
             self._plan_due = True
         else:
             self._again_ms = self._arrivals_at_ms
-
-    def _observed(self, fold: Fold, number: int, seen: Observation, at_ms: int) -> None:
-        record = self.pool.allocations.get(number)
-        if record is None:
-            return
-        if seen.presence is Presence.ABSENT:
-            self._absent(fold, record, at_ms)
-            return
-        self._breakers.present(number)
-        if seen.started or seen.ends:
-            # Only a task that runs proves a site: it may accept attempts and then lose them all.
-            self._marks.append(partial(self._breakers.good, record.site))
-        elif seen.presence is Presence.ENDED and seen.reason in SITE_FAULTS:
-            self._marks.append(
-                partial(
-                    self._breakers.bad, record.site, f"ended before any task began: {seen.reason}"
-                )
-            )
-        if seen.presence is Presence.ENDED:
-            crash_point("c10")
-        # A slot that comes free is the only news of a running attempt that needs a plan.
-        left = len(record.remaining) - len(seen.ends)
-        if seen.presence is Presence.ENDED or left < record.slots:
-            self._plan_due = True
-        fold.observed(seen, number)
-
-    def _absent(self, fold: Fold, record: AllocationRecord, at_ms: int) -> None:
-        if record.state in (AttemptState.INTENT, AttemptState.UNKNOWN):
-            fold.not_there(record.number)
-            return
-        absent_ms = self._breakers.absent_ms(record.number, at_ms)
-        if absent_ms >= ABSENT_FOR_MS:
-            fold.attempt_lost(record.number, Reason.SITE_LOST, "the site no longer knows it")
-            self._plan_due = True
-        elif absent_ms >= UNSEEN_FOR_MS:
-            fold.never_seen(record.number)
-
-    def _site_seen(self, news: SiteSeen) -> None:
-        status = self.pool.sites[news.site]
-        if news.report is None:
-            if status.down != news.problem:
-                _log.warning("site_down", site=news.site, problem=news.problem)
-                self._plan_due = True
-            status.down = news.problem
-            return
-        old = status.report
-        status.report = news.report
-        if (
-            status.down
-            or old is None
-            or (old.nodes, old.licences) != (news.report.nodes, news.report.licences)
-        ):
-            self._plan_due = True
-        status.down = ""
-        status.seen_ms = self._clock.now_ms()
 
     def _answer(self, news: News) -> None:
         """Tell those who wait for their news to be durable."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from fenglin.engine.brakes import Brakes
 from fenglin.engine.dependencies import eligible
 from fenglin.engine.foresight import Foresight
@@ -21,8 +19,8 @@ from fenglin.engine.spending import Spending
 from fenglin.errors import DamageError, InputError
 from fenglin.model.ids import parse_job_id
 from fenglin.model.reason import Reason
-from fenglin.model.site import Queue, Site, tariff_of
-from fenglin.model.states import AttemptState, JobState, SiteState
+from fenglin.model.site import Queue, tariff_of
+from fenglin.model.states import AttemptState, JobState
 from fenglin.planner.policy import Backfill, Policy
 from fenglin.ports.driver import STOP_GRACE_MS
 from fenglin.ports.store import AllocationRecord, Change, JobRecord, Loaded, StartUnit
@@ -35,73 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fenglin.engine.news import StartRefused
+    from fenglin.engine.status import SiteStatus
     from fenglin.model.job import JobSpec
     from fenglin.model.plan import Plan, Reservation
-    from fenglin.ports.driver import SiteReport
     from fenglin.ports.quarantine import Aside, Released
 
 MOST_SHAPES = 10_000
-MOST_LICENCES = 10**9
-
-
-@dataclass(slots=True)
-class SiteStatus:
-    """One site as declared, wished and observed.
-
-    Attributes:
-        site: As declared in the configuration.
-        drained: The operator's reason for draining; None when not drained.
-        down: Why it cannot be reached; empty when it can.
-        unready: Why no new work goes there before what it holds is settled; empty when it may.
-        resting: Why no new work goes there for a while; empty when it may.
-        report: Newest inventory; None before the first.
-        seen_ms: Unix time of its last good answer.
-    """
-
-    site: Site
-    drained: str | None = None
-    down: str = "not yet seen"
-    unready: str = ""
-    resting: str = ""
-    report: SiteReport | None = None
-    seen_ms: int = 0
-
-    def effective(self) -> Site:
-        """Return the site as the planner must see it."""
-        nodes = self.site.nodes
-        licences = self.site.licences
-        capabilities = self.site.capabilities
-        if self.report is not None:
-            up = {node.name: node.up for node in self.report.nodes}
-            nodes = tuple(structs.replace(n, up=up.get(n.name, False)) for n in nodes)
-            licences = _sane_licences(self.report.licences) or licences
-            if self.report.capabilities is not None:
-                capabilities = tuple(sorted(self.report.capabilities))
-        state, reason = SiteState.ACTIVE, ""
-        if self.down or self.unready or self.resting:
-            state, reason = SiteState.DOWN, self.down or self.unready or self.resting
-        elif self.drained is not None:
-            state, reason = SiteState.DRAINED, self.drained
-        return structs.replace(
-            self.site,
-            nodes=nodes,
-            licences=licences,
-            capabilities=capabilities,
-            state=state,
-            state_reason=reason,
-        )
-
-    def possible(self) -> Site:
-        """Return the site as it is when nothing is wrong with it."""
-        nodes = tuple(structs.replace(node, up=True) for node in self.site.nodes)
-        return structs.replace(
-            self.effective(), nodes=nodes, state=SiteState.ACTIVE, state_reason=""
-        )
-
-
-def _sane_licences(told: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-    """Return licences that can be planned with, whatever a site has said."""
-    return tuple(sorted({name: min(max(0, count), MOST_LICENCES) for name, count in told}.items()))
 
 
 @dataclass(slots=True)

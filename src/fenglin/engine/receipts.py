@@ -9,9 +9,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from fenglin.model.plan import Receipt
 from fenglin.model.reason import Reason
 from fenglin.planner import Explainer, explain, plan
+from fenglin.planner.record import record_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
     from fenglin.engine.loop import Loop
     from fenglin.engine.planning import LastPlan
     from fenglin.planner.policy import Policy
+    from fenglin.ports.clock import Clock
     from fenglin.snapshot.builder import JobRow
     from fenglin.snapshot.snapshot import Snapshot
+    from fenglin.wire.views import JobView
 
 # With fewer jobs in the plan a receipt takes less than changing threads.
 INLINE_JOBS = 200
@@ -55,10 +60,11 @@ class _Asked:
 class Receipts:
     """Answers why a plan placed jobs as it did, or why they wait."""
 
-    def __init__(self, loop: Loop, policy: Policy) -> None:
-        """Take whose plans they are of, and with which policy these are made."""
+    def __init__(self, loop: Loop, policy: Policy, clock: Clock) -> None:
+        """Take whose plans they are of, with which policy these are made, and the clock."""
         self._loop = loop
         self._policy = policy
+        self._clock = clock
         self._asked: _Asked | None = None
 
     async def of(self, number: int) -> Receipt | None:
@@ -79,17 +85,33 @@ class Receipts:
                     asked.made[number] = await asyncio.to_thread(asked.make, number, self._policy)
         return asked.made[number]
 
+    async def early(self, number: int) -> Receipt | None:
+        """Return what the next plan will say of a job that is too new for the last one."""
+        pool = self._loop.pool
+        row = pool.row_of(number)
+        if row is None:
+            return None
+        held = pool.held_back(number)
+        if held is not None:
+            return held_back(row, pool.cycle, self._policy, *held)
+        picture = pool.picture(self._clock.now_ms())
+        return await asyncio.to_thread(_early, picture, self._policy, number)
 
-def early(picture: Callable[[], Snapshot], policy: Policy, number: int) -> Receipt:
-    """Return what the next plan will say of a job that is too new for the last one.
+    async def with_outlook(self, view: JobView, number: int) -> JobView:
+        """Say why tasks wait and when the whole job should be done."""
+        receipt = await self.of(number) if view.tasks.pending else None
+        if receipt is None:
+            return view
+        return structs.replace(
+            view,
+            reason=view.reason or receipt.reason or "",
+            expected_finish_ms=max(view.expected_finish_ms, receipt.finish_ms),
+        )
 
-    Args:
-        picture: Builds the snapshot of now.
-        policy: To plan with.
-        number: Of a job with tasks that wait.
-    """
-    snapshot = picture()
-    return explain(snapshot, policy, plan(snapshot, policy), number)
+    async def record_of_now(self) -> bytes:
+        """Return the record of a plan that is made for a look only."""
+        picture = self._loop.pool.picture(self._clock.now_ms())
+        return await asyncio.to_thread(_record_of, picture, self._policy)
 
 
 def held_back(row: JobRow, index: int, policy: Policy, reason: Reason, why: str) -> Receipt:
@@ -111,3 +133,13 @@ def held_back(row: JobRow, index: int, policy: Policy, reason: Reason, why: str)
         reason,
         change=f"{why}: {_LETS_GO[reason]}",
     )
+
+
+def _early(picture: Callable[[], Snapshot], policy: Policy, number: int) -> Receipt:
+    snapshot = picture()
+    return explain(snapshot, policy, plan(snapshot, policy), number)
+
+
+def _record_of(picture: Callable[[], Snapshot], policy: Policy) -> bytes:
+    snapshot = picture()
+    return record_bytes(snapshot, policy, plan(snapshot, policy))

@@ -20,14 +20,12 @@ from fenglin.engine.dependencies import bring_parents
 from fenglin.engine.finishing import to_its_end
 from fenglin.engine.news import CancelAsked, JobsAdded
 from fenglin.engine.parts import check_heard, check_tasks
-from fenglin.engine.receipts import Receipts, early, held_back
+from fenglin.engine.receipts import Receipts
 from fenglin.engine.safety import check_not_aside, notes
 from fenglin.engine.threads import working_for
 from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
 from fenglin.model.ids import attempt_key, job_id
 from fenglin.model.states import JobState
-from fenglin.planner import plan
-from fenglin.planner.record import record_bytes
 from fenglin.ports.acting import ACTING
 from fenglin.ports.crashpoint import crash_point
 from fenglin.ports.driver import LogChunk
@@ -36,7 +34,7 @@ from fenglin.ports.store import SubmitRequest
 from fenglin.wire.views import ArtifactView, Changed, DryRun, Explanation, PromiseView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from fenglin.engine.admission import Admission
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
     from fenglin.engine.tokens import Tokens
     from fenglin.engine.vault import Vault
     from fenglin.model.job import JobSpec
-    from fenglin.model.plan import Receipt
     from fenglin.planner.policy import Policy
     from fenglin.ports.books import Books
     from fenglin.ports.clock import Clock
@@ -61,7 +58,6 @@ if TYPE_CHECKING:
     from fenglin.ports.staging import Staging
     from fenglin.ports.store import AllocationRecord, JobRecord, Store
     from fenglin.quantities.taskset import TaskSet
-    from fenglin.snapshot.snapshot import Snapshot
     from fenglin.wire.views import (
         BlobView,
         EventView,
@@ -117,7 +113,7 @@ class HubService:
         self._loop = rooms.loop
         self._pool = rooms.loop.pool
         self._store = rooms.store
-        self._policy = self._pool.policy = rooms.policy
+        self._pool.policy = rooms.policy
         self._clock = rooms.clock
         self._drivers = rooms.drivers
         self._staging = rooms.staging
@@ -138,7 +134,7 @@ class HubService:
         self._changed = asyncio.Event()
         self._changes = Changes(rooms.loop.pool.epoch)
         self._storing: set[asyncio.Task[Sequence[Submitted]]] = set()
-        self._receipts = Receipts(rooms.loop, rooms.policy)
+        self._receipts = Receipts(rooms.loop, rooms.policy, rooms.clock)
 
     async def authenticate(self, token: str) -> Principal:
         """See `ports.hub.Hub`."""
@@ -211,7 +207,7 @@ class HubService:
         if held is not None:
             view = sights.with_held(view, held)
         elif number in self._pool.jobs:
-            view = await self._with_outlook(view, number)
+            view = await self._receipts.with_outlook(view, number)
         return view
 
     async def explain(self, number: int, principal: Principal) -> Explanation:
@@ -220,7 +216,7 @@ class HubService:
         return Explanation(
             job=view.id,
             state=view.state,
-            receipt=await self._receipts.of(number) or await self._early_receipt(number),
+            receipt=await self._receipts.of(number) or await self._receipts.early(number),
             decisions=await self._store.receipts(number, MOST_RECEIPTS),
             story=await self._store.events(number, 0, MOST_EVENTS),
             promises=PromiseView(*self._pool.foresight.kept()),
@@ -384,8 +380,7 @@ class HubService:
     async def plan_record(self, index: int | None, principal: Principal) -> bytes:
         """See `ports.hub.Hub`."""
         if index is None:
-            picture = self._pool.picture(self._clock.now_ms())
-            return await asyncio.to_thread(_planned_now, picture, self._policy)
+            return await self._receipts.record_of_now()
         if self._cycles is None:
             raise NotFoundError("this hub keeps no cycles", hint="see keep_cycles in [hub]")
         return await asyncio.to_thread(self._cycles.read, index)
@@ -453,35 +448,7 @@ class HubService:
             # Exactly what an unknown account answers (S1).
             raise InputError(f"account {account!r} does not exist", where="account")
 
-    async def _early_receipt(self, number: int) -> Receipt | None:
-        """Return what the next plan will say of a job that is too new for the last one."""
-        row = self._pool.row_of(number)
-        if row is None:
-            return None
-        held = self._pool.held_back(number)
-        if held is not None:
-            return held_back(row, self._pool.cycle, self._policy, *held)
-        picture = self._pool.picture(self._clock.now_ms())
-        return await asyncio.to_thread(early, picture, self._policy, number)
-
-    async def _with_outlook(self, view: JobView, number: int) -> JobView:
-        """Say why tasks wait and when the whole job should be done."""
-        receipt = await self._receipts.of(number) if view.tasks.pending else None
-        if receipt is None:
-            return view
-        return structs.replace(
-            view,
-            reason=view.reason or receipt.reason or "",
-            expected_finish_ms=max(view.expected_finish_ms, receipt.finish_ms),
-        )
-
     async def _holder_of(self, number: int, task: int) -> AllocationRecord | None:
         """Return the newest allocation that holds a task."""
         held = [r for r in await self._store.allocations_of(number) if task in r.tasks]
         return held[-1] if held else None
-
-
-def _planned_now(picture: Callable[[], Snapshot], policy: Policy) -> bytes:
-    """Return the record of a plan that is made for a look only."""
-    snapshot = picture()
-    return record_bytes(snapshot, policy, plan(snapshot, policy))

@@ -19,7 +19,8 @@ from fenglin.wire.views import FlavorView, LinkView, NodeView, Overview, Page, Q
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fenglin.engine.pool import Pool, SiteStatus
+    from fenglin.engine.pool import Pool
+    from fenglin.engine.status import SiteStatus
     from fenglin.model.plan import Plan, Receipt
     from fenglin.model.reason import Reason
     from fenglin.model.site import Flavor

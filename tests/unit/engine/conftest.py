@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from fenglin.engine.fold import Fold
-from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.pool import Pool
+from fenglin.engine.status import SiteStatus
 from fenglin.model.allocation import Share, Usage
 from fenglin.model.site import Price
 from fenglin.model.states import JobState

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from fenglin.engine.books.inventory import InventoryDesk
-from fenglin.engine.pool import SiteStatus
+from fenglin.engine.status import SiteStatus
 from fenglin.errors import (
     ConflictError,
     DamageError,

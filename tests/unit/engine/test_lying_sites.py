@@ -5,7 +5,7 @@ import pytest
 
 from fenglin.engine.admission import Admission
 from fenglin.engine.fold import MOST_AHEAD_MS, Fold
-from fenglin.engine.pool import MOST_LICENCES, SiteStatus
+from fenglin.engine.status import MOST_LICENCES, SiteStatus
 from fenglin.errors import InputError
 from fenglin.planner.policy import BALANCED
 from fenglin.ports.driver import Observation, Presence, SiteReport

@@ -8,7 +8,7 @@ from msgspec import structs
 from fenglin.engine import pool as room
 from fenglin.engine.applier import commitments, portions
 from fenglin.engine.dependencies import doomed, eligible
-from fenglin.engine.pool import SiteStatus
+from fenglin.engine.status import SiteStatus
 from fenglin.errors import DamageError
 from fenglin.ledger.entry import Kind
 from fenglin.model.job import Dependency, Mode

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from fenglin.catalog.pricebook.items import FOREVER_MS, PriceKey, PriceTerms, PriceVersion
 from fenglin.catalog.prices import estimate_micro, rate_usage, total_micro
 from fenglin.engine.books.pricing import Pricing
-from fenglin.engine.pool import SiteStatus
+from fenglin.engine.status import SiteStatus
 from fenglin.model.allocation import Usage
 from fenglin.model.job import Mode
 from fenglin.model.site import Price, Tiered, tariff_of

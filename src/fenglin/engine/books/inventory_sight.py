@@ -14,7 +14,8 @@ from fenglin.probes import FIGURES_FILE, read_answer, script_sha256
 if TYPE_CHECKING:
     from fenglin.catalog.inventory.facts import Facility
     from fenglin.catalog.inventory.steps import State
-    from fenglin.engine.pool import Pool, SiteStatus
+    from fenglin.engine.pool import Pool
+    from fenglin.engine.status import SiteStatus
     from fenglin.probes import ProbeAnswer
     from fenglin.wire.views import AllocationView, JobView
 

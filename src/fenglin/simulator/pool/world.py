@@ -15,7 +15,8 @@ import numpy as np
 
 from fenglin.engine import applier
 from fenglin.engine.fold import Fold
-from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.pool import Pool
+from fenglin.engine.status import SiteStatus
 from fenglin.model.job import JobSpec
 from fenglin.model.reason import Reason
 from fenglin.model.states import AttemptState

@@ -18,11 +18,12 @@ from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.engine.effects import Effects
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
-from fenglin.engine.pool import Pool, SiteStatus
+from fenglin.engine.pool import Pool
 from fenglin.engine.quarantine import Warden
 from fenglin.engine.recovery import Recovery, resume
 from fenglin.engine.safety import SafetyDesk
 from fenglin.engine.service import HubService, Rooms
+from fenglin.engine.status import SiteStatus
 from fenglin.engine.threads import working_for
 from fenglin.engine.watcher import Watcher
 from fenglin.errors import NotFoundError, StaleEpochError
