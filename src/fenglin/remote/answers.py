@@ -27,7 +27,7 @@ async def whole(pieces: AsyncIterator[bytes], where: str, *, effect_unknown: boo
     body = bytearray()
     async for piece in pieces:
         if len(body) + len(piece) > MOST_BYTES:
-            raise _too_long("answer", where, effect_unknown=effect_unknown)
+            raise too_long("answer", where, effect_unknown=effect_unknown)
         body += piece
     return bytes(body)
 
@@ -46,7 +46,7 @@ async def lines(pieces: AsyncIterator[bytes], where: str) -> AsyncIterator[bytes
     async for piece in pieces:
         first, *others = piece.split(b"\n")
         if len(line) + len(first) > MOST_BYTES:
-            raise _too_long("line", where, effect_unknown=False)
+            raise too_long("line", where, effect_unknown=False)
         line += first
         for other in others:
             yield bytes(line)
@@ -55,7 +55,8 @@ async def lines(pieces: AsyncIterator[bytes], where: str) -> AsyncIterator[bytes
         yield bytes(line)
 
 
-def _too_long(what: str, where: str, *, effect_unknown: bool) -> DriverError:
+def too_long(what: str, where: str, *, effect_unknown: bool) -> DriverError:
+    """Return the error for what is longer than `MOST_BYTES`."""
     return DriverError(
         f"the {what} is longer than {MOST_BYTES} bytes, and was given up",
         where=where,

@@ -7,6 +7,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fenglin.drivers.cloud.bodies import BoundedSession, counted
 from fenglin.drivers.cloud.provider import (
     CONNECT_TIMEOUT_S,
     READ_TIMEOUT_S,
@@ -122,14 +123,14 @@ class Ec2:
         ]
         found: list[Instance] = []
         more: dict[str, str] = {}
-        while True:
-            told = self._ask("describe_instances", Filters=filters, MaxResults=1000, **more)
-            found += [
-                self._instance(one) for group in told["Reservations"] for one in group["Instances"]
-            ]
-            if not told.get("NextToken"):
-                return found
-            more = {"NextToken": told["NextToken"]}
+        with counted(self._where):
+            while True:
+                told = self._ask("describe_instances", Filters=filters, MaxResults=1000, **more)
+                for group in told["Reservations"]:
+                    found += [self._instance(one) for one in group["Instances"]]
+                if not told.get("NextToken"):
+                    return found
+                more = {"NextToken": told["NextToken"]}
 
     def release(self, instance: str) -> None:
         """Give an instance back by TerminateInstances.
@@ -221,7 +222,13 @@ class Ec2:
         session = boto3.session.Session(
             region_name=self._settings.region, profile_name=self._settings.profile or None
         )
-        return session.client("ec2", endpoint_url=self._settings.endpoint or None, config=config)
+        endpoint = self._settings.endpoint or None
+        client = session.client("ec2", endpoint_url=endpoint, config=config)
+        # Where else botocore would read whatever comes; what it asks for credentials goes to
+        # Amazon or to this machine.
+        ours = client._endpoint  # noqa: SLF001 - it has no other place for a session
+        ours.http_session = BoundedSession(ours.http_session)
+        return client
 
     def _ask(self, call: str, **words: Any) -> dict[str, Any]:  # noqa: ANN401 - the API's own types
         """Make a call.
@@ -233,7 +240,8 @@ class Ec2:
         try:
             with self._making:
                 client = self._client
-            answer: dict[str, Any] = getattr(client, call)(**words)
+            with counted(self._where):
+                answer: dict[str, Any] = getattr(client, call)(**words)
         except exceptions.ClientError as error:
             told = error.response.get("Error", {})
             raise translated(

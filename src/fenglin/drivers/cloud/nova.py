@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fenglin.drivers.cloud.bodies import bound, counted
 from fenglin.drivers.cloud.provider import (
     READ_TIMEOUT_S,
     TAG_HUB,
@@ -148,11 +149,14 @@ class OpenStack:
     @cached_property
     def _cloud(self) -> Any:  # noqa: ANN401 - openstacksdk makes its classes at run time
         openstack = importlib.import_module("openstack")
-        return openstack.connect(
+        cloud = openstack.connect(
             cloud=self._settings.cloud or None,
             region_name=self._settings.region or None,
             api_timeout=READ_TIMEOUT_S,
         )
+        # Through this session of requests goes all that is asked, of Keystone too.
+        cloud.session.session.hooks["response"].append(bound)
+        return cloud
 
     def _ask(self, call: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - the SDK's own types
         """Make a call.
@@ -165,7 +169,8 @@ class OpenStack:
         try:
             with self._making:
                 cloud = self._cloud
-            return call(cloud)
+            with counted(self._where):
+                return call(cloud)
         except sdk.HttpException as error:
             status = int(error.status_code or 0)
             said = str(error.details or error.message or error)
