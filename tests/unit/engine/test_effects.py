@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from structlog.contextvars import get_contextvars
+from tests.unit.engine.fakevault import VALUE, FakeVault
 
 from fenglin.engine import effects as room
 from fenglin.engine.effects import Effects
@@ -21,8 +22,6 @@ from fenglin.model.reason import Reason
 from fenglin.model.secret import Secret
 from fenglin.model.states import AttemptState
 from fenglin.staging import FolderStaging
-
-VALUE = "s3cr3t-9f3a71c2"
 
 
 class Driver:
@@ -234,20 +233,6 @@ def test_each_line_of_the_log_says_what_it_concerns(world, play):
     assert get_contextvars() == {}
 
 
-class Keeper:
-    """Opens a secret, or says why it cannot."""
-
-    def __init__(self, error=None):
-        self.error = error
-        self.asked = []
-
-    async def open(self, account, wanted):
-        self.asked.append((account, wanted))
-        if self.error is not None:
-            raise self.error
-        return tuple((variable, Secret(VALUE)) for variable, _ in wanted)
-
-
 def start_with(vault, record, job):
     async def scene(effects):
         effects._vault = vault
@@ -258,7 +243,7 @@ def start_with(vault, record, job):
 
 def test_secrets_are_opened_for_the_start_alone(world, play):
     pool, record, job = one(world, secrets=(("TOKEN", "db"),))
-    driver, vault = Driver(), Keeper()
+    driver, vault = Driver(), FakeVault()
 
     told = play(pool, driver, start_with(vault, record, job))
 
@@ -272,8 +257,8 @@ def test_secrets_are_opened_for_the_start_alone(world, play):
     "vault",
     [
         None,
-        Keeper(NotFoundError("there is no secret 'db'")),
-        Keeper(DamageError("no key", where="/hub/secrets.key")),
+        FakeVault(NotFoundError("there is no secret 'db'")),
+        FakeVault(DamageError("no key", where="/hub/secrets.key")),
     ],
 )
 def test_a_secret_that_cannot_be_opened_is_no_fault_of_the_site(world, play, vault):
@@ -291,7 +276,7 @@ def test_a_key_that_the_hub_lacks_is_told_apart(world, play):
     driver = Driver()
     gone = KeyMissingError("no key", where="/hub/secrets.key", key="abc")
 
-    told = play(pool, driver, start_with(Keeper(gone), record, job))
+    told = play(pool, driver, start_with(FakeVault(gone), record, job))
 
     assert told == [StartRefused(1, Reason.SECRET_KEY_MISSING, "no key", "abc")]
     assert driver.calls == []
@@ -308,7 +293,7 @@ def test_a_key_that_the_hub_lacks_is_told_apart(world, play):
 def test_a_driver_that_quotes_a_secret_is_not_quoted(world, play, error, capsys):
     pool, record, job = one(world, secrets=(("TOKEN", "db"),))
 
-    (news,) = play(pool, Driver(error), start_with(Keeper(), record, job))
+    (news,) = play(pool, Driver(error), start_with(FakeVault(), record, job))
 
     assert VALUE not in repr(news)
     assert "***" in news.why

@@ -5,6 +5,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from tests.unit.engine.fakevault import FakeVault
 
 from fenglin.engine import keyless as room
 from fenglin.engine.keyless import Keyless, Lack, watch
@@ -16,7 +17,6 @@ from fenglin.engine.safety import notes
 from fenglin.engine.sights import with_held, with_reasons
 from fenglin.errors import DamageError, KeyMissingError, NotFoundError, UnavailableError
 from fenglin.model.reason import Reason
-from fenglin.model.secret import Secret
 from fenglin.model.states import JobState
 from fenglin.planner import plan
 from fenglin.planner.policy import BALANCED
@@ -26,20 +26,6 @@ TOKEN = (("TOKEN", "db"),)
 WHY = "the key abc, which seals the secret 'db', is not in the hub's key file"
 LACK = Lack("abc", WHY)
 GONE = KeyMissingError(WHY, key="abc")
-
-
-class Opener:
-    """Opens secrets, or raises what it is told to."""
-
-    def __init__(self, error=None):
-        self.error = error
-        self.asked = []
-
-    async def open(self, account, wanted):
-        self.asked.append((account, wanted))
-        if self.error is not None:
-            raise self.error
-        return tuple((variable, Secret("x")) for variable, _ in wanted)
 
 
 async def until(wanted):
@@ -52,7 +38,7 @@ def planned(pool):
 
 
 def look(pool, error=None):
-    return asyncio.run(pool.keyless.look(Opener(error), pool.jobs.values()))
+    return asyncio.run(pool.keyless.look(FakeVault(error), pool.jobs.values()))
 
 
 @pytest.fixture
@@ -149,7 +135,7 @@ def test_nothing_is_waited_for_when_nobody_wants_it(world):
     pool = world.pool([])
     pool.keyless.put_off(ended.spec, LACK)
 
-    vault = Opener(GONE)
+    vault = FakeVault(GONE)
     assert asyncio.run(pool.keyless.look(vault, [])) is True
     assert asyncio.run(Keyless().look(vault, [ended])) is False
     assert vault.asked == []
@@ -158,7 +144,7 @@ def test_nothing_is_waited_for_when_nobody_wants_it(world):
 def test_the_watch_looks_again_and_asks_for_a_plan(pool, monkeypatch):
     monkeypatch.setattr(room, "LOOK_S", 0.0)
     pool.keyless.put_off(pool.jobs[1].spec, LACK)
-    vault = Opener(GONE)
+    vault = FakeVault(GONE)
 
     async def scene():
         planned_again = asyncio.Event()
@@ -194,7 +180,7 @@ def test_a_start_without_its_key_costs_no_try_and_blames_no_site(world, store, e
                 loop.tell(StartRefused(1, Reason.SECRET_KEY_MISSING, WHY, "abc"))
                 await until(lambda: loop.last and pool.keyless.waits() == {"abc": 1})
                 assert ("start", 2, 1) not in effects.calls
-                assert await pool.keyless.look(Opener(), pool.jobs.values())
+                assert await pool.keyless.look(FakeVault(), pool.jobs.values())
                 loop.replan()
                 await until(lambda: ("start", 2, 1) in effects.calls)
         finally:
