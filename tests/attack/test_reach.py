@@ -106,6 +106,7 @@ POST /v1/metering/records                                  200 403 403 403 403 4
 GET /v1/metering/discrepancies                             200 200 200 200 200 403 403
 GET /v1/metering/discrepancies/{item}                      404 404 404 404 404 403 403
 POST /v1/metering/discrepancies/{item}/resolve             404 403 403 403 403 403 403
+POST /v1/metering:give-back                                404 403 403 403 403 403 403
 GET /v1/metering/jobs/{job}                                404 404 404 404 404 403 403
 GET /v1/metering/energy                                    200 200 200 200 200 403 403
 GET /v1/prices                                             200 200 200 200 200 403 403
@@ -165,6 +166,7 @@ BODIES = {
     "POST /v1/metering:import": "JobID|",
     "POST /v1/metering/records": '{"records": []}',
     "POST /v1/metering/discrepancies/{item}/resolve": '{"state": "accepted", "why": "their clock"}',
+    "POST /v1/metering:give-back": '{"site": "west", "line": "l", "key": "k", "why": "twice"}',
     "POST /v1/prices": '{"unit": "core_hour", "currency": "CNY", "price": "0.12"}',
     "POST /v1/prices:import": "unit,currency,price",
     "POST /v1/login": '{"id_token": "a.b.c", "digest": "' + "cd" * 32 + '"}',

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +16,8 @@ from fenglin.drivers.slurm import driver
 from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
 from fenglin.model.wishes import SchedulerWish
-from fenglin.testing.conformance import DriverConformance, Harness
+from fenglin.quantities.resources import Resources
+from fenglin.testing.conformance import DriverConformance, Harness, Payload
 from fenglin.testing.conformance.arrays import ArrayCases, GangCases
 from fenglin.testing.conformance.files import FileCases
 from fenglin.testing.conformance.hostile import HostileCases
@@ -308,10 +310,34 @@ class AccountedHarness(SlurmHarness):
         raise AssertionError(f"sacct has no ended job of {key}: {told}")
 
 
+def tell_energy(cluster, joules):
+    """Put the energy of all steps where slurmdbd keeps it."""
+    more = f"UPDATE acc_step_table SET consumed_energy = {joules}"  # noqa: S608 - our own number
+    words = ("mariadb", "--no-defaults", f"--socket={cluster.folder}/db.sock", "--user=root")
+    done = subprocess.run(
+        [*words, "accounts", "-e", more], check=False, capture_output=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+
+
 class TestAccountedSlurm(UsageCases):
-    """Ours agrees with sacct, and Slurm knows a QoS."""
+    """Ours agrees with sacct, Slurm knows a QoS, and its accounts may tell of energy."""
 
     site = DriverConformance.site
+
+    def test_energy_is_that_of_jobs_with_nodes_of_their_own(self, site, accounted):
+        """No machine here has meters: what slurmd would have told stands in by the database."""
+        harness = site.harness
+        whole = site.order(Payload(sleep_s=1.0), resources=Resources(8_000, 2**24))
+        part = site.order(Payload(sleep_s=1.0))
+        for order in (whole, part):
+            site.run(order)
+            site.call(harness.accounting(order.key))
+        keys = [whole.key, part.key, site.key()]
+        # Nobody gathers energy: that is unknown, and no zero.
+        assert site.call(site.driver.energy(keys)) == {}
+        tell_energy(accounted, 4_242)
+        assert site.call(site.driver.energy(keys)) == {whole.key: 4_242}
 
     def test_a_job_may_choose_its_qos(self, site):
         """Slurm takes only one that its accounts know."""

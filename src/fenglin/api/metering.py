@@ -16,9 +16,11 @@ from fenglin.ledger.metering.items import State, What
 from fenglin.ledger.metering.records import UseRecord
 from fenglin.model.ids import parse_job_id
 from fenglin.wire.metering_views import (
+    BackView,
     CheckReport,
     DiscrepancyStep,
     EnergyReport,
+    GiveBack,
     Imported,
     ItemView,
     JobMetering,
@@ -164,6 +166,20 @@ async def resolve(request: Asked, item: FromPath[str]) -> ItemView:
     )
 
 
+@post(
+    "/v1/metering:give-back",
+    opt=needs("admin"),
+    status_code=200,
+    tags=_TAG,
+    operation_id="giveBackMetering",
+    summary="Give back what a line of use was charged too much",
+)
+async def give_back(request: Asked) -> BackView:
+    """Give back some of a charged line, or all; the same key again gives back nothing more."""
+    asked = read_body(await inlet_of(request).read(), GiveBack)
+    return await desk_of(request).hub.books.metering.give_back(asked, request.user)
+
+
 @get(
     "/v1/metering/jobs/{job:str}",
     opt=needs("read"),
@@ -197,6 +213,7 @@ ROUTES = (
     discrepancies,
     discrepancy,
     resolve,
+    give_back,
     job_metering,
     energy,
 )

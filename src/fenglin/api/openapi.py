@@ -19,7 +19,7 @@ from fenglin.wire.account_views import CloseAsk, MoneyMove
 from fenglin.wire.agent_views import Hello, Orders, OrdersAsk, Welcome
 from fenglin.wire.inventory_views import InventoryAsk, MeasureAsk
 from fenglin.wire.login_views import LoginAsk
-from fenglin.wire.metering_views import DiscrepancyStep, LateUses
+from fenglin.wire.metering_views import DiscrepancyStep, GiveBack, LateUses
 from fenglin.wire.price_views import PriceAsk
 from fenglin.wire.proof_views import ProofAsk
 from fenglin.wire.secret_views import SecretAsk
@@ -149,6 +149,10 @@ _BODIES: dict[str, tuple[bool, Json]] = {
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="LateUses")}}},
     ),
+    "giveBackMetering": (
+        True,
+        {"application/json": {"schema": {"$ref": REFERENCE.format(name="GiveBack")}}},
+    ),
     "resolveDiscrepancy": (
         True,
         {"application/json": {"schema": {"$ref": REFERENCE.format(name="DiscrepancyStep")}}},
@@ -230,6 +234,7 @@ def document(app: Litestar) -> bytes:
             CloseAsk,
             MoneyMove,
             DiscrepancyStep,
+            GiveBack,
             LateUses,
             InventoryAsk,
             MeasureAsk,

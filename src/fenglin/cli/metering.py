@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from fenglin.wire.metering_views import (
         AttemptMetering,
+        ChargedView,
         Imported,
         ItemView,
         LateUses,
@@ -47,6 +48,10 @@ _SERIES = (
     Column("SITE"), Column("SERIES"), Column("ATTEMPTS", right=True),
     Column("MATCHED", right=True), Column("DIFFERING", right=True), Column("MISSING", right=True),
     Column("NOT TOLD YET", right=True), Column("STRANGERS", right=True),
+)  # fmt: skip
+_CHARGED = (
+    Column("SITE"), Column("SERIES"), Column("LINE"), Column("UNIT"),
+    Column("QUANTITY", right=True), Column("COST", right=True), Column("GIVEN BACK", right=True),
 )  # fmt: skip
 _ENERGY = (
     Column("ACCOUNT"), Column("SITE"), Column("GRADE"), Column("ATTEMPTS", right=True),
@@ -206,13 +211,57 @@ def explain(item: ItemArgument, output: OutputOption = Output.TABLE, hub: HubOpt
     _show_item(view, output)
 
 
+@command(app, "give-back")
+def give_back(  # noqa: PLR0913, PLR0917 - one argument per option
+    line: Annotated[str, typer.Argument(metavar="LINE", help="As the file named it.")],
+    site: Annotated[str, typer.Option("--site", help="Of the line.")],
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="Your own; gives back once.")],
+    why: Annotated[str, typer.Option("--why", help="Stands on the statement, for ever.")],
+    source: Annotated[str, typer.Option("--source", help="Series of the line.")] = "csv",
+    quantity: Annotated[
+        str,
+        typer.Option("--quantity", metavar="N", help="As the line tells it; else all of it."),
+    ] = "",
+    held_bytes: Annotated[
+        str, typer.Option("--bytes", metavar="N", help="Of storage instead: bytes not held.")
+    ] = "",
+    output: OutputOption = Output.TABLE,
+    hub: HubOption = "",
+) -> None:
+    """Give back what a line of storage, egress or frames was charged too much, or all of it."""
+    from fenglin.client.metering import give_back as ask  # noqa: PLC0415 - help needs none
+    from fenglin.wire.metering_views import GiveBack  # noqa: PLC0415 - help needs none
+
+    if held_bytes and not (held_bytes.isascii() and held_bytes.isdigit()):
+        raise InputError("this is no whole number", where="--bytes")
+    asked = GiveBack(
+        site=site, source=source, line=line, key=key, why=why, quantity=quantity,
+        held_bytes=int(held_bytes) if held_bytes else None,
+    )  # fmt: skip
+    with hub_client(hub) as client:
+        done = client.call(ask(asked))
+    if output is not Output.TABLE:
+        write_data(done, output)
+        return
+    fields = [
+        ("entry", f"{done.entry} ({done.key})"),
+        ("account", done.account),
+        ("given back", f"{done.quantity} of {done.unit}, {format_money(done.amount_micro)}"),
+        ("still charged", done.left),
+    ]
+    if done.vouchers_micro:
+        paid = format_money(done.vouchers_micro)
+        fields.append(("vouchers paid", f"{paid} of the line; see `fenglin voucher clawback`"))
+    write_fields(fields)
+
+
 @command(app, "show")
 def show(
     job: Annotated[str, typer.Argument(metavar="JOB", help="Such as j7.")],
     output: OutputOption = Output.TABLE,
     hub: HubOption = "",
 ) -> None:
-    """Show all that was metered of a job: our figures, the provider's, late ones, energy."""
+    """Show all that was metered of a job: our figures, the provider's, charged lines, energy."""
     from fenglin.client.metering import job_metering  # noqa: PLC0415 - help needs none
 
     with hub_client(hub) as client:
@@ -222,6 +271,9 @@ def show(
         return
     for one in view.attempts:
         write_fields(_attempt_fields(one))
+        write("\n")
+    if view.charged:
+        write_table(_CHARGED, map(_charged, view.charged))
         write("\n")
     if view.discrepancies:
         write_table(_ITEMS, map(_cells, view.discrepancies))
@@ -362,6 +414,13 @@ def _attempt_fields(one: AttemptMetering) -> list[tuple[str, str]]:
         ),
         *((line.source, _line(line)) for line in one.lines),
     ]
+
+
+def _charged(one: ChargedView) -> tuple[str, ...]:
+    back = f"{one.back}, {format_money(one.back_micro)}" if one.back != "0" else ""
+    return (
+        one.site, one.source, one.line, one.unit, one.quantity, format_money(one.cost_micro), back,
+    )  # fmt: skip
 
 
 def _line(line: LineView) -> str:

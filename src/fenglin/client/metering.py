@@ -9,9 +9,11 @@ import msgspec
 
 from fenglin.client.requests import API, Call
 from fenglin.wire.metering_views import (
+    BackView,
     CheckReport,
     DiscrepancyStep,
     EnergyReport,
+    GiveBack,
     Imported,
     ItemView,
     JobMetering,
@@ -74,6 +76,11 @@ def resolve(name: str, step: DiscrepancyStep) -> Call[ItemView]:
     """Take a discrepancy a step on."""
     path = f"{API}/metering/discrepancies/{quote(name, safe='')}/resolve"
     return Call("POST", path, ItemView, _JSON, msgspec.json.encode(step))
+
+
+def give_back(asked: GiveBack) -> Call[BackView]:
+    """Give back what a line of use was charged too much."""
+    return Call("POST", f"{API}/metering:give-back", BackView, _JSON, msgspec.json.encode(asked))
 
 
 def job_metering(job: str) -> Call[JobMetering]:

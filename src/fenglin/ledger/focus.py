@@ -2,9 +2,10 @@
 
 One row for each item of a posting (Usage), each voucher that was given or taken back (Credit) and
 each correction (Adjustment). Metered use whose month is closed corrects that month: a row for each
-of its items, too. Money in and out, credit on trust, holds and settlements are no
-charges. A voucher is a row of its own and never lowers a unit price. The ledger keeps the one price
-that was frozen at use, so that list, contracted and effective cost are equal.
+of its items, too; what of it is given back is an adjustment of the same service. Money in and out,
+credit on trust, holds and settlements are no charges. A voucher is a row of its own and never
+lowers a unit price. The ledger keeps the one price that was frozen at use, so that list,
+contracted and effective cost are equal.
 
 Source: FinOps Open Cost and Usage Specification 1.2, https://focus.finops.org.
 """
@@ -26,6 +27,7 @@ from fenglin.ledger.metering.metered import (
     USED_BY,
     USED_FROM,
     USED_TO,
+    gives_back,
     is_metered,
 )
 from fenglin.ledger.posting import charges_of, unit_of, units
@@ -92,7 +94,8 @@ def focus(entries: Iterable[Entry], offset_min: int = DEFAULT_OFFSET_MIN) -> Ite
             rows = _others(entry, "Correction" if late else "")
         else:
             continue
-        common = _common(entry, month, since_ms) | (_metered(entry) if metered else {})
+        told = metered or gives_back(entry)
+        common = _common(entry, month, since_ms) | (_metered(entry) if told else {})
         for row in rows:
             yield _line(common | row)
 

@@ -154,6 +154,7 @@ class Capability(StrEnum):
     PROVISION: the site buys and returns nodes on demand, see `Provisions`.
     FORWARD: a port of a running task can be reached, see `Forwards`.
     COSTS: the site tells what it charges, see `ReportsCosts`.
+    ENERGY: the site's own meters tell what attempts took, see `ports.energy`.
     SECRETS: `StartOrder.secrets` reach the tasks and nobody else.
     """
 
@@ -173,6 +174,7 @@ class Capability(StrEnum):
     PROVISION = "provision"
     FORWARD = "forward"
     COSTS = "costs"
+    ENERGY = "energy"
     SECRETS = "secrets"
 
 

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.entry import Entry
     from fenglin.ledger.metering.items import Finding, State
-    from fenglin.ledger.metering.metered import MeteredFile
+    from fenglin.ledger.metering.metered import MeteredFile, MeteredUse
     from fenglin.ledger.metering.reconcile import Told, Tolerance, Used
     from fenglin.ledger.metering.records import ProviderRecord, UseRecord
     from fenglin.ports.hub import Listing, Principal
     from fenglin.quantities.period import Period
     from fenglin.wire.metering_views import (
+        BackView,
         CheckReport,
         EnergyReport,
+        GiveBack,
         Imported,
         ItemView,
         JobMetering,
@@ -27,13 +29,17 @@ if TYPE_CHECKING:
     from fenglin.wire.views import JobView, Page
 
 
+# Form of what drivers tell of energy: no accounting that use is compared with.
+ENERGY = "energy"
+
+
 class ImportHead(Struct, frozen=True):
     """What is being imported.
 
     Attributes:
         site: Whose provider accounts.
         source: Name of the series in which its lines are unique.
-        form: See `ledger.metering.forms`, or `driver`, `charges`.
+        form: See `ledger.metering.forms`, or `driver`, `energy`, `charges`.
         file: Its name, for people.
         actor: Who imports.
         begun_ms: Unix time.
@@ -111,6 +117,77 @@ class Charged(Struct, frozen=True):
     charged: int = 0
     unchanged: int = 0
     charged_micro: int = 0
+
+
+class BackAsk(Struct, frozen=True):
+    """How much of a charged line is to be given back.
+
+    Attributes:
+        place: Site, series and name of the line.
+        quantity: As the line tells it; None for all that is left.
+        held_bytes: Of storage instead: bytes that were not held from start to end; None unsaid.
+        key: The client's own.
+        why: For people.
+    """
+
+    place: tuple[str, str, str]
+    quantity: int | None
+    held_bytes: int | None
+    key: str
+    why: str
+
+    @property
+    def line(self) -> str:
+        """Return the line's name."""
+        return self.place[-1]
+
+    def quantity_of(self, use: MeteredUse) -> int | None:
+        """Return how much is asked for of a line; None for all that is left."""
+        if self.held_bytes is None:
+            return self.quantity
+        return self.held_bytes * (use.ended_ms - use.started_ms)
+
+
+class GivenBack(Struct, frozen=True, kw_only=True):
+    """What was given back of a charged line.
+
+    Attributes:
+        entry: That does it.
+        use: What the line says.
+        quantity: How much of it.
+        left: How much is still charged.
+        amount_micro: What came back to the account, and left the provider's due.
+        vouchers_micro: What vouchers paid of the line; they are not given back by it.
+    """
+
+    entry: Entry
+    use: MeteredUse
+    quantity: int
+    left: int
+    amount_micro: int
+    vouchers_micro: int
+
+
+class ChargedLine(Struct, frozen=True, kw_only=True):
+    """A line of use that was charged.
+
+    Attributes:
+        site: Where.
+        source: Name of its series.
+        use: What it says.
+        entry: Number of the entry that charges it.
+        cost_micro: What it was charged.
+        back: How much of its quantity was given back.
+        back_micro: What that came to.
+    """
+
+    site: str
+    source: str
+    use: MeteredUse
+    entry: int
+    cost_micro: int
+    back: int
+    back_micro: int
 
 
 class Series(Struct, frozen=True):
@@ -233,6 +310,20 @@ class Metering(Protocol):
         Raises:
             InputProblems: a line cannot be charged; nothing of the import counts.
         """
+        ...
+
+    async def give_back(self, epoch: int, ask: BackAsk, who: str, now_ms: int) -> GivenBack:
+        """Give back some of a charged line, by an entry that names its charge.
+
+        Raises:
+            ConflictError: less of it is left, or the key gave back something else.
+            InputError: it is nothing.
+            NotFoundError: no such line was charged.
+        """
+        ...
+
+    async def charged(self, job: int) -> list[ChargedLine]:
+        """Return lines that were charged for a job, the first thousand by their start."""
         ...
 
     async def take(
@@ -375,6 +466,17 @@ class MeteringDesk(Protocol):
             ConflictError: it cannot go there.
             DeniedError: the caller is no administrator.
             InputError: there is no such state, or no reason.
+        """
+        ...
+
+    async def give_back(self, asked: GiveBack, principal: Principal) -> BackView:
+        """Give back some of a charged line, or all: once per key.
+
+        Raises:
+            ConflictError: less of it is left, or the key gave back something else.
+            DeniedError: the caller is no administrator.
+            InputError: the key, the quantity or the reason is missing or wrong.
+            NotFoundError: there is no such site, or no such line was charged.
         """
         ...
 

@@ -7,10 +7,9 @@ files and however often its lines come.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec.structs import astuple
 
 from fenglin.catalog.pricebook.book import Ask, PriceBook
 from fenglin.catalog.pricebook.items import PER_UNIT, Unit
@@ -25,7 +24,7 @@ from fenglin.model.ids import job_id, parse_attempt_key
 from fenglin.ports.metering import Charged
 from fenglin.quantities.shown import shown
 from fenglin.storage import books, ledger
-from fenglin.storage.ledger_rows import PARAMETERS
+from fenglin.storage.metered_rows import USE_FIELDS, counter_of, metered_use, of_lines
 from fenglin.storage.prices import of_units
 from fenglin.storage.tiers import put_used, used_before
 from fenglin.storage.voucher_rows import pay_postings
@@ -41,12 +40,11 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str, str]
 MOST_PROBLEMS = 100
-_FIELDS = "line, account, unit, quantity, started_ms, ended_ms, resource, job, attempt"
 _INSERT = (
-    f"INSERT INTO metered_use (site, source, import, entry, {_FIELDS})"  # noqa: S608
-    f" VALUES ({', '.join('?' * 13)})"
+    f"INSERT INTO metered_use (site, source, import, entry, {USE_FIELDS}, counter, span)"  # noqa: S608
+    f" VALUES ({', '.join('?' * 15)})"
 )
-_USES = f"SELECT {_FIELDS} FROM metered_use"  # noqa: S608
+_USES = f"SELECT {USE_FIELDS} FROM metered_use"  # noqa: S608
 _BOTH = """\
 SELECT line FROM metered_use AS used WHERE site = ? AND source = ? AND EXISTS (
     SELECT 1 FROM provider_record AS told WHERE told.site = used.site
@@ -94,6 +92,7 @@ class MeteredCharges:
         units = (*METERED, Unit.EXCHANGE)
         self._book = PriceBook(of_units(conn, units, (seller.provider, "")))
         self._used: dict[Place, int] = {}
+        self._counted: dict[str, tuple[str, str]] = {}
         self._closings: dict[Period, Entry] = {}
 
     def take(self, file: MeteredFile) -> Charged:
@@ -149,23 +148,19 @@ class MeteredCharges:
 
     def _known(self, lines: Sequence[str]) -> Iterator[tuple[str, MeteredUse]]:
         """Yield the lines of the series that are there."""
-        for row in self._rows(_USES, lines):
-            line, account, unit, quantity, *rest = row
-            yield line, MeteredUse(line, account, unit, int(quantity), *rest)
+        for row in of_lines(self._conn, _USES, self._place, lines):
+            used = metered_use(row)
+            yield used.line, used
 
     def _told(self, lines: Sequence[str]) -> Iterator[str]:
         """Yield the lines of the series that were told to be compared."""
-        for (line,) in self._rows("SELECT line FROM provider_record", lines):
+        query = "SELECT line FROM provider_record"
+        for (line,) in of_lines(self._conn, query, self._place, lines):
             yield line
 
-    def _rows(self, query: str, lines: Sequence[str]) -> Iterator[Any]:
-        for start in range(0, len(lines), PARAMETERS - 2):
-            part = lines[start : start + PARAMETERS - 2]
-            marks = ", ".join("?" * len(part))
-            yield from self._conn.execute(
-                f"{query} WHERE site = ? AND source = ? AND line IN ({marks})",
-                (self._head.site, self._head.source, *part),
-            ).fetchall()
+    @property
+    def _place(self) -> tuple[str, str]:
+        return (self._head.site, self._head.source)
 
     def _drafts(self, use: MeteredUse) -> tuple[Draft, ...]:
         """Return what is entered for a line."""
@@ -245,9 +240,10 @@ class MeteredCharges:
         per = PER_UNIT[unit]
         if not terms.tiers:
             return [charge(use.unit, use.quantity, per, terms.price_micro)]
-        counter = msgspec.json.encode((use.unit, *price.versions, *astuple(terms)[1:3])).decode()
+        counter = counter_of(unit, price.versions, terms)
         span = str(month)[:4] if price.yearly else str(month)
         place = (use.account, counter, span)
+        self._counted[use.line] = (counter, span)
         before = self._used[place] if place in self._used else used_before(self._conn, place)
         self._used[place] = before + use.quantity
         lines = rate(unit, terms, use.quantity, before=before)
@@ -286,6 +282,7 @@ class MeteredCharges:
                 (
                     *head, entry.seq, use.line, use.account, use.unit, str(use.quantity),
                     use.started_ms, use.ended_ms, use.resource, use.job, use.attempt,
+                    *self._counted.get(use.line, ("", "")),
                 )
                 for use, entry in zip(uses, charges, strict=True)
             ),

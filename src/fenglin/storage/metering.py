@@ -16,6 +16,8 @@ from fenglin.storage.discrepancies import items, open_items, step
 from fenglin.storage.late_use import LateUse
 from fenglin.storage.ledger_rows import PARAMETERS, where_in
 from fenglin.storage.metered import MeteredCharges
+from fenglin.storage.metered_back import give_back, lines_of
+from fenglin.storage.metered_rows import of_lines
 from fenglin.storage.rows import ALLOCATION_COLUMNS, allocation_record
 
 if TYPE_CHECKING:
@@ -23,7 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fenglin.ledger.metering.metered import MeteredFile
-    from fenglin.ports.metering import ImportCounts, ImportHead, ItemFilter, Seller
+    from fenglin.ports.metering import (
+        BackAsk,
+        ChargedLine,
+        GivenBack,
+        ImportCounts,
+        ImportHead,
+        ItemFilter,
+        Seller,
+    )
     from fenglin.quantities.period import Period
     from fenglin.storage.store import SqlStore
 
@@ -51,6 +61,8 @@ SELECT usage.attempt, COUNT(*), COUNT(told.wall_ms), SUM(told.wall_ms),
 FROM usage JOIN provider_record AS told ON told.attempt = usage.attempt AND told.attempt <> ''
 WHERE usage.site = ? AND usage.ended_ms >= ? AND usage.ended_ms < ?
     AND told.site = ? AND told.source = ? AND told.{_DONE} GROUP BY usage.attempt"""  # noqa: S608
+_ALL_MEASURED = """HAVING SUM(energy_j) > 0 AND
+    SUM(CASE WHEN energy_j IS NULL AND COALESCE(wall_ms, 1) > 0 THEN 1 ELSE 0 END) = 0"""
 _POSTED = "SELECT seq FROM ledger_entry WHERE kind = ? AND time_ms >= ? AND time_ms < ?"
 _POSTED_OF = f"""{_POSTED} AND EXISTS (SELECT 1 FROM ledger_leg
     WHERE ledger_leg.seq = ledger_entry.seq AND account = ?)"""  # noqa: S608
@@ -95,7 +107,8 @@ class SqliteMetering:
 
         def work(conn: sqlite3.Connection) -> Charged:
             charges = MeteredCharges(conn, number, head, seller, self._offset_min)
-            charges.check_records()
+            if counts.added:
+                charges.check_records()
             charged = charges.take(file) if file.uses else Charged()
             conn.execute(
                 "UPDATE metering_import SET done_ms = begun_ms, added = ?, unchanged = ?,"
@@ -114,6 +127,14 @@ class SqliteMetering:
             return charged
 
         return await self._store.write(epoch, work)
+
+    async def give_back(self, epoch: int, ask: BackAsk, who: str, now_ms: int) -> GivenBack:
+        """See `ports.metering.Metering`."""
+        return await self._store.write(epoch, lambda conn: give_back(conn, ask, who, now_ms))
+
+    async def charged(self, job: int) -> list[ChargedLine]:
+        """See `ports.metering.Metering`."""
+        return await self._store.read(lambda conn: lines_of(conn, job))
 
     async def take(
         self,
@@ -275,23 +296,14 @@ def add(
     ).rowcount  # fmt: skip
     if added == len(records):
         return added, []
-    findings = []
-    for start in range(0, len(records), PARAMETERS - 2):
-        part = records[start : start + PARAMETERS - 2]
-        marks = ", ".join("?" * len(part))
-        known = dict(
-            conn.execute(
-                "SELECT line, digest FROM provider_record"  # noqa: S608
-                f" WHERE site = ? AND source = ? AND line IN ({marks})",
-                (head.site, head.source, *(one.line for one in part)),
-            )
-        )
-        findings += [
-            _contradiction(head, one)
-            for one, own in zip(part, digests[start:], strict=False)
-            if known[one.line] != own
-        ]
-    return added, findings
+    lines = [one.line for one in records]
+    query = "SELECT line, digest FROM provider_record"
+    known = dict(of_lines(conn, query, (head.site, head.source), lines))
+    return added, [
+        _contradiction(head, one)
+        for one, own in zip(records, digests, strict=True)
+        if known[one.line] != own
+    ]
 
 
 def facts(
@@ -383,15 +395,18 @@ def used(
 
 
 def measured_j(conn: sqlite3.Connection, attempts: Sequence[str]) -> dict[str, int]:
-    """Return the energy that sites measured of attempts; of several series the largest."""
+    """Return the energy that sites measured of attempts; of several series the largest.
+
+    What a series says is a sum only if each of its lines that ran says its part.
+    """
     found: dict[str, int] = {}
     for start in range(0, len(attempts), PARAMETERS):
         part = attempts[start : start + PARAMETERS]
         marks = ", ".join("?" * len(part))
         for attempt, energy_j in conn.execute(
             "SELECT attempt, SUM(energy_j) FROM provider_record"  # noqa: S608
-            f" WHERE attempt <> '' AND attempt IN ({marks}) AND energy_j IS NOT NULL AND {_DONE}"
-            " GROUP BY attempt, site, source",
+            f" WHERE attempt <> '' AND attempt IN ({marks}) AND {_DONE}"
+            f" GROUP BY attempt, site, source {_ALL_MEASURED}",
             part,
         ):
             found[attempt] = max(energy_j, found.get(attempt, 0))

@@ -43,6 +43,88 @@ class DiscrepancyStep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     why: str
 
 
+class GiveBack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a charged line is to be given back: all that is left, or as much as is said.
+
+    Attributes:
+        site: Of the line.
+        source: Its series.
+        line: Its name.
+        key: Your own; a second request with it gives back nothing more.
+        why: For people, on the statement too.
+        quantity: Whole number as the line tells it, in decimal digits; empty for all that is left.
+        held_bytes: Of storage instead: bytes that were not held from start to end.
+    """
+
+    site: str
+    line: str
+    key: str
+    why: str
+    source: str = "csv"
+    quantity: str = ""
+    held_bytes: int | None = None
+
+
+class BackView(Struct, frozen=True, kw_only=True):
+    """What was given back of a charged line.
+
+    Attributes:
+        entry: Number of the ledger's entry that does it.
+        key: Of that entry.
+        time_ms: Of that entry.
+        account: Who got it.
+        unit: Of the line.
+        quantity: How much of the line was given back by this key.
+        left: How much of the line is still charged.
+        amount_micro: What that was worth, in the hub's currency.
+        vouchers_micro: What vouchers paid of the line; take that back by `voucher clawback`.
+    """
+
+    entry: int
+    key: str
+    time_ms: int
+    account: str
+    unit: str
+    quantity: str
+    left: str
+    amount_micro: int
+    vouchers_micro: int
+
+
+class ChargedView(Struct, frozen=True, kw_only=True):
+    """A line of use that was charged for a job.
+
+    Attributes:
+        site: Where.
+        source: Name of its series.
+        line: Its own name.
+        unit: Such as `egress_gb`.
+        quantity: Byte-milliseconds of storage, bytes of egress, frames; as decimal digits.
+        started_ms: Unix time.
+        ended_ms: First millisecond after it.
+        resource: What was used.
+        attempt: Attempt key; empty for none.
+        entry: Number of the ledger's entry that charges it.
+        cost_micro: What it was charged, in the hub's currency.
+        back: How much of the quantity was given back; as decimal digits.
+        back_micro: What that came to.
+    """
+
+    site: str
+    source: str
+    line: str
+    unit: str
+    quantity: str
+    started_ms: int
+    ended_ms: int
+    resource: str
+    attempt: str
+    entry: int
+    cost_micro: int
+    back: str
+    back_micro: int
+
+
 class Imported(Struct, frozen=True, kw_only=True):
     """What an import held.
 
@@ -259,11 +341,13 @@ class JobMetering(Struct, frozen=True, kw_only=True):
         job: Such as `j7`.
         attempts: Those that have ended.
         discrepancies: That concern it.
+        charged: Lines of metered use that were charged for it, the first thousand.
     """
 
     job: str
     attempts: list[AttemptMetering]
     discrepancies: list[ItemView]
+    charged: list[ChargedView] = []
 
 
 class EnergySum(Struct, frozen=True, kw_only=True):

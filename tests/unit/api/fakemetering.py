@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fenglin.wire.metering_views import (
+    BackView,
     CheckReport,
     EnergyReport,
     Imported,
@@ -62,6 +63,13 @@ class FakeMetering:
     async def resolve(self, name, state, why, principal):
         self._asked("resolve", name, state, why, principal.name)
         return ITEM
+
+    async def give_back(self, asked, principal):
+        self._asked("give_back", asked.line, asked.quantity, asked.held_bytes, principal.name)
+        return BackView(
+            entry=9, key=f"adjust:back:{asked.key}", time_ms=1, account="lab", unit="frame",
+            quantity="5", left="0", amount_micro=7, vouchers_micro=0,
+        )  # fmt: skip
 
     async def job(self, number, principal):
         self._asked("job_metering", number, principal.name)

@@ -12,6 +12,7 @@ TOKEN = b'{"digest": "ab", "name": "ann"}'
 MOVE = b'{"amount_micro": 5, "key": "bank-1"}'
 TAKE = b'{"why": "forged", "key": "k"}'
 USE = b'{"account": "lab", "period": "2027-03", "key": "k"}'
+BACK = b'{"site": "west", "line": "l", "key": "k", "why": "twice"}'
 STEP = b'{"state": "accepted", "why": "their clock"}'
 ROUTES = [
     ("POST", "/v1/jobs", DOCUMENT, WRITE),
@@ -105,6 +106,7 @@ ROUTES = [
     ("GET", "/v1/metering/discrepancies", b"", READ),
     ("GET", "/v1/metering/discrepancies/d7", b"", READ),
     ("POST", "/v1/metering/discrepancies/d7/resolve", STEP, ADMIN),
+    ("POST", "/v1/metering:give-back", BACK, ADMIN),
     ("GET", "/v1/metering/jobs/j7", b"", READ),
     ("GET", "/v1/metering/energy?period=2026-11", b"", READ),
     ("GET", "/v1/prices", b"", READ),

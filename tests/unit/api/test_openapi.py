@@ -101,6 +101,7 @@ def test_bodies_and_raw_answers_are_told(document):
         "importMetering": {"text/plain"},
         "recordUse": {"application/json"},
         "resolveDiscrepancy": {"application/json"},
+        "giveBackMetering": {"application/json"},
         "inventoryDeclare": {"application/toml"},
         "inventoryMeasure": {"application/json"},
         "inventoryStep": {"application/json"},

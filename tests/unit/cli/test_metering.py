@@ -118,6 +118,29 @@ def test_discrepancies_are_listed_and_resolved(fenglin, hub, play):
     assert "4 lines" in fenglin("metering", "explain", "d7").out
 
 
+def test_what_a_line_was_charged_too_much_is_given_back(fenglin, hub, play):
+    body = {
+        "entry": 9, "key": "adjust:back:k1", "time_ms": 1, "account": "lab", "unit": "egress_gb",
+        "quantity": "100000000", "left": "2500000000", "amount_micro": 50_000, "vouchers_micro": 0,
+    }  # fmt: skip
+    hub.on("POST", "/v1/metering:give-back", play(body=body))
+    ask = ("metering", "give-back", "e-1", "--site", "gz", "--key", "k1", "--why", "read twice")
+    done = fenglin(*ask, "--quantity", "100000000")
+    assert done.code == 0, done.err
+    assert json.loads(hub.asked[0].body) == {
+        "site": "gz", "source": "csv", "line": "e-1", "key": "k1", "why": "read twice",
+        "quantity": "100000000", "held_bytes": None,
+    }  # fmt: skip
+    assert "given back     100000000 of egress_gb, 0.05 CNY" in done.out
+    assert "vouchers" not in done.out
+    hub.on("POST", "/v1/metering:give-back", play(body=body | {"vouchers_micro": 20_000}))
+    done = fenglin(*ask, "--source", "other", "--bytes", "10")
+    assert "0.02 CNY of the line" in done.out
+    asked = json.loads(hub.asked[-1].body)
+    assert (asked["source"], asked["quantity"], asked["held_bytes"]) == ("other", "", 10)
+    assert fenglin(*ask, "--bytes", "10GB").code == 2
+
+
 def test_all_that_was_metered_of_a_job(fenglin, hub, play):
     body = {"job": "j7", "attempts": [ATTEMPT], "discrepancies": [ITEM]}
     hub.on("GET", "/v1/metering/jobs/j7", play(body=body))
@@ -127,6 +150,20 @@ def test_all_that_was_metered_of_a_job(fenglin, hub, play):
     assert "498.900 g, modelled (498.9 g/kWh)" in done.out
     assert "task 0, 5.000 s, billed" in done.out
     assert "d7" in done.out
+    assert "LINE" not in done.out
+    line = {
+        "site": "gz", "source": "csv", "line": "e-1", "unit": "egress_gb", "quantity": "2500",
+        "started_ms": 1, "ended_ms": 2, "resource": "", "attempt": "", "entry": 7,
+        "cost_micro": 1_250_000, "back": "0", "back_micro": 0,
+    }  # fmt: skip
+    body["charged"] = [line, line | {"line": "e-2", "back": "500", "back_micro": 250_000}]
+    hub.on("GET", "/v1/metering/jobs/j7", play(body=body))
+    out = fenglin("metering", "show", "j7").out.splitlines()
+    cells = [text.split() for text in out if text.startswith("gz ")]
+    assert cells == [
+        ["gz", "csv", "e-1", "egress_gb", "2500", "1.25", "CNY", "-"],
+        ["gz", "csv", "e-2", "egress_gb", "2500", "1.25", "CNY", "500,", "0.25", "CNY"],
+    ]
     body["attempts"][0]["energy"] = None
     hub.on("GET", "/v1/metering/jobs/j7", play(body=body))
     assert "energy   unknown" in fenglin("metering", "show", "j7").out

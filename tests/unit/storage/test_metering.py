@@ -49,6 +49,11 @@ class FakeDriver:
 
     def __init__(self):
         self.usages = {}
+        self.joules = {}
+
+    async def energy(self, keys):
+        assert keys
+        return self.joules
 
     async def usage(self, key):
         if key not in self.usages:
@@ -326,6 +331,55 @@ def test_the_driver_is_asked_for_its_own_totals_and_charges(house):
     assert "duration" in found
     assert "unattributed" in found
     assert len(report.series) == 2
+
+
+def test_measured_energy_of_drivers_reaches_job_and_month(house):
+    async def scene(here):
+        whole, other = await here.ended(), await here.ended()
+        driver = here.driver
+        driver.capabilities |= {Capability.ENERGY}
+        driver.joules = {"stranger": 5}
+        early = await here.desk.collect("site", "2023-11", ADMIN)
+        modelled = await here.desk.energy("2023-11", ADMIN)
+        driver.joules = {whole: 900_000, other: 0}
+        first = await here.desk.collect("site", "2023-11", ADMIN)
+        again = await here.desk.collect("site", "2023-11", ADMIN)
+        driver.joules = {whole: 950_000}
+        other_word = await here.desk.collect("site", "2023-11", ADMIN)
+        report = await here.desk.check("site", "2023-11", ADMIN)
+        shown = (await here.desk.job(1, OWNER)).attempts[0].energy
+        both = await here.desk.energy("2023-11", ADMIN)
+        return early, modelled, (first, again, other_word), report, shown, both, await here.kinds()
+
+    early, modelled, told, report, shown, both, kinds = house(scene)
+    assert [(one.source, one.added, one.untold) for one in early][1] == ("energy", 0, 2)
+    assert [one.grade for one in modelled.rows] == ["modelled"]
+    first, again, other_word = (three[1] for three in told)
+    assert (first.added, first.untold) == (1, 1)
+    assert (again.added, again.unchanged) == (0, 1)
+    # What was measured stands; another word is told to people.
+    assert (other_word.added, other_word.contradicting) == (0, 1)
+    assert "contradiction" in {kind for _, kind, _ in kinds}
+    # PUE is that of the site.
+    assert (shown.grade, shown.energy_j) == ("measured", 900_000)
+    assert [(one.grade, one.attempts, one.energy_j) for one in both.rows] == [
+        ("measured", 1, 900_000), ("modelled", 1, 360_000),
+    ]  # fmt: skip
+    # It is no accounting that an attempt could be missing in.
+    assert "energy" not in {one.source for one in report.series}
+
+
+def test_a_sum_with_a_part_that_was_not_measured_is_no_measure(house):
+    async def scene(here):
+        key = await here.ended()
+        await here.load(HEAD + row("l1", key, energy="0.5") + row("l2", key))
+        partly = (await here.desk.job(1, OWNER)).attempts[0].energy
+        await here.load(HEAD + row("l3", key, energy="0.25"), source="second")
+        return partly, (await here.desk.job(1, OWNER)).attempts[0].energy
+
+    partly, whole = house(scene)
+    assert partly.grade == "modelled"
+    assert (whole.grade, whole.energy_j) == ("measured", 900_000)
 
 
 @pytest.mark.parametrize(

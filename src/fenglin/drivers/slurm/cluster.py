@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fenglin.drivers.slurm.commands import Limits
     from fenglin.drivers.slurm.parse import Ended, PartNode
@@ -40,6 +40,10 @@ class Cluster(Protocol):
 
     async def limits(self) -> Limits:
         """Return what the cluster allows."""
+        ...
+
+    async def energy(self, names: Mapping[int, str]) -> dict[int, int]:
+        """Return job id → joules of the jobs of these ids and names whose own energy is known."""
         ...
 
     async def signal(self, array: int) -> None:

@@ -9,28 +9,34 @@ from msgspec import Struct
 
 from fenglin.drivers.slurm.parse import (
     ACCOUNT_FORMAT,
+    ENERGY_FORMAT,
     NODE_FORMAT,
     QUEUE_FORMAT,
+    WIDTH_FORMAT,
     Ended,
     PartNode,
     read_accounts,
     read_config,
+    read_energy,
     read_licences,
     read_nodes,
     read_queue,
     read_states,
+    read_widths,
 )
 from fenglin.errors import DriverError
 from fenglin.quantities.taskset import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fenglin.drivers.slurm.transport import Answer, Transport
 
 LOOK_DEADLINE_S = 8.0
 SUBMIT_DEADLINE_S = 20.0
 DEFAULT_ARRAY_SIZE = 1_001
+# Jobs of which the accounting is asked at once.
+MOST_ASKED = 200
 # What scancel ends with, without a word, when there is nothing to cancel: the last byte of Slurm's
 # errors 2017 (invalid job id) and 2021 (already done).
 GONE_STATUSES = frozenset({2017 & 0xFF, 2021 & 0xFF})
@@ -177,6 +183,40 @@ class Slurm:
         return Limits(
             found.get("ClusterName", ""), int(size) if size.isdecimal() else DEFAULT_ARRAY_SIZE
         )
+
+    async def energy(self, names: Mapping[int, str]) -> dict[int, int]:
+        """Return job id → joules of those whose own energy the accounting tells.
+
+        Nothing where there is no accounting, or nobody gathers energy.
+
+        Args:
+            names: Job id → its name: ids come again when a cluster begins anew.
+
+        Raises:
+            DriverError: it could not be asked now.
+        """
+        found: dict[int, int] = {}
+        numbers = sorted(names)
+        if not numbers:
+            return found
+        nodes = await self._look(["sinfo", "--noheader", "--Node", f"--format={WIDTH_FORMAT}"])
+        widest = read_widths(nodes.out)
+        command = ["sacct", "--noheader", "--parsable2"]
+        for start in range(0, len(numbers), MOST_ASKED):
+            jobs = ",".join(map(str, numbers[start : start + MOST_ASKED]))
+            asked = [*command, f"--jobs={jobs}", f"--format={ENERGY_FORMAT}"]
+            try:
+                answer = await self._transport.run(asked, deadline_s=LOOK_DEADLINE_S)
+            except DriverError as error:
+                if error.effect_unknown:
+                    raise
+                return {}
+            if answer.status and _UNCLEAR.search(answer.error):
+                raise self._error("sacct", answer)
+            if answer.status:
+                return {}
+            found |= read_energy(answer.out, names, widest)
+        return found
 
     async def signal(self, array: int) -> None:
         """Drop what waits, and tell the runners of what runs; none left is no error.

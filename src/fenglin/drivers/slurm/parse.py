@@ -9,13 +9,21 @@ thirteen times as much (`bench/slurm_array.py`).
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from fenglin.catalog.devices import lookup
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 QUEUE_FORMAT = "%F|%K|%j"
 ACCOUNT_FORMAT = "JobID,State,NodeList"
+ENERGY_FORMAT = "JobID,Partition,End,ElapsedRaw,AllocCPUS,NNodes,ConsumedEnergyRaw,JobName"
+WIDTH_FORMAT = "%c|%P"
+# Slurm writes what it does not know as the largest numbers there are.
+_NO_VALUE_DIGITS = 19
 # Free text, which may hold anything, stands last.
 NODE_FORMAT = "%N|%P|%a|%T|%c|%m|%G|%f|%E"
 # What Slurm prints as array index for the rest of an array whose pending elements are gone.
@@ -31,6 +39,8 @@ LIVE_STATES = frozenset(
         "SPECIAL_EXIT", "POWER_UP_NODE", "UPDATE_DB",
     }
 )  # fmt: skip
+_NO_TIME = frozenset({"Unknown", "None", ""})
+_NUMBER = re.compile(r"\d+", re.ASCII)
 _FIELD = re.compile(r"(\w+)=(\S*)")
 _CARDS = re.compile(r"gpu(?::([^:(]+))?:(\d+)")
 
@@ -229,6 +239,60 @@ def read_accounts(text: str) -> tuple[dict[int, Ended], Ended | None]:
         except ValueError:
             rest = seen
     return known, rest
+
+
+def read_widths(text: str) -> dict[str, int]:
+    """Return partition → most CPUs of a node of it, as `sinfo --Node` prints them."""
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        cpus, _, partition = line.strip().partition("|")
+        name = partition.rstrip("*")
+        if cpus.isdecimal():
+            found[name] = max(int(cpus), found.get(name, 0))
+    return found
+
+
+def read_energy(text: str, names: Mapping[int, str], widest: Mapping[str, int]) -> dict[int, int]:
+    """Return job id → joules from what `sacct` prints; of arrays and such, of all parts together.
+
+    Slurm meters nodes, and tells a job all that its nodes took: that is the job's own only if it
+    had them for itself (https://slurm.schedmd.com/sacct.html, ConsumedEnergy). It had them if it
+    held as many CPUs as its nodes can have at most. A job of which one part that ran is not told,
+    runs still or shared its nodes is left out.
+
+    A part that has steps tells of its energy in these alone. They lie over one another, so one is
+    taken that lasts as long as the job, on all its nodes: `extern`, or `batch` on a single node.
+
+    Args:
+        text: What sacct printed.
+        names: Job id → name of the jobs that are meant.
+        widest: See `read_widths`.
+    """
+    rows = [words for line in text.splitlines() if len(words := line.split("|", 7)) == 8]
+    steps = {words[0]: _joules(words[6]) for words in rows if "." in words[0]}
+    found: dict[int, int] = {}
+    unknown: set[int] = set()
+    for job, partition, end, ran_s, cpus, nodes, told, name in rows:
+        number = _NUMBER.match(job)
+        if "." in job or number is None or names.get(int(number[0])) != name:
+            continue
+        if end not in _NO_TIME and ran_s == "0":
+            continue
+        joules = _joules(told) or steps.get(f"{job}.extern", 0)
+        if nodes == "1":
+            joules = joules or steps.get(f"{job}.batch", 0)
+        most = int(nodes) * widest.get(partition, 0) if nodes.isdecimal() else 0
+        alone = cpus.isdecimal() and 0 < most <= int(cpus)
+        if end in _NO_TIME or not (alone and joules):
+            unknown.add(int(number[0]))
+        else:
+            found[int(number[0])] = found.get(int(number[0]), 0) + joules
+    return {number: joules for number, joules in found.items() if number not in unknown}
+
+
+def _joules(text: str) -> int:
+    """Return what was measured; 0 where nothing was, which Slurm has three ways to write."""
+    return int(text) if text.isdecimal() and len(text) < _NO_VALUE_DIGITS else 0
 
 
 def read_config(text: str) -> dict[str, str]:

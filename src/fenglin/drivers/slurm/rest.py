@@ -27,7 +27,7 @@ from fenglin.errors import DriverError
 from fenglin.remote.answers import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from fenglin.drivers.slurm.settings import Rest
@@ -177,6 +177,11 @@ class RestSlurm:
     async def limits(self) -> Limits:
         """Return what the cluster allows, which slurmrestd does not tell: as configured."""
         return Limits("", self._rest.array_size)
+
+    async def energy(self, names: Mapping[int, str]) -> dict[int, int]:
+        """Return nothing: the accounting is asked by commands alone."""
+        del names
+        return {}
 
     async def signal(self, array: int) -> None:
         """Do nothing: elements find the stop in the shared folder."""

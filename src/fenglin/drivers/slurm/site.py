@@ -22,7 +22,7 @@ from fenglin.runner.host.journal import JOURNAL, POKE
 from fenglin.runner.records import total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -57,6 +57,7 @@ class SlurmDriver:
             Capability.MEMORY_LIMIT,
             Capability.METERS,
             Capability.STOP_TASKS,
+            Capability.ENERGY,
         }
     )
 
@@ -79,6 +80,8 @@ class SlurmDriver:
         self.labels = settings.per_job.labels()
         if settings.containers.runtime == NONE:
             self.capabilities = self.capabilities - {Capability.IMAGES}
+        if settings.rest is not None:
+            self.capabilities = self.capabilities - {Capability.ENERGY}
         self._prefix = f"{context.hub}-a"
         self._shared = shared
         self._ground = ground
@@ -199,6 +202,15 @@ class SlurmDriver:
         """
         return await self._safely(self._usage, key)
 
+    async def energy(self, keys: Collection[str]) -> Mapping[str, int]:
+        """Return the joules of attempts that had their nodes for themselves, by Slurm's accounting.
+
+        Raises:
+            DriverError: the accounting cannot be asked now.
+        """
+        names = await self._safely(self._arrays, keys)
+        return {names[n]: joules for n, joules in (await self._slurm.energy(names)).items()}
+
     async def read_log(self, key: str, task: int, offset: int, limit: int) -> LogChunk:
         """Return up to `limit` bytes (at most 1 MiB) of a task's output.
 
@@ -289,6 +301,16 @@ class SlurmDriver:
         if path is None:
             raise RefusedError(f"no record of attempt {key}")
         return total(_content(path / JOURNAL))
+
+    def _arrays(self, keys: Collection[str]) -> dict[int, str]:
+        """Return job id → key of those that were submitted."""
+        found: dict[int, str] = {}
+        for key in keys:
+            path = self._shared.attempts.folder(key)
+            claim = claims.read(str(path)) if path is not None else None
+            if claim is not None and claim.pid:
+                found[claim.pid] = key
+        return found
 
     def _over(self, key: str) -> Path | None:
         """Return the folder of an ended attempt; None when there is nothing to forget."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 from io import TextIOWrapper
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import structlog
 
 from fenglin.engine.books.metering_check import check_month
-from fenglin.engine.books.metering_energy import best_energy, notes_of, report, site_of, with_energy
+from fenglin.engine.books.metering_energy import (
+    best_energy,
+    measured_by,
+    notes_of,
+    report,
+    site_of,
+    with_energy,
+)
+from fenglin.engine.books.metering_lines import back_ask, back_view, charged_view, line_view
 from fenglin.engine.threads import working_for
 from fenglin.errors import (
     ConflictError,
@@ -29,7 +37,7 @@ from fenglin.ledger.metering.reconcile import DEFAULT, TOLERANCES
 from fenglin.ledger.metering.records import MOST_MS, ProviderRecord, UseRecord
 from fenglin.model.ids import job_id, parse_job_id
 from fenglin.ports.driver import Capability
-from fenglin.ports.metering import ImportCounts, ImportHead, ItemFilter, Seller
+from fenglin.ports.metering import ENERGY, ImportCounts, ImportHead, ItemFilter, Seller
 from fenglin.quantities.period import parse_offset_min, parse_period
 from fenglin.quantities.shown import shown
 from fenglin.wire.metering_views import (
@@ -40,7 +48,6 @@ from fenglin.wire.metering_views import (
     ItemView,
     JobMetering,
     LateView,
-    LineView,
     Recorded,
     StepView,
 )
@@ -52,11 +59,13 @@ if TYPE_CHECKING:
     from fenglin.engine.books.accounts import AccountDesk
     from fenglin.engine.pool import Pool
     from fenglin.ledger.metering.items import Finding
-    from fenglin.ledger.metering.reconcile import Tolerance
+    from fenglin.ledger.metering.reconcile import Tolerance, Used
     from fenglin.ports.clock import Clock
     from fenglin.ports.driver import Driver, ReportsCosts
+    from fenglin.ports.energy import MeasuresEnergy
     from fenglin.ports.hub import Listing, Principal
     from fenglin.ports.metering import Item, Metering
+    from fenglin.wire.metering_views import BackView, GiveBack
     from fenglin.wire.views import JobView
 
 CHUNK_ROWS = 20_000
@@ -147,8 +156,13 @@ class MeteringDesk:
         driver = self._drivers[site]
         done = []
         with working_for(site):
-            records, untold = await self._ask(driver, site, period)
+            used = [one for one in await self._meters.used(site, month) if one.tasks]
+            records, untold = await _ask(driver, used)
             done.append(await self._collected(site, "driver", records, principal, untold))
+            if Capability.ENERGY in driver.capabilities:
+                measured = await measured_by(cast("MeasuresEnergy", driver), used)
+                untold = len(used) - len(measured)
+                done.append(await self._collected(site, ENERGY, measured, principal, untold))
             if Capability.COSTS in driver.capabilities:
                 costs = cast("ReportsCosts", driver)
                 lines = await costs.charges(month.from_ms, month.to_ms)
@@ -219,6 +233,16 @@ class MeteringDesk:
         done = await self._meters.step(self._pool.epoch, number, then, why, principal.name, now_ms)
         return _view(done)
 
+    async def give_back(self, asked: GiveBack, principal: Principal) -> BackView:
+        """See `ports.metering.MeteringDesk`."""
+        _check_admin(principal)
+        self._check_site(asked.site)
+        given = await self._meters.give_back(
+            self._pool.epoch, back_ask(asked), principal.name, self._clock.now_ms()
+        )
+        self._accounts.moved()
+        return back_view(given)
+
     async def job(self, number: int, principal: Principal) -> JobMetering:
         """See `ports.metering.MeteringDesk`."""
         found = await self._meters.attempts(number, principal.account)
@@ -245,14 +269,16 @@ class MeteringDesk:
                         LateView(task=r.task, started_ms=r.started_ms, wall_ms=r.wall_ms, outcome=o)
                         for r, o in await self._meters.uses(key)
                     ],
-                    lines=[_line(*one) for one in await self._meters.lines(key)],
+                    lines=[line_view(*one) for one in await self._meters.lines(key)],
                     energy=best_energy(site, notes.get(key), measured.get(key)),
                 )
             )
         wanted = ItemFilter(account=principal.account, fields=(("job", str(number)),), limit=1_000)
-        items = await self._meters.items(wanted)
         return JobMetering(
-            job=job_id(number), attempts=attempts, discrepancies=[_view(one) for one in items]
+            job=job_id(number),
+            attempts=attempts,
+            discrepancies=[_view(one) for one in await self._meters.items(wanted)],
+            charged=[charged_view(one) for one in await self._meters.charged(number)],
         )
 
     async def energy(self, period: str, principal: Principal) -> EnergyReport:
@@ -280,28 +306,6 @@ class MeteringDesk:
             foreign=taken.foreign,
             billed=taken.billed,
         )
-
-    async def _ask(
-        self, driver: Driver, site: str, period: str
-    ) -> tuple[list[ProviderRecord], int]:
-        """Return the driver's own totals of a month's attempts, and how many it has not."""
-        month = parse_period(period, self._offset_min)
-        room = asyncio.Semaphore(MOST_ASKED)
-        used = [one for one in await self._meters.used(site, month) if one.tasks]
-
-        async def ask(key: str, started_ms: int, ended_ms: int) -> ProviderRecord | None:
-            async with room:
-                try:
-                    told = await driver.usage(key)
-                except DriverError:
-                    return None
-            span = (min(started_ms or ended_ms, ended_ms), ended_ms)
-            return ProviderRecord(key, key, "", *span, wall_ms=told.wall_ms)
-
-        asked = (ask(one.attempt, one.started_ms, one.ended_ms) for one in used)
-        answers = await asyncio.gather(*asked)
-        records = [one for one in answers if one is not None]
-        return records, len(used) - len(records)
 
     async def _collected(
         self,
@@ -430,6 +434,24 @@ def _piece(
     return (told, [one for one in piece if isinstance(one, MeteredUse)]) if piece else None
 
 
+async def _ask(driver: Driver, used: Sequence[Used]) -> tuple[list[ProviderRecord], int]:
+    """Return the driver's own totals of attempts, and of how many it has none."""
+    room = asyncio.Semaphore(MOST_ASKED)
+
+    async def ask(one: Used) -> ProviderRecord | None:
+        async with room:
+            try:
+                told = await driver.usage(one.attempt)
+            except DriverError:
+                return None
+        span = (one.begun_ms, one.ended_ms)
+        return ProviderRecord(one.attempt, one.attempt, "", *span, wall_ms=told.wall_ms)
+
+    answers = await asyncio.gather(*map(ask, used))
+    records = [one for one in answers if one is not None]
+    return records, len(used) - len(records)
+
+
 def _check_admin(principal: Principal) -> None:
     if not principal.may("admin") or principal.account:
         raise DeniedError("only an administrator keeps the meters")
@@ -463,12 +485,3 @@ def _view(item: Item) -> ItemView:
             for one in item.steps
         ],
     )
-
-
-def _line(source: str, record: ProviderRecord) -> LineView:
-    fields: dict[str, Any] = {
-        name: getattr(record, name)
-        for name in ProviderRecord.__struct_fields__
-        if name != "attempt"
-    }
-    return LineView(source=source, **fields)

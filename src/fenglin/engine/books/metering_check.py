@@ -8,7 +8,7 @@ from fenglin.errors import InputError
 from fenglin.ledger.metering.items import Finding, State, What
 from fenglin.ledger.metering.reconcile import impossible, reconcile
 from fenglin.model.ids import parse_attempt_key
-from fenglin.ports.metering import ItemFilter
+from fenglin.ports.metering import ENERGY, ItemFilter
 from fenglin.quantities.money import format_money
 from fenglin.wire.metering_views import CheckReport, SeriesCheck
 
@@ -44,7 +44,7 @@ async def check_month(
     """
     of_site: dict[str, list[Series]] = {name: [] for name in sites}
     for one in await meters.series():
-        if one.site in of_site:
+        if one.site in of_site and one.form != ENERGY:
             of_site[one.site].append(one)
     found: list[Finding] = []
     checks: list[SeriesCheck] = []

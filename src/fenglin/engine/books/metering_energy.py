@@ -8,6 +8,7 @@ from msgspec import structs
 
 from fenglin.catalog.energy import measured_energy, model_energy
 from fenglin.ledger.metering.energy_note import energy_of
+from fenglin.ledger.metering.records import ProviderRecord
 from fenglin.model.ids import attempt_key, parse_job_id
 from fenglin.wire.metering_views import EnergyReport, EnergySum
 
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 
     from fenglin.engine.pool import Pool
     from fenglin.ledger.entry import Entry
+    from fenglin.ledger.metering.reconcile import Used
     from fenglin.model.energy import Energy
     from fenglin.model.site import Site
+    from fenglin.ports.energy import MeasuresEnergy
     from fenglin.ports.metering import Metering
     from fenglin.ports.store import AllocationRecord
     from fenglin.wire.views import JobView
 
 UNKNOWN = "unknown"
 _ENDED = "ended"
+# As many as the contract says how long they take.
+_MOST_ASKED = 1_000
 
 
 def energy_at_settlement(site: Site | None, record: AllocationRecord) -> Energy | None:
@@ -43,6 +48,25 @@ def best_energy(
     if measured_j is None or site is None:
         return modelled
     return measured_energy(site, measured_j)
+
+
+async def measured_by(driver: MeasuresEnergy, used: Sequence[Used]) -> list[ProviderRecord]:
+    """Return what a site's own meters say of attempts, without those that it cannot tell.
+
+    Raises:
+        DriverError: it cannot be asked now.
+    """
+    found: dict[str, int] = {}
+    for start in range(0, len(used), _MOST_ASKED):
+        found |= await driver.energy([one.attempt for one in used[start : start + _MOST_ASKED]])
+    return [
+        ProviderRecord(
+            one.attempt, one.attempt, "", one.begun_ms, one.ended_ms,
+            energy_j=found[one.attempt], what="measured by the site",
+        )
+        for one in used
+        if found.get(one.attempt, 0) > 0
+    ]  # fmt: skip
 
 
 async def with_energy(view: JobView, pool: Pool, meters: Metering) -> JobView:

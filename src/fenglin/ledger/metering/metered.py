@@ -14,8 +14,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fenglin.ledger.accounts import available, due
-from fenglin.ledger.entry import Draft, Entry, Leg
-from fenglin.ledger.posting import CURRENCY, Charge, Hold, Terms, adjust, hold, post, units
+from fenglin.ledger.entry import Draft, Entry, Kind, Leg
+from fenglin.ledger.posting import (
+    CURRENCY,
+    Charge,
+    Hold,
+    Terms,
+    adjust,
+    charges_of,
+    hold,
+    post,
+    units,
+)
 from fenglin.quantities.period import Period, period_of
 
 if TYPE_CHECKING:
@@ -27,7 +37,9 @@ USED_FROM = "used_from_ms"
 USED_TO = "used_to_ms"
 RESOURCE = "resource"
 USED_BY = "used_by"
+GIVEN_BACK = "given_back"
 _PREFIX = "metered:"
+_BACK = "back:"
 _ESCAPES = str.maketrans({"%": "%25", "/": "%2F"})
 
 
@@ -109,6 +121,11 @@ def is_metered(entry: Entry) -> bool:
     return entry.key.partition(":")[2].startswith(_PREFIX)
 
 
+def gives_back(entry: Entry) -> bool:
+    """Return whether an entry gives back what a line of metered use was charged."""
+    return entry.kind is Kind.ADJUST and entry.key.partition(":")[2].startswith(_BACK)
+
+
 def month_of(use: MeteredUse, offset_min: int) -> Period:
     """Return the month that a use belongs to: in which it ended."""
     return period_of(max(use.started_ms, use.ended_ms - 1), offset_min)
@@ -163,3 +180,36 @@ def charge_drafts(
     memo = f"late use of {month}: {quantity} {use.unit}"
     draft = adjust(closing, legs, name, memo=memo)
     return (replace(draft, job=use.job, details=(*draft.details, *posting.details)),)
+
+
+def back_key(key: str) -> str:
+    """Return the ledger's key of what is given back by a client's own key."""
+    return f"{Kind.ADJUST}:{_BACK}{key}"
+
+
+def back_draft(
+    charged: Entry, use: MeteredUse, quantity: int, amount_micro: int, *, key: str, why: str
+) -> Draft:
+    """Give back some of a line's charge, or all: as if it had told of so much less.
+
+    Args:
+        charged: The entry that charges the line; it stays as it is.
+        use: What the line says.
+        quantity: How much of it was not used.
+        amount_micro: What that is worth; the provider's due shrinks by it.
+        key: Client's own key.
+        why: For people.
+    """
+    owed = next(leg for leg in charged.legs if leg.account.startswith("provider:"))
+    legs = (
+        Leg(available(use.account), owed.commodity, amount_micro),
+        Leg(owed.account, owed.commodity, -amount_micro),
+    )
+    month = charged.detail("month")
+    told = units(quantity, charges_of(charged)[0].per)
+    memo = f"given back of {month}: {told} {use.unit}, line {use.line}: {why}"
+    draft = adjust(charged, legs, f"{_BACK}{key}", memo=memo)
+    names = ("site", "price_version", UNIT, "month", USED_FROM, USED_TO, RESOURCE, USED_BY)
+    said = ((name, charged.detail(name)) for name in names)
+    details = (*draft.details, *((name, text) for name, text in said if text))
+    return replace(draft, details=(*details, (GIVEN_BACK, str(quantity))))

@@ -84,6 +84,11 @@ class Used(Struct, frozen=True, kw_only=True):
     cost_micro: int
     currency: str
 
+    @property
+    def begun_ms(self) -> int:
+        """Return when it began; its end where nothing ever started."""
+        return min(self.started_ms or self.ended_ms, self.ended_ms)
+
 
 class Told(Struct, frozen=True, kw_only=True):
     """What a series of a provider's records says of an attempt, summed.

@@ -17,7 +17,7 @@ from fenglin.model.ids import parse_job_id
 from fenglin.quantities.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 SACCT_NEEDED = ("JobID", "JobName", "Start", "End", "ElapsedRaw")
 SACCT_FORMAT = (
@@ -35,6 +35,8 @@ CSV_COLUMNS = (
 # tell of: byte-milliseconds, bytes, frames.
 UNITS = {"storage_tb_month": 10**30, "egress_gb": 10**18, "frame": 10**12}
 TAGS = ("fenglin/attempt", "fenglin-attempt", "fenglin:attempt", "fenglin_attempt")
+# Steps that last as long as their job.
+_WHOLE_STEPS = frozenset({"batch", "extern"})
 _NO_TIME = frozenset({"Unknown", "None", ""})
 _CARDS = re.compile(r"gres/(?:gpu|dcu|npu|mlu)=(\d{1,6})")
 _MOST_CORES = 10_000_000
@@ -55,23 +57,26 @@ def read_sacct(lines: Iterable[str], reading: Reading, offset_min: int) -> Itera
 
     Columns: `SACCT_FORMAT`, in any order; the last four and State may be missing. The line is the
     job's id and start, the tag is the job's name, which our driver sets to the attempt's key.
-    Steps are no records of their own, but where a job has no energy the sum of its steps' is taken
-    (both in joules, without the facility's overhead). Times without an offset are by the books'
-    clock. A job that has not ended is passed over.
+    Steps are no records of their own, but where a job has no energy that of its steps is taken,
+    both in joules and without the facility's overhead: of the batch step, of the one on all nodes,
+    and of all others together the largest, since they lie over one another. Times without an offset
+    are by the books' clock. A job that has not ended is passed over.
     """
     waiting: ProviderRecord | None = None
-    steps_j = 0
+    steps_j: dict[str, int] = {}
     for line, places, row in cells.rows(lines, reading, "|", SACCT_NEEDED):
         try:
             job = cells.name(row, "JobID")
             energy_j = _joules(row)
             if "." in job:
                 reading.passed += 1
-                steps_j += energy_j or 0
+                step = job.partition(".")[2]
+                step = step if step in _WHOLE_STEPS else ""
+                steps_j[step] = steps_j.get(step, 0) + (energy_j or 0)
                 continue
             if waiting is not None:
                 yield _with_steps(waiting, steps_j)
-            waiting, steps_j = None, 0
+            waiting, steps_j = None, {}
             if row.get("Start") in _NO_TIME or row.get("End") in _NO_TIME:
                 reading.passed += 1
                 continue
@@ -117,10 +122,11 @@ def _joules(row: Row) -> int | None:
     return cells.scaled(row, "ConsumedEnergyRaw", 1, _MOST_J)
 
 
-def _with_steps(record: ProviderRecord, steps_j: int) -> ProviderRecord:
-    if record.energy_j is not None or not steps_j:
+def _with_steps(record: ProviderRecord, steps_j: Mapping[str, int]) -> ProviderRecord:
+    most_j = max(steps_j.values(), default=0)
+    if record.energy_j is not None or not most_j:
         return record
-    return replace(record, energy_j=steps_j)
+    return replace(record, energy_j=most_j)
 
 
 def read_focus(lines: Iterable[str], reading: Reading, offset_min: int) -> Iterator[ProviderRecord]:

@@ -85,7 +85,8 @@ CREATE TABLE provider_record (
         "EXISTS (SELECT 1 FROM metering_import WHERE number = OLD.import AND done_ms > 0)",
     ),
     # Lines of use that are charged, each with the entry that charges it. Byte-milliseconds of a
-    # terabyte's month are more than 64 bits hold: written as decimal digits.
+    # terabyte's month are more than 64 bits hold: written as decimal digits. `counter` and `span`
+    # say where its use counts towards tiers; empty without them.
     """\
 CREATE TABLE metered_use (
     site TEXT NOT NULL,
@@ -101,10 +102,29 @@ CREATE TABLE metered_use (
     resource TEXT NOT NULL,
     job INTEGER NOT NULL,
     attempt TEXT NOT NULL,
+    counter TEXT NOT NULL,
+    span TEXT NOT NULL,
     PRIMARY KEY (site, source, line)
 ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX metered_use_of_job ON metered_use (job) WHERE job > 0",
     _refuse("metered_use", "UPDATE"),
     _refuse("metered_use", "DELETE"),
+    # What of a charged line was given back, each with the entry that does it.
+    """\
+CREATE TABLE metered_back (
+    key TEXT PRIMARY KEY,
+    site TEXT NOT NULL,
+    source TEXT NOT NULL,
+    line TEXT NOT NULL,
+    entry INTEGER NOT NULL,
+    quantity TEXT NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    FOREIGN KEY (site, source, line) REFERENCES metered_use (site, source, line)
+) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX metered_back_of_line ON metered_back (site, source, line)",
+    _refuse("metered_back", "UPDATE"),
+    _refuse("metered_back", "DELETE"),
     """\
 CREATE TABLE metering_item (
     number INTEGER PRIMARY KEY,
