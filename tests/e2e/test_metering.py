@@ -74,6 +74,8 @@ def test_from_a_job_to_a_closed_discrepancy(client, fenglin, tmp_path):
     energy = fenglin("metering", "energy", "--period", month, "-o", "json").json
     grades = {row["grade"]: row["attempts"] for row in energy["rows"]}
     assert grades == {"measured": 1, "modelled": 1}
+    made = fenglin("report", "month", "--period", month, "-o", "json").json
+    assert made["energy"] == energy
     measured = fenglin("job", "show", jobs[0], "-o", "json").json["allocations"][0]["energy"]
     assert (measured["grade"], measured["energy_j"]) == ("measured", 4_320)
 

@@ -62,6 +62,15 @@ async def open_books(
         settings.budgets,
     )
     inventory = InventoryDesk(SqliteInventory(store), pool, clock, settings.patience_ms, offset_min)
+    metering = MeteringDesk(
+        SqliteMetering(store, offset_min),
+        pool,
+        drivers,
+        clock,
+        settings.tolerances,
+        offset_min,
+        accounts,
+    )
     return BookRooms(
         proofs=desk,
         inventory=inventory,
@@ -69,17 +78,15 @@ async def open_books(
         bills=BillDesk(SqliteBills(store, desk.proofs.key), desk.seal, clock, offset_min),
         prices=PriceDesk(SqlitePrices(store), clock, lambda: pool.epoch, offset_min),
         accounts=accounts,
-        metering=MeteringDesk(
-            SqliteMetering(store, offset_min),
-            pool,
-            drivers,
-            clock,
-            settings.tolerances,
-            offset_min,
-            accounts,
-        ),
+        metering=metering,
         settling=SettleDesk(
-            SqliteSettlings(store), clock, pool, settings.deals, inventory.summary, offset_min
+            SqliteSettlings(store),
+            clock,
+            pool,
+            settings.deals,
+            inventory.summary,
+            offset_min,
+            metering.energy,
         ),
         vouchers=VoucherDesk(
             SqliteVouchers(store), accounts, clock, lambda: pool.epoch, offset_min

@@ -31,10 +31,10 @@ def report_month(
     ] = None,
     hub: HubOption = "",
 ) -> None:
-    """Make a workbook of inventory, usage, load, promises, settlements and their reconciliation.
+    """Make a workbook of inventory, usage, load, energy, promises, settlements, reconciliation.
 
     Its sums are formulas over the rows, and each figure says how much it is worth: live, declared,
-    modelled or simulated.
+    measured, modelled or simulated.
     """
     if form is Form.XLSX and out is None:
         raise InputError("where should the workbook go?", where="--out", hint="name a file")

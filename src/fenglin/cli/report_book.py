@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
     from fenglin.ledger.report import LoadRow, StockRow, UsageRow
     from fenglin.wire.inventory_views import InventoryReport
+    from fenglin.wire.metering_views import EnergyReport
     from fenglin.wire.settling_views import MonthReport
 
 _HOUR_MS = 3_600_000
 _CORE_HOUR = 1_000 * _HOUR_MS
 _GIB = 2**30
+_KWH_J = 3_600_000
+_KG_MG = 1_000_000
 _RATIO = Decimal("0.000001")
 _WAYS = ("charged", "vouchers", "paid by tenants", "dues", "taxes", "fee", "others", "difference")
-_GRADES = ("live", "declared", "modelled", "simulated")
+_GRADES = ("live", "declared", "measured", "modelled", "simulated")
 
 
 def report_xlsx(made: MonthReport) -> bytes:
@@ -35,6 +38,7 @@ def report_xlsx(made: MonthReport) -> bytes:
     inventory = _inventory(made.inventory)
     usage = _usage(made.usage)
     load = _load(made.load)
+    energy = [_energy(made.energy)] if made.energy is not None else []
     settlement, items = settlement_tables(made.settlements)
     three_way = three_way_tables(made.three_way)
     tables = (
@@ -42,6 +46,7 @@ def report_xlsx(made: MonthReport) -> bytes:
         *_declared(made.declared),
         usage,
         load,
+        *energy,
         settlement,
         items,
         *three_way,
@@ -49,7 +54,7 @@ def report_xlsx(made: MonthReport) -> bytes:
     rows = [
         *_facts(made),
         [],
-        *_figures(inventory, usage, load),
+        *_figures(inventory, usage, load, energy),
         [],
         *_money(three_way[0], settlement),
         [],
@@ -157,6 +162,28 @@ def _load(rows: Sequence[LoadRow]) -> Table:
     return table
 
 
+def _energy(found: EnergyReport) -> Table:
+    """Return energy and CO2; nothing in the place of a figure that is unknown."""
+    table = Table(
+        "Energy",
+        ("account", "site", "attempts", "kWh", "grade", "CO2 kg", "attempts of unknown CO2",
+         "grade of CO2"),
+    )  # fmt: skip
+    for one in found.rows:
+        known = one.carbon_unknown < one.attempts
+        table.add(
+            one.account,
+            one.site,
+            one.attempts,
+            exact(one.energy_j, _KWH_J) if one.grade != "unknown" else None,
+            one.grade,
+            exact(one.carbon_mg, _KG_MG) if known else None,
+            one.carbon_unknown,
+            "modelled" if known else "unknown",
+        )
+    return table
+
+
 def _share(part: str, whole: str, part_value: Decimal, whole_value: Decimal) -> Cell:
     """Return a ratio as a formula; nothing where there is nothing to divide by."""
     if not whole_value:
@@ -190,7 +217,9 @@ def _published(found: InventoryReport) -> str:
     return f"{found.snapshot.id} of {len(found.facilities)} facilities{open_orders}"
 
 
-def _figures(inventory: Table, usage: Table, load: Table) -> list[list[Cell]]:
+def _figures(
+    inventory: Table, usage: Table, load: Table, energy: Sequence[Table]
+) -> list[list[Cell]]:
     """Return totals of what there is and what was used."""
     shown = [
         ("nodes", inventory, "nodes", "nodes"),
@@ -201,6 +230,7 @@ def _figures(inventory: Table, usage: Table, load: Table) -> list[list[Cell]]:
         ("card-hours used", usage, "card-hours", "card-hours"),
         ("core-hours offered", load, "core-hours offered", "core-hours"),
         ("card-hours offered", load, "card-hours offered", "card-hours"),
+        *(("energy", table, "kWh", "kWh") for table in energy),
     ]
     rows: list[list[Cell]] = [[Head("Figure"), Head("Value"), Head("Unit"), Head("Grade")]]
     for name, table, head, unit in shown:

@@ -8,6 +8,7 @@ from fenglin.ledger.report import LoadRow, StockRow, UsageRow
 from fenglin.ledger.settlement import Settlement
 from fenglin.ledger.settlement_check import ThreeWay
 from fenglin.wire.inventory_views import InventoryReport
+from fenglin.wire.metering_views import EnergyReport
 from fenglin.wire.views import PromiseView
 
 
@@ -114,6 +115,7 @@ class MonthReport(Struct, frozen=True, kw_only=True):
         promises: How well promised starts were kept in this run of the hub; `live`.
         settlements: What of the charges is whose.
         three_way: That tenants' charges are what providers, hub and taxes got.
+        energy: What it took, each figure with its grade; null where nobody keeps meters.
     """
 
     period: str
@@ -130,3 +132,4 @@ class MonthReport(Struct, frozen=True, kw_only=True):
     promises: PromiseView
     settlements: list[SettlementView]
     three_way: ThreeWay
+    energy: EnergyReport | None = None

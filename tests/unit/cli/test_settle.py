@@ -24,6 +24,7 @@ from fenglin.ledger.settlement_deal import Deal, DealKind, Rate
 from fenglin.model.states import ComputeClass
 from fenglin.quantities.period import Period
 from fenglin.wire.inventory_views import AnomalyView, InventoryReport, SnapshotHead
+from fenglin.wire.metering_views import EnergyReport, EnergySum
 from fenglin.wire.settling_views import MonthReport, SettledMonth, SettlementView
 from fenglin.wire.views import PromiseView
 
@@ -56,6 +57,18 @@ DECLARED = InventoryReport(
         AnomalyView(id="a12", facility="east", rule="pue", about="", what="pue below 1",
                     state=AnomalyState.OPEN, agrees=False, opened_ms=1, changed_ms=1, rectified="",
                     rectified_by="", settled="", settled_by="", settled_ms=0),
+    ],
+)  # fmt: skip
+
+
+ENERGY = EnergyReport(
+    period="2026-11", factors=[],
+    rows=[
+        EnergySum(account=account, site="east", grade=grade, attempts=attempts, energy_j=joules,
+                  carbon_mg=carbon, carbon_unknown=unknown)
+        for account, grade, attempts, joules, carbon, unknown in
+        (("ann", "measured", 2, 3_600_000, 498_900, 0), ("lab", "measured", 1, 1_800_000, 0, 1),
+         ("lab", "modelled", 3, 7_200_000, 997_800, 1), ("lab", "unknown", 4, 0, 0, 4))
     ],
 )  # fmt: skip
 
@@ -111,7 +124,7 @@ def report():
         period="2026-11", zone="+08:00", from_ms=NOVEMBER.from_ms, to_ms=NOVEMBER.to_ms,
         made_ms=NOVEMBER.to_ms, hub="h1", closed=12, inventory=tuple(stock), usage=tuple(usage),
         load=tuple(load), promises=PromiseView(4, 1_500, 2_750), settlements=views,
-        three_way=found, declared=DECLARED,
+        three_way=found, declared=DECLARED, energy=ENERGY,
     )  # fmt: skip
 
 
@@ -119,8 +132,8 @@ def test_every_formula_of_the_report_comes_to_the_value_beside_it(report):
     book = formulas.Book(report_xlsx(report))
     assert book.check() > 40
     assert list(book.cells) == [
-        "Summary", "Inventory", "Peaks", "Anomalies", "Usage", "Load", "Settlement", "Items",
-        "ThreeWay", "Charges",
+        "Summary", "Inventory", "Peaks", "Anomalies", "Usage", "Load", "Energy", "Settlement",
+        "Items", "ThreeWay", "Charges",
     ]  # fmt: skip
     assert all(row["difference"] == 0 for row in book.rows("Settlement") + book.rows("ThreeWay"))
     charged = {row["provider"]: row["charged"] for row in book.rows("ThreeWay")}
@@ -132,10 +145,27 @@ def test_every_formula_of_the_report_comes_to_the_value_beside_it(report):
     assert book.rows("Anomalies")[0]["order"] == "a12"
     assert book.cells["Summary"]["B5"][0] == "s3 of 0 facilities, 1 anomalies not settled"
     for sheet in list(book.cells)[1:]:
-        if sheet == "Anomalies":
+        if sheet in {"Anomalies", "Energy"}:
             continue
         grades = {row["grade"] for row in book.rows(sheet)}
         assert grades <= {"live", "declared", "simulated"}, sheet
+
+
+def test_energy_keeps_its_grade_in_the_workbook(report):
+    book = formulas.Book(report_xlsx(report))
+    found = [(row["account"], row["grade"], row["kWh"], row["CO2 kg"], row["grade of CO2"])
+             for row in book.rows("Energy")]  # fmt: skip
+    assert found == [
+        ("ann", "measured", 1, Decimal("0.4989"), "modelled"),
+        ("lab", "measured", Decimal("0.5"), "", "unknown"),
+        ("lab", "modelled", 2, Decimal("0.9978"), "modelled"),
+        ("lab", "unknown", "", "", "unknown"),
+    ]
+    cells = book.cells["Summary"]
+    places = [place[1:] for place, (name, _) in cells.items() if name == "energy"]
+    sums = {cells[f"D{n}"][0]: book.value("Summary", f"B{n}") for n in places}
+    # Of what is unknown there is no sum, and no grade is added to another.
+    assert sums == {"measured": Decimal("1.5"), "modelled": 2}
 
 
 def test_the_summary_tells_real_from_simulated_and_what_is_whose(report):
@@ -181,8 +211,9 @@ def test_an_empty_month_has_a_report(report):
     way = ThreeWayCheck(NOVEMBER).finish()
     none = msgspec.structs.replace(DECLARED, snapshot=None, totals=[], unsettled=[])
     empty = msgspec.structs.replace(
-        report, inventory=(), usage=(), load=(), settlements=[], three_way=way, declared=none
-    )
+        report, inventory=(), usage=(), load=(), settlements=[], three_way=way, declared=none,
+        energy=None,
+    )  # fmt: skip
     book = formulas.Book(report_xlsx(empty))
     assert book.check() == 0
     assert book.cells["Summary"]["B5"][0] == "none yet"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fenglin.quantities.period import Period
     from fenglin.wire.account_views import MoneyMove
     from fenglin.wire.inventory_views import InventoryReport
+    from fenglin.wire.metering_views import EnergyReport
 
 # The driver that scripts faults; nothing real runs there.
 SIMULATED_DRIVER = "mock"
@@ -48,10 +49,11 @@ class SettleDesk:
         deals: Mapping[str, Sequence[Deal]],
         inventory: Callable[[str], Awaitable[InventoryReport]],
         offset_min: int,
+        energy: Callable[[str, Principal], Awaitable[EnergyReport]] | None = None,
     ) -> None:
         """Take the store's settlements, the clock, the pool, what is configured.
 
-        `inventory` is asked for a month's baseline inventory.
+        `inventory` is asked for a month's baseline inventory, `energy` for what it took.
         """
         self._settlings = settlings
         self._clock = clock
@@ -59,6 +61,7 @@ class SettleDesk:
         self._deals = deals
         self._inventory = inventory
         self._offset_min = offset_min
+        self._energy = energy
 
     async def month(self, period: str, provider: str, principal: Principal) -> SettledMonth:
         """See `ports.settling.SettleDesk`."""
@@ -141,6 +144,7 @@ class SettleDesk:
             promises=PromiseView(*self._pool.foresight.kept()),
             settlements=view.items,
             three_way=three_way,
+            energy=await self._energy(str(month), principal) if self._energy else None,
         )
 
     def _month(self, period: str, principal: Principal) -> Period:
