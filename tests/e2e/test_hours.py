@@ -14,7 +14,9 @@ GRANTED_MICRO = 400
 
 @pytest.fixture(scope="module")
 def config():
-    return hub_file([LocalSite("only")], accounts={"default": "0 CNY", "lab": "0 CNY"})
+    accounts = dict.fromkeys(("default", "lab", "owes"), "0 CNY")
+    lent = f"[account.owes.hours.core]\ncredit_limit = {GRANTED_MICRO / 1e6:.6f}\n"
+    return hub_file([LocalSite("only")], accounts=accounts) + lent
 
 
 def test_hours_are_used_up_before_money(fenglin, client):
@@ -80,6 +82,32 @@ def test_hours_that_were_granted_by_mistake_are_taken_back(fenglin):
     assert money.code == 2
     (hours,) = fenglin("ledger", "statement", "--account", "default", "-o", "json").json["hours"]
     assert (hours["granted_micro"], hours["adjusted_micro"]) == (7_500_000, -7_000_000)
+    assert fenglin("ledger", "verify").code == 0
+
+
+def test_hours_are_lent_up_to_their_limit_and_made_good_by_a_grant(fenglin, client):
+    # 1.4 s of one core: of hours that were never granted, and nearly all that are lent.
+    job = {"name": "o", "account": "owes", "command": ["true"], "timeout": "1400ms"}
+    first = client.wait(client.submit(job).id, 60)
+    assert first.state in {"succeeded", "failed"}
+    assert [one.currency for one in first.allocations] == ["CORE-HOUR"]
+    (hours,) = fenglin("account", "show", "owes", "-o", "json").json["hours"]
+    assert hours["available_micro"] == -first.allocations[0].cost_micro < 0
+    assert hours["credit_limit_micro"] == GRANTED_MICRO
+    assert hours["standing"] in {"overdue", "frozen"}
+    assert "credit limit 0.0004" in fenglin("account", "show", "owes").out
+
+    second = client.submit(job).id
+    end_s = time.monotonic() + 30
+    while (view := client.wait(second, 0.2)).reason != "budget_exhausted":
+        assert view.state == "pending"
+        assert time.monotonic() < end_s
+    assert fenglin("account", "grant", "owes", "1", "--key", "made-good").code == 0
+    assert client.wait(second, 60).state in {"succeeded", "failed"}
+    statement = fenglin("ledger", "statement", "--account", "owes", "-o", "json").json
+    (told,) = statement["hours"]
+    assert told["granted_micro"] - told["charged_micro"] == told["closing_micro"] > 0
+    assert statement["charged_micro"] == 0
     assert fenglin("ledger", "verify").code == 0
 
 

@@ -60,6 +60,7 @@ async def open_books(
         settings.limits,
         offset_min,
         settings.budgets,
+        settings.hours_limits,
     )
     inventory = InventoryDesk(SqliteInventory(store), pool, clock, settings.patience_ms, offset_min)
     metering = MeteringDesk(
@@ -114,7 +115,8 @@ async def granted(store: SqlStore, settings: HubConfig, epoch: int, now_ms: int)
     if drafts:
         await store.post(epoch, drafts, now_ms)
     limits = {name: one.credit_micro for name, one in settings.limits.items()}
+    lent = {purse: one.credit_micro for purse, one in settings.hours_limits.items()}
     accounts = SqliteAccounts(store)
-    await accounts.set_limits(epoch, limits)
+    await accounts.set_limits(epoch, limits | lent)
     await accounts.set_budgets(epoch, settings.budgets, settings.offset_min, now_ms)
     return {**limits, **await store.balances()}

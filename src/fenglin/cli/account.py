@@ -11,7 +11,13 @@ from fenglin.cli.session import HubOption, NoHeaderOption, OutputOption, command
 from fenglin.quantities.money import format_money, parse_money_micro
 
 if TYPE_CHECKING:
-    from fenglin.wire.account_views import AccountView, BudgetView, MoneyMove, MoneyMoved
+    from fenglin.wire.account_views import (
+        AccountView,
+        BudgetView,
+        HoursView,
+        MoneyMove,
+        MoneyMoved,
+    )
 
 app = group("List and show accounts; enter deposits, grants of hours, and refunds.")
 
@@ -147,20 +153,28 @@ def _fields(view: AccountView) -> list[tuple[str, str]]:
         ("held", format_money(view.held_micro, view.currency)),
         ("credit limit", format_money(view.credit_limit_micro, view.currency)),
         ("low from", format_money(view.low_micro, view.currency)),
-        *(
-            (
-                one.kind.lower(),
-                ", ".join(
-                    (
-                        format_money(one.available_micro, "available"),
-                        format_money(one.held_micro, "held"),
-                    )
-                ),
-            )
-            for one in view.hours
-        ),
+        *((one.kind.lower(), _hours(one)) for one in view.hours),
         *((f"budget of the {one.span}", _budget(one, view.currency)) for one in view.budgets),
+        *(
+            (f"{one.kind.lower()} of the {budget.span}", _budget(budget, one.kind))
+            for one in view.hours
+            for budget in one.budgets
+        ),
     ]
+
+
+def _hours(hours: HoursView) -> str:
+    """Return such as `low: 3.00 available, 1.00 held, credit limit 9.00`.
+
+    Without limits there is no standing: when none are left, money pays.
+    """
+    limits = (("credit limit", hours.credit_limit_micro), ("low from", hours.low_micro))
+    told = [f"{name} {format_money(n, '').rstrip()}" for name, n in limits if n]
+    amounts = (
+        format_money(hours.available_micro, "available"),
+        format_money(hours.held_micro, "held"),
+    )
+    return (f"{hours.standing}: " if told else "") + ", ".join((*amounts, *told))
 
 
 def _budget(budget: BudgetView, currency: str) -> str:

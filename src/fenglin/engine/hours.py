@@ -1,4 +1,4 @@
-"""Which waiting jobs are planned in hours that their account was granted, and which in money."""
+"""Which waiting jobs are planned in hours that their account has or is lent, and which in money."""
 
 from __future__ import annotations
 

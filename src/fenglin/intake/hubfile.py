@@ -24,6 +24,7 @@ from fenglin.intake.hubbooks import (
 )
 from fenglin.intake.hubbudgets import BudgetBlock, budgets_of
 from fenglin.intake.hubdeals import deal_line, deals_of
+from fenglin.intake.hubhours import HoursBlock, hours_of
 from fenglin.intake.hublogin import LoginBlock, login_of
 from fenglin.intake.hubmetering import MeteringBlock, tolerances_of
 from fenglin.intake.hubplace import (
@@ -34,6 +35,7 @@ from fenglin.intake.hubplace import (
     check_links,
     labels_of,
     nodes_of,
+    region_of,
 )
 from fenglin.ledger.accounts import due
 from fenglin.ledger.budgets import Budget
@@ -127,6 +129,7 @@ class _AccountBlock(_Strict, frozen=True):
     low: Amount = 0
     user_class: str = field(name="class", default="")
     budget: dict[str, BudgetBlock] = {}
+    hours: dict[str, HoursBlock] = {}
 
 
 class CatalogBlock(_Strict, frozen=True):
@@ -163,8 +166,9 @@ class HubConfig(Struct, frozen=True):
         queues: Declared queues, by name.
         credits_micro: Account → what it is granted when first seen.
         limits: Account → its limits.
+        hours_limits: `model.hours.purse` → limits of an account's hours.
         classes: Account → class of user for which prices differ; without those of none.
-        budgets: Account → what it may use per span.
+        budgets: Account → what it may use per span, of money and of hours.
         offset_min: Minutes by which the books' clock is ahead of UTC.
         patience_ms: How long the inventory may differ before an anomaly is opened.
         sealing: How the ledger is sealed.
@@ -180,6 +184,7 @@ class HubConfig(Struct, frozen=True):
     queues: tuple[Queue, ...]
     credits_micro: dict[str, int]
     limits: dict[str, Limits]
+    hours_limits: dict[str, Limits]
     classes: dict[str, str]
     budgets: dict[str, tuple[Budget, ...]]
     offset_min: int
@@ -273,6 +278,7 @@ def _config(file: _File) -> HubConfig:
         raise InputError("there is no site", where="site", hint="add a [site.NAME] block")
     pool = tuple(_site(name, block) for name, block in sites.items())
     check_links(pool)
+    hours = {name: hours_of(name, block.hours) for name, block in accounts.items()}
     return HubConfig(
         hub=hub,
         sites=pool,
@@ -288,9 +294,10 @@ def _config(file: _File) -> HubConfig:
             )
             for name, block in accounts.items()
         },
+        hours_limits={purse: one for each in hours.values() for purse, one in each.limits.items()},
         classes={name: _class(name, one) for name, one in accounts.items() if one.user_class},
         budgets={
-            name: budgets_of(block.budget, f"account.{name}.budget")
+            name: (*budgets_of(block.budget, f"account.{name}.budget"), *hours[name].budgets)
             for name, block in accounts.items()
         },
         offset_min=zone_of(_block(file.books, BooksBlock, "books")),
@@ -341,7 +348,7 @@ def _site(name: str, block: _SiteBlock) -> Site:
         flavors=tuple(flavors),
         nodes=tuple(nodes),
         licences=tuple(sorted(block.licences.items())),
-        region=_region(block.region, f"site.{name}.region"),
+        region=region_of(block.region, f"site.{name}.region"),
         labels=labels_of(block.labels, f"site.{name}.labels"),
         carbon_g_kwh=_at(f"site.{name}.carbon", CARBON.parse, block.carbon),
         pue_milli=_pue(block.pue, f"site.{name}.pue"),
@@ -350,16 +357,6 @@ def _site(name: str, block: _SiteBlock) -> Site:
             for there, link in _named(block.link, _LinkBlock, f"site.{name}.link").items()
         ),
     )
-
-
-def _region(region: str, where: str) -> str:
-    """Refuse a region that no job could name."""
-    if region and not _LABEL.fullmatch(region):
-        raise InputError(
-            f"{region[:80]!r} cannot be a region", where=where,
-            hint="1 to 128 letters, digits, . _ @ + - and a letter or digit first",
-        )  # fmt: skip
-    return region
 
 
 def _pue(value: Amount, where: str) -> int:

@@ -13,6 +13,7 @@ from fenglin.intake.report import suggest
 from fenglin.model.site import Node, Site
 from fenglin.quantities.shown import plain, shown
 
+_REGION = re.compile(r"\w[\w.@+-]{0,127}")
 _MEASURE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([A-Za-zµμ/]*)")
 _MOST = 10**12
 
@@ -78,6 +79,20 @@ def labels_of(labels: Mapping[str, str | int | float], where: str) -> tuple[tupl
             )  # fmt: skip
         pairs.append((key, word))
     return tuple(sorted(pairs))
+
+
+def region_of(region: str, where: str) -> str:
+    """Return a region, or refuse one that no job could name.
+
+    Raises:
+        InputError: it holds what no name of a region may.
+    """
+    if region and not _REGION.fullmatch(region):
+        raise InputError(
+            f"{region[:80]!r} cannot be a region", where=where,
+            hint="1 to 128 letters, digits, . _ @ + - and a letter or digit first",
+        )  # fmt: skip
+    return region
 
 
 def nodes_of(flavor: str, count: int, blocks: int, block_size: int, where: str) -> list[Node]:

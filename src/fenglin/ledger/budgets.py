@@ -3,6 +3,7 @@
 What counts is what was charged since the span began, corrections included and whoever paid for
 it, and what is held at the moment: a hold ends in this span, or in the next, whose budget then
 bears it. A hard limit refuses the start whose hold would pass it; at a soft one people are told.
+Money and each kind of hours have budgets of their own; what is granted or taken back is no charge.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from fenglin.ledger.posting import CURRENCY
 from fenglin.quantities.period import Period, period_of
 
 
@@ -34,17 +36,19 @@ class BudgetState(StrEnum):
 
 
 class Budget(Struct, frozen=True):
-    """What an operator allows an account, in micro-units of the hub's currency.
+    """What an operator allows an account, in micro-units of one commodity.
 
     Attributes:
         span: For how long.
         hard_micro: No start passes it; None for none.
         soft_micro: People are told when a start passes it; None for none.
+        commodity: Of what: the hub's currency, or hours as `model.hours` names them.
     """
 
     span: Span
     hard_micro: int | None = None
     soft_micro: int | None = None
+    commodity: str = CURRENCY
 
 
 class BudgetUse(Struct, frozen=True):

@@ -7,6 +7,8 @@
 
 Work that costs something starts only if its hold fits into what is available and the credit
 limit together. In every state jobs may be submitted, and what runs goes on: its use is owed.
+
+Hours stand by the same rules, each kind for itself. Of them, `frozen` means that money pays.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class Standing(StrEnum):
 
 
 class Limits(Struct, frozen=True):
-    """What an operator has set for an account, in micro-units of the currency.
+    """What an operator has set for an account, in micro-units of its currency or of hours.
 
     Attributes:
         credit_micro: How far the account may fall below zero by new holds; 0 for prepaid.

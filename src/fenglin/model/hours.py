@@ -1,4 +1,4 @@
-"""Hours that an account was granted: it pays with them before it pays with money.
+"""Hours that an account was granted, or is lent: it pays with them before it pays with money.
 
 A commodity of the ledger for each kind: `CORE-HOUR`, and `CARD.<MODEL>`, card-hours of one model.
 An attempt is paid for in one commodity, whole: in hours there is no price, one hour of a core or
@@ -48,6 +48,15 @@ def card_hours(model: str) -> str:
             hint="1 to 18 letters, digits, hyphens and underscores, as `fenglin device` lists",
         )
     return _CARD + name
+
+
+def hours_named(name: str) -> str:
+    """Return the commodity of hours as operators name them: `core`, or a model of cards.
+
+    Raises:
+        InputError: it is neither.
+    """
+    return CORE_HOUR if name.lower() == "core" else card_hours(name)
 
 
 def hours_for(cards_milli: int, accelerator: AcceleratorNeed | None, tariff: str) -> str:

@@ -45,6 +45,10 @@ class Accounts(Protocol):
     async def set_limits(self, epoch: int, credits_micro: Mapping[str, int]) -> None:
         """Say how far each account may fall below zero; others may not.
 
+        Args:
+            epoch: The leader's.
+            credits_micro: By account for money, by `model.hours.purse` for hours.
+
         Raises:
             StaleEpochError: another leader took over.
         """
@@ -57,7 +61,7 @@ class Accounts(Protocol):
 
         Args:
             epoch: The leader's.
-            budgets: By account; others have none.
+            budgets: By account, of money and of hours; others have none.
             offset_min: Minutes by which the books' clock, which begins spans, is ahead of UTC.
             now_ms: Unix time, for the spans by which `ports.store.Store.balances` reckons.
 

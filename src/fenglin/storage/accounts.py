@@ -10,7 +10,7 @@ from fenglin.ledger.entry import Kind
 from fenglin.ledger.moves import PERIOD, close
 from fenglin.ledger.posting import CURRENCY, take_back
 from fenglin.ledger.statement import Funds
-from fenglin.model.hours import is_hours
+from fenglin.model.hours import is_hours, of_purse
 from fenglin.quantities.money import format_money
 from fenglin.quantities.period import period_of
 from fenglin.storage import books, ledger
@@ -51,8 +51,12 @@ class SqliteAccounts:
         """See `ports.accounts.Accounts`."""
 
         def work(conn: sqlite3.Connection) -> None:
+            rows = [(*of_purse(name), micro) for name, micro in credits_micro.items()]
             conn.execute("DELETE FROM account_limit")
-            conn.executemany("INSERT INTO account_limit VALUES (?, ?)", credits_micro.items())
+            conn.executemany(
+                "INSERT INTO account_limit VALUES (?, ?, ?)",
+                [(account, commodity or CURRENCY, micro) for account, commodity, micro in rows],
+            )
 
         await self._store.write(epoch, work)
 

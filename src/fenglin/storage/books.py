@@ -63,15 +63,16 @@ def spendable(
 ) -> int:
     """Return what new holds of an account may come to in a commodity.
 
-    Of money that is what is available and its credit, or what its budgets leave, if that is less.
-    Hours are neither lent nor budgeted.
+    That is what is available and its credit in it, or what its budgets leave, if that is less.
     """
-    if is_hours(commodity):
-        return ledger.balance(conn, available(account), commodity)
-    row = conn.execute("SELECT credit_micro FROM account_limit WHERE account = ?", (account,))
+    row = conn.execute(
+        "SELECT credit_micro FROM account_limit WHERE account = ? AND commodity = ?",
+        (account, commodity),
+    )
     credit_micro = row.fetchone() or (0,)
-    whole_micro = ledger.balance(conn, available(account)) + int(credit_micro[0])
-    return min(whole_micro, budgets.left_micro(conn, now_ms, account).get(account, whole_micro))
+    whole_micro = ledger.balance(conn, available(account), commodity) + int(credit_micro[0])
+    left = budgets.left_micro(conn, now_ms, account)
+    return min(whole_micro, left.get((account, commodity), whole_micro))
 
 
 def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
@@ -83,18 +84,22 @@ def available_balances(conn: sqlite3.Connection) -> dict[str, int]:
         "SELECT account, commodity, amount_micro FROM ledger_balance"
         " WHERE account LIKE 'tenant:%:available'"
     )
-    found: dict[str, int] = {}
-    hours: dict[str, int] = {}
+    whole: dict[tuple[str, str], int] = {}
     for account, commodity, amount in rows:
         name = account.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-        if commodity == CURRENCY:
-            found[name] = amount
-        elif is_hours(commodity):
-            hours[purse(name, commodity)] = amount
-    limits = dict(conn.execute("SELECT account, credit_micro FROM account_limit"))
+        if commodity == CURRENCY or is_hours(commodity):
+            whole[name, commodity] = amount
+    limits = conn.execute("SELECT account, commodity, credit_micro FROM account_limit")
+    for account, commodity, credit_micro in limits:
+        place = (account, commodity)
+        # An account without money is not known yet; hours may be lent that were never granted.
+        if place in whole or is_hours(commodity):
+            whole[place] = whole.get(place, 0) + credit_micro
     left = budgets.left_micro(conn)
-    whole = {name: amount + limits.get(name, 0) for name, amount in found.items()}
-    return hours | {name: min(amount, left.get(name, amount)) for name, amount in whole.items()}
+    return {
+        purse(name, kind) if is_hours(kind) else name: min(amount, left.get((name, kind), amount))
+        for (name, kind), amount in whole.items()
+    }
 
 
 def verify(conn: sqlite3.Connection) -> LedgerCheck:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from fenglin.errors import ConflictError
-from fenglin.model.hours import is_hours
 from fenglin.model.reason import Reason
 from fenglin.ports.store import Event
 from fenglin.quantities.resources import DIMENSIONS
@@ -183,10 +182,8 @@ def _hold_all(
     books.append(conn, holds, now_ms)
     told: dict[int, list[Event]] = {}
     for (account, commodity), theirs in payers.items():
-        if is_hours(commodity):
-            # Budgets are of money.
-            continue
-        used = budgets.uses(conn, now_ms, account).get(account, ())
+        ours = budgets.uses(conn, now_ms, account).get(account, ())
+        used = [use for use in ours if use.budget.commodity == commodity]
         later_micro = sum(unit.allocation.held_micro for unit in theirs)
         for unit in theirs if used else ():
             later_micro -= unit.allocation.held_micro

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class BudgetView(Struct, frozen=True, kw_only=True):
-    """What an account may use in a span of the books' calendar.
+    """What an account may use in a span of the books' calendar, of money or of one kind of hours.
 
     Attributes:
         span: `month`, `quarter` or `year`.
@@ -34,13 +34,21 @@ class HoursView(Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: `CORE-HOUR`, or `CARD.<MODEL>` for card-hours of that model.
-        available_micro: Millionths of an hour, free to be held.
+        available_micro: Millionths of an hour, free to be held; below zero when they are owed.
         held_micro: Set aside for attempts that are not settled.
+        credit_limit_micro: How far new holds may take it below zero; 0 where none are lent.
+        low_micro: From here down it counts as low.
+        standing: `ok`, `low`, `overdue` or `frozen`: then money pays.
+        budgets: What may be used of it per span; when a hard limit is used up, money pays.
     """
 
     kind: str
     available_micro: int
     held_micro: int
+    credit_limit_micro: int = 0
+    low_micro: int = 0
+    standing: str = ""
+    budgets: list[BudgetView] = []
 
 
 class AccountView(Struct, frozen=True, kw_only=True):
@@ -54,8 +62,8 @@ class AccountView(Struct, frozen=True, kw_only=True):
         credit_limit_micro: How far new holds may take it below zero; 0 for prepaid.
         low_micro: From here down it counts as low.
         standing: `ok`, `low`, `overdue` or `frozen`.
-        budgets: What it may use per span.
-        hours: What was granted in hours, with which it pays first; never added to money.
+        budgets: What it may use per span, in money.
+        hours: What was granted or is lent in hours, which pay first; never added to money.
     """
 
     name: str

@@ -12,6 +12,7 @@ from fenglin.ledger.entry import Entry, Head, seal
 from fenglin.ledger.posting import grant
 from fenglin.ledger.standing import Limits
 from fenglin.ledger.statement import Funds
+from fenglin.model.hours import CORE_HOUR, purse
 from fenglin.ports.accounts import HoursBack
 from fenglin.ports.hub import Principal
 from fenglin.wire.account_views import MoneyMove
@@ -167,3 +168,24 @@ def test_hours_that_are_none_are_refused(desk, store, way):
     with pytest.raises(InputError):
         asyncio.run(getattr(desk, way)("lab", move, ADMIN))
     assert store.entered == []
+
+
+def test_hours_that_are_lent_or_rationed_are_shown_with_how_they_stand(store):
+    lent = {purse("lab", CORE_HOUR): Limits(10, 7), purse("new", "CARD.A100"): Limits(3)}
+    desk = AccountDesk(store, Clock(), lambda: 3, {"lab": Limits(), "new": Limits()}, 480, {}, lent)
+    rationed = Budget(Span.YEAR, 50, None, "CARD.H20")
+
+    async def budgets(_now_ms):
+        return {"lab": [BudgetUse(BUDGET, 1, 2, 4, 5), BudgetUse(rationed, 1, 2, 50, 0)]}
+
+    store.budgets = budgets
+    lab, new, _ = asyncio.run(desk.list(ADMIN)).items
+    cards, cores = lab.hours
+    assert (cores.kind, cores.standing) == (CORE_HOUR, "low")
+    assert (cores.credit_limit_micro, cores.low_micro, cores.budgets) == (10, 7, [])
+    assert (cards.kind, cards.standing, cards.available_micro) == ("CARD.H20", "frozen", 0)
+    assert [(one.span, one.state) for one in cards.budgets] == [("year", "hard")]
+    assert [one.span for one in lab.budgets] == ["month"]
+    (owed,) = new.hours
+    # Nothing of it was granted, and all of it may be used.
+    assert (owed.kind, owed.available_micro, owed.standing) == ("CARD.A100", 0, "low")

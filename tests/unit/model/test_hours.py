@@ -10,6 +10,7 @@ from fenglin.model.hours import (
     CORE_HOUR,
     card_hours,
     hours_for,
+    hours_named,
     hours_price,
     is_hours,
     of_purse,
@@ -47,6 +48,11 @@ def test_card_hours_are_a_commodity_that_the_ledger_takes(model):
     check_commodity(card_hours(model))
     assert is_hours(card_hours(model.lower()))
     assert card_hours(model.lower()) == card_hours(model)
+
+
+def test_hours_have_the_names_that_operators_give_them():
+    assert {hours_named(name) for name in ("core", "Core")} == {CORE_HOUR}
+    assert hours_named("a100") == card_hours("A100")
 
 
 @pytest.mark.parametrize("model", ["", "a" * 19, "A100 80", "-a", "名", "a:b"])

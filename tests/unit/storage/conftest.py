@@ -68,7 +68,7 @@ class Desk:
         _, records = await self.submit(made)
         return records[0]
 
-    def unit(self, job, *, tasks=1, slots=None, node="n0", held=1_000):
+    def unit(self, job, *, tasks=1, slots=None, node="n0", held=1_000, commodity="CNY"):
         """Return a start of the job's first tasks, one core for each slot."""
         number, self.number = self.number, self.number + 1
         taken = job.pending.first(tasks)
@@ -81,7 +81,7 @@ class Desk:
             resources=Resources(1_000, 2**20),
             nodes=1,
             tasks=taken,
-            price=Price(),
+            price=Price(currency=commodity),
             speed_milli=1_000,
             created_ms=NOW_MS,
             finish_ms=NOW_MS + 1,
@@ -93,7 +93,7 @@ class Desk:
         )
         key = attempt_key(self.loaded.hub, number, 1)
         event = Event(job.number, "committed", f"a{number}")
-        made = hold(job.spec.account, held, key, job=job.number)
+        made = hold(job.spec.account, held, key, job=job.number, commodity=commodity)
         return StartUnit(after, record, made, None, event)
 
     def change(self, **parts):

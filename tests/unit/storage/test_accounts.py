@@ -9,6 +9,7 @@ from fenglin.errors import ConflictError, InputError
 from fenglin.ledger.moves import deposit, refund
 from fenglin.ledger.posting import grant
 from fenglin.ledger.statement import Funds
+from fenglin.model.hours import purse
 from fenglin.model.reason import Reason
 from fenglin.ports.accounts import HoursBack
 from fenglin.quantities.period import parse_period
@@ -85,24 +86,30 @@ def test_hours_are_taken_back_once_and_only_those_that_are_there(desk):
     assert check.ok, check.problem
 
 
-def test_no_number_of_starts_at_once_passes_the_credit_limit(desk):
+@pytest.mark.parametrize("commodity", ["CNY", "CORE-HOUR", "CARD.A100"])
+def test_no_number_of_starts_at_once_passes_the_credit_limit(desk, commodity):
+    name = "default" if commodity == "CNY" else purse("default", commodity)
+
     async def scene(here):
         accounts = SqliteAccounts(here.store)
-        await accounts.set_limits(here.epoch, {"default": 2_000_000})
-        spendable = (await here.store.balances())["default"]
+        draft = grant("default", 10_000_000, "first", commodity=commodity)
+        await accounts.enter(here.epoch, draft, NOW_MS, least_micro=0)
+        await accounts.set_limits(here.epoch, {name: 2_000_000})
+        spendable = await here.store.balances()
         jobs = [await here.job(name=f"j{i}") for i in range(20)]
-        units = [here.unit(job, held=2_500_000) for job in jobs]
+        units = [here.unit(job, held=2_500_000, commodity=commodity) for job in jobs]
         for unit in units:
             unit.allocation.shares = ()
         refused = await asyncio.gather(*(here.start(unit) for unit in units))
         await accounts.set_limits(here.epoch, {})
-        return spendable, refused, await accounts.funds()
+        hours = (await accounts.hours()).get("default", {})
+        return spendable, refused, {**await accounts.funds(), **hours}
 
-    spendable, refused, funds = desk(scene)
-    assert spendable == 12_000_000
+    spendable, refused, funds = desk(scene, credit=0)
+    assert spendable == {name: 12_000_000}
     reasons = [reason for one in refused for _, reason in one]
     assert reasons == [Reason.BUDGET_EXHAUSTED] * 16
-    assert funds == {"default": Funds(0, 10_000_000)}
+    assert list(funds.values()) == [Funds(0, 10_000_000)]
 
 
 def test_nothing_is_entered_into_a_closed_month(desk):

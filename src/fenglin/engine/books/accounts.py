@@ -12,7 +12,7 @@ from fenglin.ledger.moves import deposit, refund
 from fenglin.ledger.posting import CURRENCY, grant
 from fenglin.ledger.standing import Limits, standing
 from fenglin.ledger.statement import Funds
-from fenglin.model.hours import CORE_HOUR, card_hours
+from fenglin.model.hours import hours_named, of_purse, purse
 from fenglin.ports.accounts import HoursBack
 from fenglin.quantities.money import MAX_MICRO
 from fenglin.quantities.period import offset_text, parse_period, period_of
@@ -26,7 +26,7 @@ from fenglin.wire.account_views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from fenglin.ledger.budgets import Budget, BudgetUse
     from fenglin.ports.accounts import Accounts
@@ -51,9 +51,11 @@ class AccountDesk:
         limits: Mapping[str, Limits],
         offset_min: int,
         budgets: Mapping[str, Sequence[Budget]] | None = None,
+        hours_limits: Mapping[str, Limits] | None = None,
     ) -> None:
         """Take the store's accounts, the clock, the leader's epoch, and what is configured."""
         self._budgets = budgets or {}
+        self._hours_limits = hours_limits or {}
         self._accounts = accounts
         self._clock = clock
         self._epoch = epoch
@@ -118,7 +120,7 @@ class AccountDesk:
         """See `ports.books.AccountDesk`."""
         self._check(account, move, principal)
         if move.hours:
-            kind = _kind(move.hours)
+            kind = hours_named(move.hours)
             draft = grant(account, move.amount_micro, move.key, commodity=kind, memo=move.memo)
         else:
             draft = deposit(account, move.amount_micro, move.key, memo=move.memo)
@@ -132,7 +134,7 @@ class AccountDesk:
         self._check(account, move, principal)
         now_ms = self._clock.now_ms()
         if move.hours:
-            back = HoursBack(_kind(move.hours), move.amount_micro, move.key, move.memo)
+            back = HoursBack(hours_named(move.hours), move.amount_micro, move.key, move.memo)
             entry = await self._accounts.take_back(self._epoch(), account, back, now_ms)
         else:
             draft = refund(account, move.amount_micro, move.key, memo=move.memo)
@@ -196,11 +198,29 @@ class AccountDesk:
             credit_limit_micro=limits.credit_micro,
             low_micro=limits.low_micro,
             standing=standing(funds.available_micro, limits),
-            budgets=[_budget(one) for one in uses],
+            budgets=[_budget(one) for one in uses if one.budget.commodity == CURRENCY],
             hours=[
-                HoursView(kind=kind, available_micro=one.available_micro, held_micro=one.held_micro)
-                for kind, one in hours.items()
+                self._hours(name, kind, hours.get(kind, Funds()), uses)
+                for kind in self._kinds(name, uses, hours)
             ],
+        )
+
+    def _kinds(self, name: str, uses: Sequence[BudgetUse], had: Iterable[str]) -> Sequence[str]:
+        """Return the kinds of hours that an account had, is lent or has budgets of."""
+        purses = [of_purse(place) for place in self._hours_limits]
+        lent = {kind for account, kind in purses if account == name}
+        return sorted({*had, *lent} | {use.budget.commodity for use in uses} - {CURRENCY})
+
+    def _hours(self, name: str, kind: str, funds: Funds, uses: Sequence[BudgetUse]) -> HoursView:
+        limits = self._hours_limits.get(purse(name, kind), Limits())
+        return HoursView(
+            kind=kind,
+            available_micro=funds.available_micro,
+            held_micro=funds.held_micro,
+            credit_limit_micro=limits.credit_micro,
+            low_micro=limits.low_micro,
+            standing=standing(funds.available_micro, limits),
+            budgets=[_budget(one) for one in uses if one.budget.commodity == kind],
         )
 
 
@@ -216,11 +236,6 @@ def check_money_key(key: str) -> None:
             where="key",
             hint="such as the bank's reference, at most 128 characters",
         )
-
-
-def _kind(hours: str) -> str:
-    """Return the commodity of hours."""
-    return CORE_HOUR if hours == "core" else card_hours(hours)
 
 
 def _budget(use: BudgetUse) -> BudgetView:
