@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import ipaddress
 import os
 import signal
@@ -21,6 +20,7 @@ from fenglin import __version__
 from fenglin.api import bind, create_app, serve
 from fenglin.bootstrap.allocator import give_back
 from fenglin.bootstrap.books import granted, open_books
+from fenglin.bootstrap.calm import calm_interpreter
 from fenglin.bootstrap.clock import SystemClock
 from fenglin.bootstrap.otlp import sender
 from fenglin.bootstrap.tokens import first_token, open_login
@@ -84,8 +84,6 @@ if TYPE_CHECKING:
 DATABASE = "fenglin.db"
 ADDRESS_FILE = "hub.address"
 MOST_PORT = 65_535
-# How long a thread may keep the interpreter that another waits for.
-SWITCH_S = 0.0005
 
 _log = structlog.get_logger("fenglin.hub")
 
@@ -233,7 +231,7 @@ async def _hub(
         resume(pool, control, effects)
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
-        _calm_interpreter()
+        calm_interpreter()
         pulse, keys = Pulse(clock, meters.lag), watch(pool, vault, control.replan)
         ours = [control.run(), recovery.run(), pricing.run(), traces.run(), pulse.run(), keys]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
@@ -306,22 +304,6 @@ def _drivers(
             labels=tuple(sorted({*site.labels, *getattr(driver, "labels", ())})),
         )
     return drivers
-
-
-def _calm_interpreter() -> None:
-    """Let the collector pass over what stays, and threads not wait long for each other.
-
-    A full pass over a long queue stops the door. Measured: batched submits cost a third less, and
-    the slowest single ones less than half.
-
-    The thread that writes waits for the database many times a second, each time gives the
-    interpreter away, and gets it back when another thread has to let go: after 5 ms, unless told
-    otherwise. Measured on PostgreSQL beside plans for a long queue: a third more submits a second.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    sys.setswitchinterval(SWITCH_S)
 
 
 def read_config(config: Path | None) -> tuple[HubConfig, Path]:
