@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from fenglin.engine import applier, breaker, effects, fold, loop, quarantine, service
+from fenglin.engine import applier, breaker, effects, fold, keyless, loop, quarantine, service
 from fenglin.engine.books import accounts
 from fenglin.engine.fold import Fold
 from fenglin.engine.pool import Pool
@@ -24,7 +24,7 @@ from fenglin.model.states import AttemptState
 from fenglin.ports.vault import Sealed
 from fenglin.quantities.taskset import EMPTY
 from fenglin.storage import books as ledger_books
-from fenglin.storage import commits, late_use
+from fenglin.storage import commits, late_use, metered
 from fenglin.storage import quarantine as stored
 from fenglin.storage.vault import SqliteSecrets
 from fenglin.testing.dst.run import report, run_seed
@@ -296,7 +296,45 @@ def shows_in_the_environment(patch):
     patch.setattr(effects.Effects, "_with_secrets", given)
 
 
+def takes_other_bodies(patch):
+    """A metered line that is told again with another body is taken for the same (M5)."""
+    patch.setattr(metered, "_check_same", lambda _use, _there: None)
+
+
+def forgets_tiers(patch):
+    """What an account used before counts towards no tier (M5)."""
+    patch.setattr(metered, "used_before", lambda _conn, _place: 0)
+
+
+class NoError(Exception):
+    """Nobody raises it."""
+
+
+def fails_for_keys(patch):
+    """A start that lacks the key of a secret fails as one whose secret is gone (S4)."""
+    patch.setattr(effects, "KeyMissingError", NoError)
+
+
+def starts_without_keys(patch):
+    """A job is started again and again while the key of its secret is missing (S4)."""
+    patch.setattr(keyless.Keyless, "shown", lambda _self, rows, _jobs: rows)
+
+
+def forgets_who_waits(patch):
+    """Nobody looks whether a missing key is there again (J5)."""
+
+    async def look(_self, _vault, _jobs):
+        return False
+
+    patch.setattr(keyless.Keyless, "look", look)
+
+
 PLANTS = {
+    "takes other bodies": (takes_other_bodies, {"M5"}, ["metered use"]),
+    "forgets tiers": (forgets_tiers, {"M5"}, ["metered use"]),
+    "fails for keys": (fails_for_keys, {"S4"}, ["missing keys"]),
+    "starts without keys": (starts_without_keys, {"S4"}, ["missing keys"]),
+    "forgets who waits": (forgets_who_waits, {"J5", "J9"}, ["missing keys"]),
     "enters closed months": (enters_closed_months, {"L10"}, ["closed months", "hub date jumps"]),
     "closes early": (closes_early, {"L10"}, ["closed months"]),
     "tells of later hours": (tells_of_later_hours, {"L10"}, ["closed months", "vouchers"]),

@@ -11,7 +11,8 @@ byte for byte; `docs/explanation/simulated-days.md` tells the whole.
     hub        one hub process, wired as `bootstrap` wires it
     workload, users, faults    who wants what, and what goes wrong
     books, sick  vouchers, hours and budgets; jobs that the code cannot handle
-    months, vault  a month that is closed while late use comes; secrets of jobs
+    months, vault  a month that is closed while late use comes; secrets of jobs, and their keys
+    metered    use that an operator imports from whoever meters it
     rules, judge, closing, footing   what must hold: in rows, at each commit, at the end
     world, run one day of all that, and what it has shown
 """

@@ -18,7 +18,9 @@ from fenglin.quantities.taskset import TaskSet
 from fenglin.storage import books
 from fenglin.testing.dst.footing import judge_books, owed
 from fenglin.testing.dst.judge import TERMINAL
+from fenglin.testing.dst.metered import judge_sheets
 from fenglin.testing.dst.months import judge_months
+from fenglin.testing.dst.vault import judge_tries
 
 if TYPE_CHECKING:
     from fenglin.testing.dst.site import Run
@@ -34,6 +36,10 @@ def judge_rest(world: World, first_ms: int) -> None:
     judge_books(world, first_ms)
     if world.months is not None:
         judge_months(world, world.months)
+    if world.sheets is not None:
+        judge_sheets(world, world.sheets)
+    if world.safe is not None:
+        judge_tries(world)
     world.judge.recount()
     world.judge.search("at rest")
 

@@ -12,6 +12,7 @@ from fenglin.ledger.posting import CURRENCY
 from fenglin.quantities.period import period_of
 from fenglin.storage.settlements import three_way
 from fenglin.testing.dst.books import OFFSET_MIN, at_vouchers
+from fenglin.testing.dst.metered import sold_micro
 from fenglin.testing.dst.months import late_micro
 from fenglin.testing.dst.users import ADMIN
 
@@ -75,7 +76,8 @@ def _conserved(world: World) -> None:
 def owed(world: World) -> dict[str, int]:
     """Return what providers, authorities and the hub have got for attempts, by commodity.
 
-    What was charged late is left out: it stands in no attempt, and is judged with its use.
+    What was charged late or by lines is left out: it stands in no attempt, and is judged with its
+    use.
     """
     found: dict[str, int] = {}
     for (account, commodity), amount in world.judge.balances.items():
@@ -83,6 +85,8 @@ def owed(world: World) -> dict[str, int]:
             found[commodity] = found.get(commodity, 0) + amount
     for (_, commodity), late in late_micro(world.disk.conn).items():
         found[commodity] -= sum(late.values())
+    if world.sheets is not None:
+        found[CURRENCY] = found.get(CURRENCY, 0) - sold_micro(world.disk.conn)
     return found
 
 

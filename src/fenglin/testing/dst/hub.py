@@ -12,10 +12,12 @@ from msgspec import structs
 
 from fenglin.engine.admission import Admission
 from fenglin.engine.books.accounts import AccountDesk
+from fenglin.engine.books.metering import MeteringDesk
 from fenglin.engine.books.proofs import ProofDesk, Sealer
 from fenglin.engine.books.settling import SettleDesk
 from fenglin.engine.books.vouchers import VoucherDesk
 from fenglin.engine.effects import Effects
+from fenglin.engine.keyless import watch
 from fenglin.engine.loop import Loop
 from fenglin.engine.meters import Meters
 from fenglin.engine.pool import Pool
@@ -42,12 +44,10 @@ from fenglin.testing.dst.vault import judge_order, open_vault, refusal
 from fenglin.testing.dst.virtual import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
     from fenglin.engine.vault import Vault
-    from fenglin.ledger.metering.records import UseRecord
     from fenglin.ports.driver import Driver
-    from fenglin.ports.metering import Taken
     from fenglin.ports.staging import Staging
     from fenglin.testing.dst.world import World
     from fenglin.wire.inventory_views import InventoryReport
@@ -122,8 +122,7 @@ class Hub:
 
     Attributes:
         service: The hub's face once it is up; None before.
-        accounts, vouchers, settling, safety, vault: The desks of operators and owners.
-        late_use: Takes use that is told late.
+        accounts, vouchers, settling, metering, safety, vault: The desks of operators and owners.
         epoch: Under which it leads; 0 before.
         fault: Why it ended by itself; None while it runs.
     """
@@ -139,7 +138,7 @@ class Hub:
         self.settling: SettleDesk | None = None
         self.safety: SafetyDesk | None = None
         self.vault: Vault | None = None
-        self.late_use: Callable[[Sequence[UseRecord]], Awaitable[Taken]] | None = None
+        self.metering: MeteringDesk | None = None
         self.epoch = 0
         self.began_s = world.loop.time()
         self.fault: BaseException | None = None
@@ -193,6 +192,10 @@ class Hub:
         desk = ProofDesk(SqliteProofs(store, world.ledger_key), clock, lambda: pool.epoch)
         sealer = Sealer(desk, (), world.seal_every_s)
         books = self._open_books(store, pool, clock)
+        if world.months is not None or world.sheets is not None:
+            self.metering = MeteringDesk(
+                SqliteMetering(store, OFFSET_MIN), pool, drivers, clock, {}, OFFSET_MIN, books[0]
+            )
         self.safety = SafetyDesk(control, warden.kept, effects, clock, meters)
         books[0].connect(control.money_moved)
         service = HubService(
@@ -227,9 +230,16 @@ class Hub:
                 sealer.run(),
                 *([books[1].run()] if world.books is not None else []),
                 *([books[0].run()] if world.months is not None else []),
+                *self._key_watch(pool, control),
                 *(watcher.run() for watcher in self._watchers.values()),
             ]
         )
+
+    def _key_watch(self, pool: Pool, control: Loop) -> list[Coroutine[None, None, None]]:
+        safe = self.world.safe
+        if safe is None or not safe.gaps or self.vault is None:
+            return []
+        return [watch(pool, self.vault, control.replan)]
 
     async def _serve(self, background: list[Coroutine[None, None, None]]) -> None:
         tasks = [asyncio.create_task(work) for work in background]
@@ -252,11 +262,6 @@ class Hub:
         if world.months is not None:
             self.settling = SettleDesk(
                 SqliteSettlings(store), clock, pool, world.months.deals, _nothing, OFFSET_MIN
-            )
-            meters = SqliteMetering(store, OFFSET_MIN)
-            providers = {site.name: site.provider for site in world.sites}
-            self.late_use = lambda uses: meters.take(
-                pool.epoch, uses, providers, "meter", clock.now_ms()
             )
         return self.accounts, self.vouchers
 

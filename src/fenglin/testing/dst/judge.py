@@ -78,6 +78,7 @@ class Judge:
         ill: Jobs that may be set aside.
         closed_ms: End of the last month that is closed; 0 before.
         search: Looks through the database for what must not stand there.
+        on_end: Hears of each attempt that has ended, why, and by which hub.
     """
 
     def __init__(self, disk: Disk, hub: str, now_s: Callable[[], float], trace: Trace) -> None:
@@ -111,6 +112,7 @@ class Judge:
         self.on_broken: Callable[[], None] = lambda: None
         self.on_close: Callable[[], None] = lambda: None
         self.search: Callable[[str], None] = lambda _when: None
+        self.on_end: Callable[[int, str, str], None] = lambda _number, _reason, _hub: None
         self.is_well: Callable[[str], bool] = lambda _site: True
         for statement in TRIGGERS:
             self._conn.execute(statement)
@@ -210,6 +212,8 @@ class Judge:
             self._parents(job, number)
             slots = sum(part["slots"] for part in msgspec.json.decode(shares))
             self.must("J10", slots % nodes == 0, f"a{number} holds {slots} slots of {nodes}-gangs")
+        if state == "ended":
+            self.on_end(number, reason, process.name)
         if state == "ended" and reason == "site_lost":
             since_s = self._absent_since_s.get(key)
             waited_s = self._now_s() - since_s if since_s is not None else 0.0
@@ -324,7 +328,8 @@ class Judge:
         if kind in ("post", "adjust") and money:
             month = (name, period_of(time_ms, OFFSET_MIN).from_ms)
             self.charged_micro[month] = self.charged_micro.get(month, 0) - amount
-        if kind != "hold":
+        if kind != "hold" or attempt.startswith("metered:"):
+            # What is charged by lines was used: nobody asks for means.
             return
         if account.endswith(":available"):
             left = self.balances[place] + (self.credit_micro.get(name, 0) if money else 0)

@@ -30,10 +30,11 @@ KNOBS: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("fenglin.engine.books.vouchers", "LAPSE_EVERY_S", (60.0, 300.0, 1_200.0)),
     # A voucher's day: in an hour of simulated time some must expire.
     ("fenglin.ledger.vouchers.pool", "DAY_MS", (86_400_000, 600_000, 600_000, 3_600_000)),
+    ("fenglin.engine.keyless", "LOOK_S", (2.0, 60.0, 300.0)),
 )
 
 # Only short runs can afford these as shipped.
-SLOW = ("BUSY_POLL_S", "IDLE_POLL_S", "INVENTORY_EVERY_MS")
+SLOW = ("BUSY_POLL_S", "IDLE_POLL_S", "INVENTORY_EVERY_MS", "LOOK_S")
 
 
 def calm_down() -> None:

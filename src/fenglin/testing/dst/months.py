@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from fenglin.ports.metering import Taken
     from fenglin.testing.dst.site import Run
     from fenglin.testing.dst.world import World
     from fenglin.wire.account_views import PeriodClosed
+    from fenglin.wire.metering_views import Recorded
     from fenglin.wire.settling_views import SettledMonth
 
 # Share of the runs in which a month ends, when it does, and what is asked for meanwhile.
@@ -183,8 +183,8 @@ async def tell(world: World, months: Months) -> None:
         must("M1", good, f"{other.key} was taken with another body: {taken}")
 
 
-async def _take(world: World, uses: Sequence[UseRecord]) -> Taken:
-    return await at_desk(world, lambda hub: hub.late_use, lambda take: take(uses))
+async def _take(world: World, uses: Sequence[UseRecord]) -> Recorded:
+    return await at_desk(world, lambda hub: hub.metering, lambda desk: desk.record(uses, ADMIN))
 
 
 def _picked(world: World, random: Random) -> list[UseRecord]:
@@ -296,7 +296,7 @@ def late_micro(conn: sqlite3.Connection) -> dict[tuple[str, str], dict[int, int]
     found: dict[tuple[str, str], dict[int, int]] = {}
     for seq, attempt, commodity, amount in conn.execute(
         "SELECT seq, attempt, commodity, amount_micro FROM ledger_entry JOIN ledger_leg USING (seq)"
-        " WHERE kind = 'adjust' AND account LIKE 'provider:%'"
+        " WHERE kind = 'adjust' AND account LIKE 'provider:%' AND key NOT LIKE 'adjust:metered:%'"
     ):
         found.setdefault((attempt, commodity), {})[seq] = amount
     return found

@@ -13,7 +13,7 @@ from fenglin.ledger.note import new_key
 from fenglin.ledger.standing import Limits
 from fenglin.model.ids import attempt_key
 from fenglin.planner.policy import BUILT_IN
-from fenglin.testing.dst import books, footing, months, sick, vault
+from fenglin.testing.dst import books, footing, metered, months, sick, vault
 from fenglin.testing.dst.closing import judge_rest
 from fenglin.testing.dst.disk import Disk
 from fenglin.testing.dst.faults import CATALOGUE, strike
@@ -40,7 +40,8 @@ SETTLES_WITHIN_S = 4 * 86_400.0
 MOST_STEPS = 6_000_000
 # What some runs have besides; `more` has them in any.
 VOUCHERS, ILL, MONTHS, SECRETS = "vouchers", "ill jobs", "closed months", "secrets"
-EXTRAS = (VOUCHERS, ILL, MONTHS, SECRETS)
+KEYS, METERED = "missing keys", "metered use"
+EXTRAS = (VOUCHERS, ILL, MONTHS, SECRETS, KEYS, METERED)
 # Users that look at a job of theirs, and at one that is not.
 LOOK_SHARE = 0.1
 # An operator who restores a backup takes this long, longer than any call is under way.
@@ -152,11 +153,18 @@ class World:
         named = {*self.more} & {*EXTRAS}
         closes, hides = draw.random() < months.SHARE, draw.random() < vault.SHARE
         if named or self.plain:
-            closes, hides = MONTHS in named, SECRETS in named
+            closes, hides = MONTHS in named, bool({SECRETS, KEYS} & named)
         span_s = self.size.span_s
         names = tuple(site.name for site in self.sites)
         self.months = months.draw_months(draw, span_s, names) if closes else None
         self.safe = vault.draw_safe(draw, span_s, ACCOUNTS) if hides else None
+        # And once more, each of its own.
+        draw = Random(f"{self.seed}/{self.size.name}/missing keys")  # noqa: S311
+        if self.safe is not None:
+            self.safe.gaps = vault.draw_gaps(draw, span_s, sure=KEYS in named)
+        draw = Random(f"{self.seed}/{self.size.name}/metered use")  # noqa: S311
+        sells = METERED in named if named or self.plain else draw.random() < metered.SHARE
+        self.sheets = metered.draw_sheets(draw, span_s) if sells else None
 
     def _furnish(self) -> None:
         """Give what was drawn besides its places among the rest."""
@@ -168,6 +176,9 @@ class World:
             vault.furnish(self.safe, self.wishes)
             self.disk.conn.execute("PRAGMA secure_delete = OFF")
             self.judge.search = partial(vault.search, self)
+            self.judge.on_end = partial(vault.judge_end, self)
+        if self.sheets is not None:
+            metered.furnish(self)
 
     def _connect(self) -> None:
         judge = self.judge
@@ -314,6 +325,7 @@ class World:
         self.hub_skew_ms = 0
         if self.safe is not None:
             self.safe.quoting = False
+            vault.give_back(self, self.safe)
         self.lose_reply = 0.0
         self.crash_at = ("", 0)
         self.next_dies_at_step = 0
@@ -367,11 +379,7 @@ class World:
         if self.books is not None:
             await self._unbounded()
         await self._settled(wanting)
-        if self.books is not None:
-            await footing.audit(self)
-        if self.months is not None:
-            await months.close(self)
-            await months.tell(self, self.months)
+        await self._looked_through()
         judge_rest(self, self.epoch_ms)
 
     def _extras(self) -> Iterator[Coroutine[None, None, None]]:
@@ -386,6 +394,19 @@ class World:
             yield months.tell_late(self, self.months)
         if self.safe is not None:
             yield vault.keep_secrets(self, self.safe)
+            yield vault.lose_keys(self, self.safe)
+        if self.sheets is not None:
+            yield metered.import_all(self, self.sheets)
+
+    async def _looked_through(self) -> None:
+        """Have the books looked through, closed and completed, now that nothing is under way."""
+        if self.books is not None:
+            await footing.audit(self)
+        if self.months is not None:
+            await months.close(self)
+            await months.tell(self, self.months)
+        if self.sheets is not None:
+            await metered.import_again(self, self.sheets)
 
     async def _unbounded(self) -> None:
         """Take the budgets away, so that all jobs may end."""
