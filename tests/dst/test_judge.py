@@ -246,6 +246,17 @@ def test_an_entry_beyond_what_is_there_is_seen(judge, disk, rule, legs):
     assert judge.broken.rule == rule
 
 
+@pytest.mark.parametrize(("lent", "hard", "rule"), [(5, 5, None), (4, 9, "A4"), (9, 4, "A4")])
+def test_hours_have_limits_and_budgets_of_their_own(judge, disk, lent, hard, rule):
+    judge.credit_micro = {"a": 0, "a:CORE-HOUR": lent}
+    judge.hard_micro = {"a": 0, "a:CORE-HOUR": hard}
+    legs = [("tenant:a:available", "CORE-HOUR", -5), ("tenant:a:held", "CORE-HOUR", 5)]
+    enter(disk, 1, 1, "hold", "hold:x", legs)
+    judge.committed(Process("hub1"))
+
+    assert (judge.broken and judge.broken.rule) == rule
+
+
 @pytest.mark.parametrize(("late_ms", "rule"), [(-1, "L10"), (0, None)])
 def test_an_entry_into_a_closed_month_is_seen(judge, disk, late_ms, rule):
     month = Period(2025, 10, OFFSET_MIN)

@@ -1,4 +1,4 @@
-"""What else is done with money in a run: voucher pools, hours that are granted, budgets.
+"""What else is done with money in a run: voucher pools, hours granted and lent, budgets.
 
 Drawn from streams of its own, so that whatever a seed tells without it stays as it was. What a hub
 has acknowledged of a voucher is noted and looked for when all has come to rest.
@@ -14,6 +14,7 @@ from fenglin.errors import FenglinError
 from fenglin.ledger.budgets import Budget, Span
 from fenglin.ledger.vouchers.claim import Application, Line
 from fenglin.ledger.vouchers.scheme import NO_CAP_MICRO, UNIT_MICRO, Ratio, Reservation, Scheme
+from fenglin.model.hours import CORE_HOUR, purse
 from fenglin.quantities.period import period_of
 from fenglin.testing.dst.users import ADMIN, at_desk, pay_in
 from fenglin.wire.voucher_views import PoolAsk, TakeBackAsk, UseAsk
@@ -124,6 +125,20 @@ def draw_books(random: Random, jobs: int, span_s: float, accounts: tuple[str, ..
         if random.random() < 0.4
     ]
     return Books(clerks, budgets, hours)
+
+
+def draw_lent(
+    random: Random, jobs: int, accounts: tuple[str, ...]
+) -> tuple[dict[str, int], dict[str, Budget]]:
+    """Return how far core-hours are lent, by purse, and what may be used of them, by account."""
+    lent, rationed = {}, {}
+    for account in accounts:
+        most_micro = round(jobs * 20_000 * random.random())
+        if random.random() < 0.4:
+            lent[purse(account, CORE_HOUR)] = most_micro
+        if random.random() < 0.4:
+            rationed[account] = Budget(Span.MONTH, 2 * most_micro, most_micro, CORE_HOUR)
+    return lent, rationed
 
 
 def _scheme(random: Random, name: str, whole_micro: int, accounts: tuple[str, ...]) -> Scheme:

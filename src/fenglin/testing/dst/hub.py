@@ -304,7 +304,7 @@ class Hub:
             await store.post(epoch, drafts, now_ms)
         limits = {name: one.credit_micro for name, one in world.limits.items()}
         accounts = SqliteAccounts(store)
-        await accounts.set_limits(epoch, limits)
+        await accounts.set_limits(epoch, limits | world.lent_micro)
         if world.books is not None:
             await accounts.set_budgets(epoch, world.budgets, OFFSET_MIN, now_ms)
         return {**limits, **await store.balances()}

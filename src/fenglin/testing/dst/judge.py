@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fenglin.ledger.posting import CURRENCY
+from fenglin.model.hours import purse
 from fenglin.model.ids import attempt_key, job_id, parse_attempt_key, parse_job_id
 from fenglin.model.job import AfterCondition
 from fenglin.ports.driver import Presence
@@ -324,17 +325,18 @@ class Judge:
         """Judge one leg of a tenant: a hold within its means and budget (A4)."""
         account, commodity = place
         name = account.split(":")[1]
-        money = commodity == CURRENCY
-        if kind in ("post", "adjust") and money:
+        if commodity != CURRENCY:
+            name = purse(name, commodity)
+        if kind in ("post", "adjust"):
             month = (name, period_of(time_ms, OFFSET_MIN).from_ms)
             self.charged_micro[month] = self.charged_micro.get(month, 0) - amount
         if kind != "hold" or attempt.startswith("metered:"):
             # What is charged by lines was used: nobody asks for means.
             return
         if account.endswith(":available"):
-            left = self.balances[place] + (self.credit_micro.get(name, 0) if money else 0)
+            left = self.balances[place] + self.credit_micro.get(name, 0)
             self.must("A4", left >= 0, f"hold {attempt} leaves {account} at {left}")
-        elif money and name in self.hard_micro:
+        elif name in self.hard_micro:
             month_ms = period_of(time_ms, OFFSET_MIN).from_ms
             used = self.balances[place] + sum(
                 charged

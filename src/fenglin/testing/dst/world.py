@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fenglin.errors import UnavailableError
 from fenglin.ledger.note import new_key
+from fenglin.ledger.posting import CURRENCY
 from fenglin.ledger.standing import Limits
+from fenglin.model.hours import purse
 from fenglin.model.ids import attempt_key
 from fenglin.planner.policy import BUILT_IN
 from fenglin.testing.dst import books, footing, metered, months, sick, vault
@@ -148,6 +150,13 @@ class World:
         if has_ward and not self.plain:
             self.ward = sick.draw_ward(draw, self.size.span_s)
         self.budgets = dict(self.books.budgets) if self.books is not None else {}
+        self.lent_micro: dict[str, int] = {}
+        if self.books is not None:
+            # A stream of its own once more.
+            draw = Random(f"{self.seed}/{self.size.name}/hours")  # noqa: S311
+            self.lent_micro, rationed = books.draw_lent(draw, self.size.jobs, ACCOUNTS)
+            for name, budget in rationed.items():
+                self.budgets[name] = (*self.budgets.get(name, ()), budget)
         # What came later has a stream of its own again; whoever names extras has no others of it.
         draw = Random(f"{self.seed}/{self.size.name}/later extras")  # noqa: S311
         named = {*self.more} & {*EXTRAS}
@@ -183,10 +192,12 @@ class World:
     def _connect(self) -> None:
         judge = self.judge
         judge.sites = tuple(self.truth)
-        judge.credit_micro = {name: one.credit_micro for name, one in self.limits.items()}
+        limits = {name: one.credit_micro for name, one in self.limits.items()}
+        judge.credit_micro = limits | self.lent_micro
         judge.hard_micro = {
-            name: one.hard_micro
-            for name, (one,) in self.budgets.items()
+            name if one.commodity == CURRENCY else purse(name, one.commodity): one.hard_micro
+            for name, ones in self.budgets.items()
+            for one in ones
             if one.hard_micro is not None
         }
         judge.ill = self.ward.ever if self.ward is not None else set()
