@@ -31,6 +31,8 @@ else:
 SIGTERM = 15
 NEWS_WITHIN_S = 1.0
 MOST_NEWS_BYTES = 2**23
+# Between two tries to reach a place.
+AGAIN_S = 0.2
 # Tasks that take less than this are dealt ahead: as many as a slot ends in that time.
 AHEAD_S = 0.2
 MOST_AHEAD = 64
@@ -43,30 +45,44 @@ class Holder:
         """Start the place."""
         self._news: deque[bytes] = deque()
         self._size = 0
+        # What was told last, and its place in all that was ever told.
+        self._told = b""
+        self._told_at = 0
+        self._given: set[int] = set()
         self._asked = False
         self._changed = threading.Condition()
         self._over = False
         self._place = places.Place(values, slots, self._take)
         threading.Thread(target=self._run, daemon=True).start()
 
-    def news(self) -> tuple[bytes, bool]:
+    def news(self, heard: int) -> tuple[bytes, bool]:
         """Return lines for the hub, and whether none follow; waits a while for some.
 
-        Not at first, since who asks has tasks for a place that answers.
+        Not at first, since who asks has tasks for a place that answers. An answer may be lost on
+        its way: what was not heard is told again, to whoever asks.
+
+        Args:
+            heard: How many bytes of all news have come through.
         """
         with self._changed:
             wait_s = NEWS_WITHIN_S if self._asked else 0.0
             self._asked = True
-            self._changed.wait_for(lambda: self._news or self._over, wait_s)
-            data = b"".join(self._news)
-            self._news.clear()
-            self._size = 0
-            self._changed.notify_all()
-            return data, self._over
+            if heard == self._told_at + len(self._told):
+                self._told, self._told_at = b"", heard
+            self._changed.wait_for(lambda: self._told or self._news or self._over, wait_s)
+            if not self._told:
+                self._told = b"".join(self._news)
+                self._news.clear()
+                self._size = 0
+                self._changed.notify_all()
+            return self._told[heard - self._told_at :], self._over and not self._news
 
     def give(self, tasks: list[int]) -> None:
-        """Add tasks."""
-        self._place.give(tasks)
+        """Add tasks, those that it was not given before."""
+        with self._changed:
+            fresh = [task for task in tasks if task not in self._given]
+            self._given.update(fresh)
+        self._place.give(fresh)
 
     def close(self) -> None:
         """Say that no more tasks follow."""
@@ -100,6 +116,7 @@ class Stand:
         open: Tasks that were dealt to it and have not ended.
         begun: Those of them that have started → Unix time in milliseconds.
         up: Whether it has answered.
+        heard: How many bytes of its news have come through.
         closed: Whether it was told that no more tasks follow.
     """
 
@@ -110,6 +127,7 @@ class Stand:
         self.open: set[int] = set()
         self.begun: dict[int, int] = {}
         self.up = False
+        self.heard = 0
         self.closed = False
 
 
@@ -119,6 +137,9 @@ class Spread:
     def __init__(self, ray: Any, values: dict[str, list[str]]) -> None:  # noqa: ANN401 - as above
         """Ask Ray for the places."""
         self._ray = ray
+        # Older Rays have only errors that are final.
+        self._unavailable = getattr(ray.exceptions, "ActorUnavailableError", ())
+        self._said: dict[object, Stand] = {}
         self._tell = places.Teller().tell
         self._order = order.Order(values)
         self._waiting = deque(order.indices(self._order.tasks))
@@ -139,7 +160,7 @@ class Spread:
 
     def run(self) -> None:
         """Work until every task has ended."""
-        asked = {stand.actor.news.remote(): stand for stand in self._stands}
+        asked = {stand.actor.news.remote(0): stand for stand in self._stands}
         told = False
         while asked:
             if self._stopping and not told:
@@ -147,14 +168,17 @@ class Spread:
                 self._cancelled = bool(self._waiting)
                 self._waiting.clear()
                 for stand in asked.values():
-                    stand.actor.stop.remote(self._order.grace_ms)
+                    self._say(stand, stand.actor.stop.remote(self._order.grace_ms))
             if not self._waiting and not any(stand.open for stand in asked.values()):
                 break
-            ready, _ = self._ray.wait(list(asked), timeout=0.2)
+            ready, _ = self._ray.wait([*asked, *self._said], timeout=0.2)
             for ref in ready:
+                if ref in self._said:
+                    self._arrived(self._said.pop(ref), ref)
+                    continue
                 stand = asked.pop(ref)
                 if self._hear(stand, ref):
-                    asked[stand.actor.news.remote()] = stand
+                    asked[stand.actor.news.remote(stand.heard)] = stand
                     self._deal(stand)
         reason = "cancelled" if self._cancelled else "-"
         if self._waiting:
@@ -165,11 +189,16 @@ class Spread:
         """Pass a place's news on; return whether more may come."""
         try:
             data, over = self._ray.get(ref)
+        except self._unavailable as error:
+            print(f"place did not answer: {error}", file=sys.stderr)  # noqa: T201 - the job's log
+            self._repeat(stand)
+            return True
         except self._ray.exceptions.RayError as error:
             print(f"place lost: {error}", file=sys.stderr)  # noqa: T201 - the job's log
             self._bury(stand)
             return False
         stand.up = True
+        stand.heard += len(data)
         lines = []
         for line in data.split(b"\n"):
             words = line.split(b" ")
@@ -185,6 +214,33 @@ class Spread:
         if over:
             self._bury(stand)
         return not over
+
+    def _repeat(self, stand: Stand) -> None:
+        """Say again what a place may not have heard while Ray could not reach it.
+
+        Ray says so of a node that is busy; one that is lost it calls by another name, later.
+        """
+        time.sleep(AGAIN_S)
+        left = sorted(stand.open - stand.begun.keys())
+        if left:
+            self._say(stand, stand.actor.give.remote(left))
+        if stand.closed:
+            stand.actor.close.remote()
+        if self._stopping:
+            self._say(stand, stand.actor.stop.remote(self._order.grace_ms))
+
+    def _say(self, stand: Stand, ref: object) -> None:
+        """Note what was said to a place, until it is known to have arrived."""
+        self._said[ref] = stand
+
+    def _arrived(self, stand: Stand, ref: object) -> None:
+        """Look whether what was said has arrived; of a place that is lost its news tell."""
+        try:
+            self._ray.get(ref)
+        except self._unavailable:
+            self._repeat(stand)
+        except self._ray.exceptions.RayError:
+            return
 
     def _note_end(self, stand: Stand, words: list[bytes]) -> None:
         stand.open.discard(int(words[1]))
@@ -205,7 +261,7 @@ class Spread:
         chosen = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         if chosen:
             stand.open.update(chosen)
-            stand.actor.give.remote(chosen)
+            self._say(stand, stand.actor.give.remote(chosen))
         elif not stand.open and not self._waiting and not stand.closed:
             stand.closed = True
             stand.actor.close.remote()
