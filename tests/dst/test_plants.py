@@ -13,7 +13,17 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from fenglin.engine import applier, breaker, effects, fold, keyless, loop, quarantine, service
+from fenglin.engine import (
+    applier,
+    breaker,
+    effects,
+    fold,
+    hearing,
+    keyless,
+    loop,
+    quarantine,
+    service,
+)
 from fenglin.engine.books import accounts
 from fenglin.engine.fold import Fold
 from fenglin.engine.pool import Pool
@@ -49,7 +59,7 @@ def blind_retry(patch):
 def believes_absence(patch):
     """One listing without an attempt is enough to give it up (D3)."""
     patch.setattr(breaker, "ABSENT_FOR_MS", 0)
-    patch.setattr(loop, "ABSENT_FOR_MS", 0)
+    patch.setattr(hearing, "ABSENT_FOR_MS", 0)
 
 
 def counts_again(patch):

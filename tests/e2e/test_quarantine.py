@@ -32,6 +32,13 @@ KINDS = {
             "UPDATE job SET spec = CAST(json_set(CAST(spec AS TEXT), '$.estimate_ms',"
             " json('99999999999999999999')) AS BLOB) WHERE number = ?"
         ),
+        "take in",
+    ),
+    "a number beyond its column": (
+        (
+            "UPDATE job SET spec = CAST(json_set(CAST(spec AS TEXT), '$.priority',"
+            " json('99999999999')) AS BLOB) WHERE number = ?"
+        ),
         "plan",
     ),
     "a live allocation of it that cannot be read": (

@@ -160,7 +160,7 @@ def _job_columns(
         "job_shape": _rows_of(shapes, asked.shapes)[column("shape")],
         "job_queue": _rows_of(queues, asked.queues)[column("queue")],
         "job_account": _rows_of(accounts, asked.accounts)[column("account")],
-        "job_priority": column("priority").astype(np.int32),
+        "job_priority": _narrowed(column("priority")),
         "job_active": _active(active, number),
         **{f"job_{name}": column(name) for name in _WIDE},
     }
@@ -170,6 +170,18 @@ def _rows_of(listed: Sequence[Hashable], names: Sequence[Hashable]) -> I32:
     """Return at which place of a list each name is; -1 where it is not there."""
     row_of = {name: row for row, name in enumerate(listed)}
     return np.array([row_of.get(name, -1) for name in names], np.int32)
+
+
+def _narrowed(values: I64) -> I32:
+    """Return values in 32 bits.
+
+    Raises:
+        OverflowError: one does not fit.
+    """
+    narrow = values.astype(np.int32)
+    if (narrow != values).any():
+        raise OverflowError(f"{values[narrow != values][0]} does not fit into 32 bits")
+    return narrow
 
 
 def _active(active: Mapping[int, int], number: I64) -> I64:

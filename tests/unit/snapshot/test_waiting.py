@@ -86,3 +86,12 @@ def test_a_row_beyond_64_bits_is_refused_and_leaves_no_trace():
             table.put(JobRow(number, SHAPES[0], 1, deadline_ms=2**63))
     assert list(table.values()) == [JobRow(3, SHAPES[0], 1)]
     assert table.waiting()().column("number").tolist() == [3]
+
+
+def test_a_priority_beyond_its_column_is_refused_and_not_another_one():
+    for rows in (
+        [JobRow(1, SHAPES[0], 1, priority=2**31)],
+        [JobRow(1, SHAPES[0], 1, priority=-(2**31) - 1)],
+    ):
+        with pytest.raises(OverflowError, match="32 bits"):
+            shot(rows)

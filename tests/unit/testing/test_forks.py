@@ -57,12 +57,14 @@ def test_a_hub_is_killed_at_a_point_and_by_hand(start, tmp_path):
     )
     armed = start("hub", "start", FENGLIN_CRASH_AT="c18")
     assert armed.wait(WITHIN_S) == -signal.SIGKILL, (tmp_path / "log").read_text()
+    address = tmp_path / "fenglin-data" / "hub.address"
     for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
-        (tmp_path / "data" / "hub.address").unlink(missing_ok=True)
+        address.unlink(missing_ok=True)
         hub = start("hub", "start")
         end_s = time.monotonic() + WITHIN_S
-        while not (tmp_path / "data" / "hub.address").exists() and time.monotonic() < end_s:
+        while not address.exists():
             assert hub.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < end_s, (tmp_path / "log").read_text()
             time.sleep(0.02)
         assert os.getsid(hub.pid) == hub.pid
         with pytest.raises(subprocess.TimeoutExpired):
