@@ -175,7 +175,8 @@ class WaitingTable:
         self._queues = self._queues.tidied(columns[_QUEUE])
         self._accounts = self._accounts.tidied(columns[_ACCOUNT])
         self._lines = columns.shape[1]
-        self._table = np.empty((len(FIELDS), _FIRST_LINES + 2 * self._lines), np.int64)
+        room = _FIRST_LINES + self._lines + self._lines // 4
+        self._table = np.empty((len(FIELDS), room), np.int64)
         self._table[:, : self._lines] = columns
         self._line_of = {job: line for line, job in enumerate(columns[_NUMBER].tolist())}
 

@@ -353,9 +353,8 @@ def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
             entry.hash,
         )  # fmt: skip
     try:
-        for start in range(0, len(legs), _LEGS * 5):
-            part = legs[start : start + _LEGS * 5]
-            conn.execute(_insert_legs(len(part) // 5), part)
+        for start, count in _portions(len(legs) // 5, _LEGS):
+            conn.execute(_insert_legs(count), legs[start * 5 : (start + count) * 5])
         _insert_entries(conn, fresh[0], rows)
         conn.executemany(_ADD_BALANCE, ((*place, amount) for place, amount in changes.items()))
     except sqlite3.IntegrityError as error:
@@ -370,10 +369,10 @@ def _insert_entries(conn: sqlite3.Connection, first: Entry, rows: Sequence[Value
     """Insert entries that follow each other, by eight values of their own each."""
     version, ledger_id, time_ms = first.version, first.ledger_id, first.time_ms
     before: Value = first.prev_hash
-    for start in range(0, len(rows), _ENTRIES * 8):
-        part = rows[start : start + _ENTRIES * 8]
+    for start, count in _portions(len(rows) // 8, _ENTRIES):
+        part = rows[start * 8 : (start + count) * 8]
         values = [version, ledger_id, time_ms, before, *part]
-        conn.execute(_insert_rows(len(part) // 8), values)
+        conn.execute(_insert_rows(count), values)
         before = values[-1]
 
 
@@ -383,14 +382,27 @@ _LEGS = PARAMETERS // 5
 _ENTRIES = (PARAMETERS - 4) // 8
 
 
-@lru_cache(maxsize=_LEGS)
+def _portions(rows: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield where each statement's rows begin and how many they are: the most, or a power of two.
+
+    So there are few texts, which a server may keep plans of; each count would be one.
+    """
+    at = 0
+    while at < rows:
+        left = rows - at
+        count = most if left >= most else 1 << (left.bit_length() - 1)
+        yield at, count
+        at += count
+
+
+@lru_cache(maxsize=16)
 def _insert_legs(count: int) -> str:
     """Return the statement that inserts some legs."""
     rows = ", ".join(["(?, ?, ?, ?, ?)"] * count)
     return f"INSERT INTO ledger_leg ({LEG_COLUMNS}) VALUES {rows}"  # noqa: S608
 
 
-@lru_cache(maxsize=_ENTRIES)
+@lru_cache(maxsize=16)
 def _insert_rows(count: int) -> str:
     """Return the statement that inserts some entries.
 
