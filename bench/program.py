@@ -98,10 +98,13 @@ def chosen(only: str) -> list[str]:
     return [name for name in ROWS if name in names or not names]
 
 
-def measure(names: list[str], effort: Effort, *, with_sky: bool) -> Report:
+def measure(
+    names: list[str], effort: Effort, *, with_sky: bool, keep: Callable[[Report], None]
+) -> Report:
     """Measure the rows one after another, with the yardstick between them.
 
-    A row that fails altogether is reported as such and ends nothing.
+    A row that fails altogether is reported as such and ends nothing. `keep` is given what there
+    is after each row: it is a long way to the last.
     """
     done = Report(
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%MZ"),
@@ -123,6 +126,7 @@ def measure(names: list[str], effort: Effort, *, with_sky: bool) -> Report:
         done.rows.append(row)
         done.yardstick_ms.append(machine.yardstick_ms())
         _say(f"\n{report.plain(row)}\nyardstick {done.yardstick_ms[-1]:.0f} ms")
+        keep(done)
     return done
 
 
@@ -146,13 +150,16 @@ def main(words: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     effort = QUICK if asked.quick else TINY if asked.tiny else FULL
-    done = measure(names, effort, with_sky=asked.with_sky)
-    for path in asked.out:
+    done = measure(names, effort, with_sky=asked.with_sky, keep=partial(_write, asked.out))
+    return 1 if any(not any(f.ours for f in row.figures) for row in done.rows) else 0
+
+
+def _write(paths: list[Path], done: Report) -> None:
+    for path in paths:
         if path.suffix == ".md":
             path.write_text(report.markdown(done), encoding="utf-8")
         else:
             path.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
-    return 1 if any(not any(f.ours for f in row.figures) for row in done.rows) else 0
 
 
 def _say(text: str) -> None:
