@@ -40,6 +40,7 @@ from fenglin.storage.ledger_rows import (
 )
 from fenglin.storage.ledger_schema import LEDGER_DDL
 from fenglin.storage.ledger_verify import verify_stored
+from fenglin.storage.portions import portions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized
@@ -353,7 +354,7 @@ def _insert(conn: sqlite3.Connection, fresh: Sequence[Entry]) -> None:
             entry.hash,
         )  # fmt: skip
     try:
-        for start, count in _portions(len(legs) // 5, _LEGS):
+        for start, count in portions(len(legs) // 5, _LEGS):
             conn.execute(_insert_legs(count), legs[start * 5 : (start + count) * 5])
         _insert_entries(conn, fresh[0], rows)
         conn.executemany(_ADD_BALANCE, ((*place, amount) for place, amount in changes.items()))
@@ -369,7 +370,7 @@ def _insert_entries(conn: sqlite3.Connection, first: Entry, rows: Sequence[Value
     """Insert entries that follow each other, by eight values of their own each."""
     version, ledger_id, time_ms = first.version, first.ledger_id, first.time_ms
     before: Value = first.prev_hash
-    for start, count in _portions(len(rows) // 8, _ENTRIES):
+    for start, count in portions(len(rows) // 8, _ENTRIES):
         part = rows[start * 8 : (start + count) * 8]
         values = [version, ledger_id, time_ms, before, *part]
         conn.execute(_insert_rows(count), values)
@@ -380,19 +381,6 @@ def _insert_entries(conn: sqlite3.Connection, first: Entry, rows: Sequence[Value
 # more, because it opens its tables and triggers every time.
 _LEGS = PARAMETERS // 5
 _ENTRIES = (PARAMETERS - 4) // 8
-
-
-def _portions(rows: int, most: int) -> Iterator[tuple[int, int]]:
-    """Yield where each statement's rows begin and how many they are: the most, or a power of two.
-
-    So there are few texts, which a server may keep plans of; each count would be one.
-    """
-    at = 0
-    while at < rows:
-        left = rows - at
-        count = most if left >= most else 1 << (left.bit_length() - 1)
-        yield at, count
-        at += count
 
 
 @lru_cache(maxsize=16)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from fenglin.storage.portions import portions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -38,16 +40,10 @@ class Insert:
     tail: str
 
     def statements(self, rows: Sequence[Row]) -> Iterator[tuple[str, list[Any]]]:
-        """Yield the statements that insert the rows, with their values.
-
-        The rows of one are a power of two: there are few texts, and each is used often.
-        """
+        """Yield the statements that insert the rows, with their values."""
         most = 1 << max(0, (MOST_VALUES // self.width).bit_length() - 1)
-        at = 0
-        while at < len(rows):
-            size = min(most, 1 << ((len(rows) - at).bit_length() - 1))
+        for at, size in portions(len(rows), most):
             yield _text(self, size), [value for row in rows[at : at + size] for value in row]
-            at += size
 
 
 @lru_cache(maxsize=512)
