@@ -8,9 +8,9 @@ import pytest
 from kubernetes_samples import pod, running, settings
 from msgspec.structs import replace
 
-from fenglin.drivers.kubernetes import names
+from fenglin.drivers.kubernetes import manifests, names
 from fenglin.drivers.kubernetes.keeper import Keeper
-from fenglin.drivers.kubernetes.manifests import TERMS, UNWANTED, Mode, Terms, unwanted_of
+from fenglin.drivers.kubernetes.manifests import TEMPLATE, TERMS, UNWANTED, Mode, Terms, unwanted_of
 from fenglin.drivers.kubernetes.views import Claim, Job, JobSpec, Metadata
 
 KEY = "h1-a1-1"
@@ -19,11 +19,11 @@ KEY = "h1-a1-1"
 class Calls:
     """A cluster that notes what it is asked for."""
 
-    def __init__(self, mode, pods, jobs):
-        terms = Terms("0-3", 4, mode, 100)
-        data = {TERMS: msgspec.json.encode(terms).decode(), UNWANTED: "0 0 2 3"}
-        claim = Claim(Metadata(names.claim_name(KEY)), data)
-        held = (("claims", [claim]), ("pods", pods), ("jobs", jobs))
+    def __init__(self, mode, pods, jobs, *, slots=4, unwanted="0 0 2 3"):
+        terms = Terms("0-3", slots, mode, 100)
+        data = {TERMS: msgspec.json.encode(terms).decode(), UNWANTED: unwanted, TEMPLATE: "{}"}
+        self.kept = Claim(Metadata(names.claim_name(KEY)), data)
+        held = (("claims", [self.kept]), ("pods", pods), ("jobs", jobs))
         for kind, objects in held:
             kept = {one.metadata.name: one for one in objects}
             setattr(self, kind, SimpleNamespace(of=lambda _, kept=kept: kept))
@@ -38,14 +38,20 @@ class Calls:
     async def delete_pod(self, name):
         self.asked.append(("delete", name))
 
+    async def claim(self, _key):
+        return self.kept
 
-def tend(mode, pods, jobs):
+    async def make_job(self, manifest):
+        self.asked.append(("make", manifest))
+
+
+def tend(mode, pods, jobs, *, ended=frozenset({0, 1, 2, 3}), **how):
     """Return what is asked of a cluster in one round."""
-    calls = Calls(mode, pods, jobs)
+    calls = Calls(mode, pods, jobs, **how)
     known = SimpleNamespace(
         task_of=lambda _, one: int(one.metadata.uid),
         is_stray=lambda *_: False,
-        ended=lambda _: {0, 1, 2, 3},
+        ended=lambda _: ended,
     )
     keeper = Keeper(calls, known, settings(), lambda: 0)
     asyncio.run(keeper._tend(KEY))
@@ -58,6 +64,10 @@ def waits(uid):
 
 def runs(uid):
     return pod(running(), uid=uid)
+
+
+def ended(uid):
+    return pod(phase="Failed", uid=uid)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,26 @@ def test_jobs_of_single_tasks():
         ("end", "p-0"),
         (names.task_name(KEY, 2), {"parallelism": 0}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "held", "made"),
+    [
+        (0, ended, [1]),
+        # It makes another, or may do so.
+        (1, ended, []),
+        (0, runs, []),
+        (0, waits, []),
+    ],
+)
+def test_a_job_that_may_have_no_pods_and_is_never_over(monkeypatch, parallelism, held, made):
+    """Its controller need not have seen its pod fail before it was allowed none."""
+    monkeypatch.setattr(manifests, "of_task", lambda _template, _key, task: task)
+    job = Job(Metadata(names.task_name(KEY, 0)), JobSpec(parallelism))
+    one = held("0")
+    one.metadata.labels["job-name"] = job.metadata.name
+    asked = tend(Mode.TASKS, [one], [job], ended={0}, slots=1, unwanted="")
+    assert [what for word, what in asked if word == "make"] == made
 
 
 @pytest.mark.parametrize("text", ["1", "x y", "3 1", "-1 2"])

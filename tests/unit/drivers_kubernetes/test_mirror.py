@@ -136,3 +136,37 @@ def test_our_own_call_may_be_ahead_of_the_watch():
         await mirror.close()
 
     asyncio.run(go())
+
+
+def test_a_listing_that_is_older_than_the_watch():
+    """What was told before the listing arrived is told again, though nothing else happens."""
+    later = event("MODIFIED", job("a", 30, parallelism=0))
+
+    class SlowApi(FakeApi):
+        """Its second listing was made before the change, and arrives after it."""
+
+        async def watch(self, path, selector, version):
+            if self.asked == ["list"]:
+                self.asked.append("watch 10")
+                yield later
+                await asyncio.Event().wait()
+            async for one in super().watch(path, selector, version):
+                yield one
+
+    api = SlowApi([([job("a", 5)], "10"), ([job("a", 5)], "20")], [[later]])
+
+    async def until(parallelism):
+        async with asyncio.timeout(5):
+            while names(mirror) != {"a": parallelism}:  # noqa: ASYNC110 - a fake tells nobody
+                await asyncio.sleep(0)
+
+    async def go():
+        await mirror.ready()
+        await until(0)
+        await mirror.relist()
+        await until(0)
+        assert api.asked[:4] == ["list", "watch 10", "list", "watch 20"]
+        await mirror.close()
+
+    mirror = Mirror(api, "/jobs", Job, "s", lambda _: None)
+    asyncio.run(go())

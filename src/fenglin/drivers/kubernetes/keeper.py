@@ -76,7 +76,7 @@ class Keeper:
         """
         jobs = self._cluster.jobs.of(key)
         ended = set(self._observer.ended(key))
-        live = sum(1 for job in jobs.values() if not job.over)
+        live = self._live(key)
         template = msgspec.json.decode(claim.data[TEMPLATE])
         ended |= set(manifests.unwanted_of(claim))
         for task in tasks_of(terms.tasks):
@@ -137,16 +137,32 @@ class Keeper:
         """
         jobs = self._cluster.jobs.of(key)
         ended = self._observer.ended(key) | set(manifests.unwanted_of(claim))
-        live = sum(1 for job in jobs.values() if not job.over)
         left = any(
             task not in ended and names.task_name(key, task) not in jobs
             for task in tasks_of(terms.tasks)
         )
-        if not left or live >= terms.slots:
+        if not left or self._live(key) >= terms.slots:
             return
         now = await self._cluster.claim(key)
         if now is not None and STOP not in now.data and now.metadata.uid == claim.metadata.uid:
             await self.fill(key, now, terms)
+
+    def _live(self, key: str) -> int:
+        """Return how many slots are taken.
+
+        A Job that may have no pods takes one only while it has. It may never be over: Kubernetes
+        1.20 fails a Job for its pods' failure only while it has fewer pods than it may have, so
+        not when we are faster to take its pods away than its controller is to see the failure.
+        """
+        busy = {
+            _job_of(pod, key)
+            for pod in self._cluster.pods.of(key).values()
+            if not sight_of(pod, stopped=True).over
+        }
+        return sum(
+            not job.over and (job.spec.parallelism != 0 or name in busy)
+            for name, job in self._cluster.jobs.of(key).items()
+        )
 
     async def _end_some(self, key: str, terms: Terms, pods: list[Pod], unwanted: TaskSet) -> None:
         """End the pods of tasks that are not wanted, as `_end` does those of all."""

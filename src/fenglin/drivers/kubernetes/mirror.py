@@ -48,6 +48,7 @@ class Mirror(Generic[K]):
         self._gone: dict[str, dict[str, K]] = {}
         self._version = ""
         self._era = 0
+        self._until: asyncio.Timeout | None = None
         self._listing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self.listings = 0
@@ -119,6 +120,10 @@ class Mirror(Generic[K]):
         self._version = version
         self._era += 1
         self.listings += 1
+        if self._until is not None:
+            # It may have told what is newer than the listing, and must tell it again.
+            self._until.reschedule(0)
+            self._until = None
         for key, objects in before.items():
             now = fresh.get(key, {})
             for name, kept in objects.items():
@@ -148,16 +153,24 @@ class Mirror(Generic[K]):
         """Take in changes until the server ends the watch or somebody has listed anew."""
         era = self._era
         events = self._api.watch(self._path, self._selector, self._version)
-        async with contextlib.aclosing(events) as stream:  # type: ignore[type-var]
-            async for what, data in stream:
-                if era != self._era:
-                    return
-                kept = self._decoder.decode(data)
-                self._version = kept.metadata.resource_version or self._version
-                if what == "DELETED":
-                    self._drop(kept)
-                elif what != "BOOKMARK":
-                    self._take(kept)
+        try:
+            async with (
+                contextlib.aclosing(events) as stream,  # type: ignore[type-var]
+                asyncio.timeout(None) as self._until,
+            ):
+                async for what, data in stream:
+                    if era != self._era:
+                        return
+                    kept = self._decoder.decode(data)
+                    self._version = kept.metadata.resource_version or self._version
+                    if what == "DELETED":
+                        self._drop(kept)
+                    elif what != "BOOKMARK":
+                        self._take(kept)
+        except TimeoutError:
+            return
+        finally:
+            self._until = None
 
     def _take(self, kept: K) -> None:
         objects = self._found.setdefault(attempt_of(kept), {})
