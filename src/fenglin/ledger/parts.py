@@ -130,12 +130,12 @@ class PartVerifier(QuickVerifier):
 
     def __init__(
         self,
-        read: Callable[[Row], Entry | Unreadable],
+        read: Callable[[int], Entry | Unreadable],
         start: Start,
         anchor: Head | None,
         sizes: Sequence[int],
     ) -> None:
-        """Take how a row is read, where to begin, and the sizes of checkpoints."""
+        """Take how the entry behind a number is read, where to begin, sizes of checkpoints."""
         super().__init__(read, anchor)
         self._start = start
         self._marks = _Marks(start.seq, sizes)

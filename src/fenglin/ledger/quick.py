@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from fenglin.ledger.seals import Seals
     from fenglin.ledger.verify import VerifyReport
 
-# version, ledger_id, seq, time_ms, kind, key, job, attempt, memo, details, prev_hash, hash, and
-# (account, commodity, amount_micro) of the legs 0, 1 and 2, null where there is none.
+# The version, or 0 where the entry is not a usual one as far as a database can tell: where its
+# ledger is another's than the first entry's, its key not of its kind and attempt, or its legs not
+# of one commodity. Then time_ms, kind, job, attempt, memo, details, prev_hash, hash; of the legs 0
+# and 1 account and amount_micro each, with the commodity before the latter's amount; and of the
+# leg 2 the same two, null where there is none.
 Row = tuple[Any, ...]
 
 _NO_DETAILS = "[]"
@@ -68,11 +71,11 @@ class QuickVerifier(Verifier):
 
     def __init__(
         self,
-        read: Callable[[Row], Entry | Unreadable],
+        read: Callable[[int], Entry | Unreadable],
         anchor: Head | None = None,
         seals: Seals | None = None,
     ) -> None:
-        """Take how a row is read as an entry, and what `Verifier` takes."""
+        """Take how the first entry behind a number is read, and what `Verifier` takes."""
         super().__init__(anchor, seals)
         self._read = read
         self._anchored = anchor.seq if anchor else 0
@@ -91,54 +94,50 @@ class QuickVerifier(Verifier):
     def feed_rows(self, rows: Iterable[Row]) -> bool:
         """Take rows in order of seq; return False from the first fault on."""
         rows = iter(rows)
-        while (row := self._pass_usual(rows)) is not None:
-            if not self._feed_whole(row):
+        while not self._pass_usual(rows):
+            if not self._feed_whole():
                 return False
         return self._seals is None or self._seals.fault is None
 
-    def _pass_usual(self, rows: Iterator[Row]) -> Row | None:
-        """Pass entries that are plainly right, up to one that may not be, which is returned.
+    def _pass_usual(self, rows: Iterator[Row]) -> bool:
+        """Pass entries that are plainly right, up to one that may not be, whose row is taken.
 
-        None says that there are no more, or that a checkpoint does not fit. Of the entry that is
-        returned nothing was taken over. Names are local because this is done for every entry.
+        Of that entry nothing else is taken over. Return True when there are no more, or when a
+        checkpoint does not fit. Names are local because this is done for every entry.
         """
         ledger_id, seq, last, then_ms = self._ledger_id, self._seq, self._hash, self._time_ms
         opened, held, resolved, seals = self._usually_open, self._held, self._resolved, self._seals
-        anchored, buffer = self._anchored, bytearray()
-        odd = None
-        for row in rows:
-            (
-                version, ledger, number, time_ms, kind, key, job, attempt, memo, text, prev_hash,
-                own, one, commodity, one_micro, two, other, two_micro, third, third_of, used_micro,
-            ) = row  # fmt: skip
+        next_anchored, buffer, dues = self._anchored - 1, bytearray(), self._dues
+        usual = True
+        for (
+            version, time_ms, kind, job, attempt, memo, text, prev_hash, own,
+            one, one_micro, two, commodity, two_micro, third, used_micro,
+        ) in rows:  # fmt: skip
             legs: tuple[Row, ...] = ((one, commodity, one_micro), (two, commodity, two_micro))
             if third is not None:
-                legs = (*legs, (third, third_of, used_micro))
+                legs = (*legs, (third, commodity, used_micro))
             if (
-                number != seq + 1
+                version != VERSION
                 or prev_hash != last
-                or version != VERSION
-                or ledger != ledger_id
-                or number == anchored
-                or commodity != other
+                or seq == next_anchored
                 or not attempt
-                or key != kind + ":" + attempt
                 or (purse := (held if kind == _HOLD else resolved)(kind, attempt, legs)) is None
                 or (details := _NONE if text == _NO_DETAILS else _details(text)) is None
             ):
-                odd = row
+                usual = False
                 break
             _ENCODE_INTO(
                 (
-                    FORMAT, version, ledger, number, time_ms, kind, key, job, attempt, memo, legs,
-                    details, prev_hash,
+                    FORMAT, version, ledger_id, seq + 1, time_ms, kind, f"{kind}:{attempt}", job,
+                    attempt, memo, legs, details, prev_hash,
                 ),
                 buffer,
             )  # fmt: skip
             if sha256(buffer).digest() != own:
-                odd = row
+                usual = False
                 break
-            seq, last = number, own
+            seq += 1
+            last = own
             self._steps_back += time_ms < then_ms
             then_ms = time_ms
             self.legs += len(legs)
@@ -152,13 +151,13 @@ class QuickVerifier(Verifier):
                 purse.free_micro += two_micro
                 purse.kept_micro += one_micro
                 if third is not None:
-                    self._dues[third, third_of] = self._dues.get((third, third_of), 0) + used_micro
+                    dues[third, commodity] = dues.get((third, commodity), 0) + used_micro
             if seals is not None:
                 seals.feed_hash(own)
                 if seals.fault is not None:
                     break
         self._seq, self._hash, self._time_ms = seq, last, then_ms
-        return odd
+        return usual
 
     def report(self) -> VerifyReport:
         """Return what was found; call it when all rows were fed."""
@@ -181,11 +180,11 @@ class QuickVerifier(Verifier):
         self._dues.clear()
         self._purses.clear()
 
-    def _feed_whole(self, row: Row) -> bool:
-        """Judge an entry by the rules of `Verifier`."""
-        item = self._read(row)
-        self._judged = row[2]
+    def _feed_whole(self) -> bool:
+        """Judge the next entry by the rules of `Verifier`."""
+        item = self._read(self._seq)
         if isinstance(item, Entry):
+            self._judged = item.seq
             opened = self._usually_open.pop(item.attempt, None)
             if opened is not None:
                 self._open[item.attempt] = hold_legs(*opened)

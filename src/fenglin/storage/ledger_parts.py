@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from fenglin.ledger.entry import ZERO_HASH, Head
 from fenglin.ledger.parts import BLOCK, Part, PartVerifier, Start, join
-from fenglin.storage.ledger_rows import rows_between, whole
+from fenglin.storage.ledger_rows import behind, rows_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -200,7 +200,7 @@ def _verify(conn: sqlite3.Connection, task: Task) -> Part | None:
             if before is None:
                 return None
             start = Start(*before)
-        verifier = PartVerifier(lambda row: whole(conn, row), start, task.anchor, task.sizes)
+        verifier = PartVerifier(lambda after: behind(conn, after), start, task.anchor, task.sizes)
         if not verifier.feed_rows(rows_between(conn, task.after, task.last)):
             return None
         (legs,) = conn.execute(

@@ -12,7 +12,7 @@ from fenglin.ledger.quick import QuickVerifier
 from fenglin.ledger.verify import verify
 from fenglin.storage.dialect import statements
 from fenglin.storage.ledger_parts import repeated_key, verify_in_parts
-from fenglin.storage.ledger_rows import MOST_SEQ, items, rows_between, whole
+from fenglin.storage.ledger_rows import MOST_SEQ, behind, items, rows_between
 from fenglin.storage.ledger_schema import LEDGER_GUARDS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _verify_quickly(
 
     The quick way looks up the legs 0, 1 and 2. Any other leg shows in their number.
     """
-    verifier = QuickVerifier(lambda row: whole(conn, row), anchor, seals)
+    verifier = QuickVerifier(lambda after: behind(conn, after), anchor, seals)
     try:
         verifier.feed_rows(rows_between(conn, 0, MOST_SEQ))
     except (sqlite3.OperationalError, TypeError, AttributeError):

@@ -15,7 +15,7 @@ from fenglin.ledger.parts import Part, PartVerifier, Start, join
 from fenglin.ledger.seals import Seals
 from fenglin.ledger.verify import verify
 from fenglin.storage import ledger, ledger_parts
-from fenglin.storage.ledger_rows import rows_between, whole
+from fenglin.storage.ledger_rows import behind, rows_between
 from fenglin.storage.schema import connect
 
 
@@ -53,7 +53,7 @@ def found(conn, entries, cuts, kept=(), anchor=None):
             before = entries[after - 1]
             start = Start(before.ledger_id, before.seq, before.hash, before.time_ms)
         sizes = [one.size for one in kept]
-        verifier = PartVerifier(lambda row: whole(conn, row), start, anchor, sizes)
+        verifier = PartVerifier(lambda after: behind(conn, after), start, anchor, sizes)
         verifier.feed_rows(rows_between(conn, after, last))
         part = verifier.part()
         if part is None:

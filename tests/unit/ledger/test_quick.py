@@ -13,7 +13,7 @@ from fenglin.ledger.quick import QuickVerifier
 from fenglin.ledger.seals import Seals
 from fenglin.ledger.verify import verify
 from fenglin.storage import ledger_verify
-from fenglin.storage.ledger_rows import COLUMNS, MOST_SEQ, items, rows_between, whole
+from fenglin.storage.ledger_rows import COLUMNS, MOST_SEQ, behind, items, rows_between
 from fenglin.storage.ledger_schema import LEDGER_DDL
 
 _SPEC = importlib.util.spec_from_file_location("tampers", Path(__file__).parent / "test_tamper.py")
@@ -136,9 +136,10 @@ def test_usual_entries_are_not_read_whole(conn):
     stored(conn, entries)
     read = []
 
-    def reader(row):
-        read.append(row[4])
-        return whole(conn, row)
+    def reader(after):
+        item = behind(conn, after)
+        read.append(item.kind)
+        return item
 
     verifier = QuickVerifier(reader)
     assert verifier.feed_rows(rows_between(conn, 0, MOST_SEQ))
