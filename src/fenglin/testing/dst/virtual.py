@@ -16,7 +16,7 @@ import contextlib
 import heapq
 from asyncio import events
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -199,7 +199,9 @@ class SeededLoop(asyncio.BaseEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
                 # It was left in the middle; what it says while it is taken apart means nothing.
                 with contextlib.suppress(BaseException):
-                    task.get_coro().close()
+                    # From Python 3.12 a task that ended in its first step has none.
+                    if (coro := task.get_coro()) is not None:
+                        coro.close()
         finally:
             events._set_running_loop(None)  # noqa: SLF001
         self._queue.clear()
@@ -285,7 +287,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         **_more: object,
     ) -> asyncio.Task[T]:
         """See `asyncio`."""
-        task = asyncio.Task(coro, loop=self, name=str(name or ""), context=context)
+        # A loop must say that it takes generators too; a task says itself that it does not.
+        coroutine = cast("Coroutine[Any, Any, T]", coro)
+        task = asyncio.Task(coroutine, loop=self, name=str(name or ""), context=context)
         owner = _PROCESS.get() if context is None else context.get(_PROCESS)
         if owner is not None:
             owner.keep(task)
