@@ -13,6 +13,20 @@ from fenglin.testing.servers.sshd import SshHosts, find_sshd
 pytest.importorskip("asyncssh")
 pytestmark = pytest.mark.xdist_group("e2e-ssh")
 
+FACILITY = """
+[facility.hall]
+owner = "Example Computing"
+sites = ["lab"]
+grade = "declared"
+date = "2026-11-20"
+document = "delivery notes"
+
+[facility.hall.compute.cores]
+class = "general"
+device = "AMD EPYC 7763"
+count = 2
+"""
+
 
 @pytest.fixture(scope="module")
 def hosts():
@@ -30,6 +44,12 @@ def own(hosts, tmp_path, eventually):
         client = process.start().client()
         eventually(lambda: all(site.seen_ms for site in client.sites(Filter()).items))
         yield process
+
+
+@pytest.fixture
+def hub(own):
+    """Return what the command line talks to here."""
+    return own
 
 
 @pytest.fixture
@@ -79,6 +99,20 @@ def test_tasks_on_hosts_outlive_the_hub(own, truth, running, hosts):
     assert [run.number for run in runs] == [1] * 4
     assert all(run.ended_s - run.began_s >= 3 for run in runs)
     assert own.client().ledger_verify().ok
+
+
+def test_a_probe_of_two_hosts_measures_the_line_between_them(fenglin, tmp_path):
+    facility = tmp_path / "lab.toml"
+    facility.write_text(FACILITY)
+    assert fenglin("inventory", "declare", facility, "--document", "note 1").code == 0
+    sizes = ["--size", 32, "--duration", "20ms", "--memory-mib", 1, "--disk-mib", 1]
+    done = fenglin("inventory", "probe", "lab", "--nodes", 2, *sizes, "-o", "json")
+    assert done.code == 0, done.err
+    measured = done.json["measurement"]
+    found = {one["what"]: one for one in measured["figures"]}
+    assert found["network_throughput"]["milli"] > 0
+    assert found["network_round_trip"]["how"].startswith("TCP from std-0 to std-1, ")
+    assert "network" not in {what for what, _ in measured["missing"]}
 
 
 def test_changed_host_keys_are_refused(own, truth, hosts, eventually):

@@ -71,6 +71,9 @@ def probe_site(  # noqa: PLR0913, PLR0917 - options are arguments
     ] = "2s",
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, help="To copy.")] = 512,
     disk_mib: Annotated[int, typer.Option("--disk-mib", min=1, help="To write and read.")] = 512,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, max=64, help="From two on, TCP between them as well.")
+    ] = 1,
     timeout: Annotated[str, typer.Option("--timeout", help="Longest wait, such as 2h.")] = "1h",
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Only submit; enter it later with --job.")
@@ -85,7 +88,8 @@ def probe_site(  # noqa: PLR0913, PLR0917 - options are arguments
     """Measure a site by an ordinary job, and enter the answer beside the nominal figures.
 
     It measures products of matrices per precision (NumPy; PyTorch on cards), memory, disk and TCP
-    within the machine. What is missing there is named as not measured. The job is the evidence.
+    within the machine; with --nodes also TCP from the first node to each other. What is missing
+    there is named as not measured. The job is the evidence.
     """
     limit_s, each_s = seconds(timeout), seconds(duration)
     if limit_s is None or each_s is None:
@@ -93,7 +97,7 @@ def probe_site(  # noqa: PLR0913, PLR0917 - options are arguments
     sizes = Sizes(size, each_s, memory_mib, disk_mib)
     with hub_client(hub) as client:
         if not job:
-            document = _document(client, site, flavor, cpu, sizes)
+            document = {**_document(client, site, flavor, cpu, sizes), "nodes": nodes}
             job = client.submit({**document, "account": account}).id
             if output is Output.TABLE:
                 write(f"{job}\n")

@@ -1,7 +1,8 @@
 """Measure this machine: matrix products per precision, memory, disk, network; print JSON.
 
 Needs python3 alone. NumPy and PyTorch are used where they are there; what is missing is named as
-not measured, never guessed. Figures are medians of repetitions.
+not measured, never guessed. Figures are medians of repetitions. Where it runs on several nodes at
+once, the first one measures, and TCP to each of the others, which do nothing else.
 
     python3 probe.py [--size N] [--seconds S] [--memory-mib N] [--disk-mib N] [--net-mib N]
 """
@@ -9,7 +10,9 @@ not measured, never guessed. Figures are medians of repetitions.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
+import itertools
 import json
 import os
 import socket
@@ -20,7 +23,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,12 @@ LEAST_REPEATS = 3
 MOST_REPEATS = 1_000
 PINGS = 200
 LENGTH_BYTES = 8
+LINE_S = 30.0
+# How long nodes of a gang wait for one another, and among how many ports they find each other.
+MEET_S = 120.0
+KNOCK_S = 2.0
+PORTS = 8
+PORTS_FROM = range(20_000, 30_000)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -253,50 +262,166 @@ def disk(report: Report, mib: int) -> None:
         Path(path).unlink()
 
 
-def network(report: Report, mib: int) -> None:
+class Gang(NamedTuple):
+    """The nodes that run this at once; what answers without their word is none of them."""
+
+    rank: int
+    names: list[str]
+    addresses: list[str]
+    word: bytes
+
+    def ports(self) -> list[int]:
+        """Return where a node may listen; all know them without a word."""
+        first = int.from_bytes(self.word[:4], "big") % (len(PORTS_FROM) - PORTS)
+        return list(PORTS_FROM[first : first + PORTS])
+
+
+def gang() -> Gang:
+    """Return the nodes of our task, by what its environment says."""
+    told = os.environ.get
+    names = [name for name in told("FENGLIN_NODES", "").split(",") if name]
+    addresses = told("FENGLIN_NODE_ADDRESSES", "").split(",")
+    if len(addresses) != len(names) or not all(addresses):
+        addresses = names
+    run = "/".join(told(f"FENGLIN_{name}", "") for name in ("SITE", "JOB_ID", "ATTEMPT"))
+    rank = int(told("FENGLIN_NODE_RANK", "0"))
+    return Gang(rank, names, addresses, hashlib.sha256(run.encode()).digest())
+
+
+def loopback(report: Report, mib: int) -> None:
     """Measure TCP within the machine: what its network code can do at best."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        answering = threading.Thread(target=answer, args=(server,), daemon=True)
+        answering = threading.Thread(target=lambda: answer(server.accept()[0]), daemon=True)
         answering.start()
-        with socket.create_connection(server.getsockname(), timeout=30) as here:
-            here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            took = []
-            for _ in range(PINGS):
-                began = time.perf_counter()
-                here.sendall(b"\0")
-                here.recv(1)
-                took.append(time.perf_counter() - began)
-            block = bytes(MIB)
-            began = time.perf_counter()
-            here.sendall(struct.pack("!Q", mib * MIB))
-            for _ in range(mib):
-                here.sendall(block)
-            here.recv(1)
-            seconds = max(time.perf_counter() - began, 1e-9)
-        answering.join(30)
-    how = f"TCP within the machine, median of {PINGS} round trips"
-    report.add("loopback_round_trip", statistics.median(took) * 1e6, "us", how)
-    how = f"TCP within the machine, {mib} MiB, one stream"
-    report.add("loopback_throughput", mib * MIB * 8 / seconds / 1e9, "Gbit/s", how)
-    report.miss("network", "between nodes nothing was sent: the probe runs on one")
+        with socket.create_connection(server.getsockname(), timeout=LINE_S) as here:
+            trip_s, gbits = exchange(here, mib)
+        answering.join(LINE_S)
+    add_line(report, "loopback", "within the machine", [(trip_s, gbits)], mib)
 
 
-def answer(server: socket.socket) -> None:
+def between(report: Report, mib: int, them: Gang) -> None:
+    """Measure TCP from this node to each other; the worst pair is what a gang gets."""
+    others = them.addresses[1:]
+    if not others:
+        report.miss("network", "between nodes nothing was sent: the probe ran on one")
+        return
+    end, found = time.monotonic() + MEET_S, []
+    for address in others:
+        with meet(them, address, end) as here:
+            found.append(exchange(here, mib))
+    other = them.names[1] if len(others) == 1 else f"{len(others)} other nodes, the worst of them"
+    add_line(report, "network", f"from {them.names[0]} to {other}", found, mib)
+
+
+def add_line(
+    report: Report, what: str, where: str, found: list[tuple[float, float]], mib: int
+) -> None:
+    """Note what `exchange` found."""
+    how = f"TCP {where}, median of {PINGS} round trips"
+    report.add(f"{what}_round_trip", max(trip_s for trip_s, _ in found) * 1e6, "us", how)
+    how = f"TCP {where}, {mib} MiB, one stream"
+    report.add(f"{what}_throughput", min(gbits for _, gbits in found), "Gbit/s", how)
+
+
+def meet(them: Gang, address: str, end: float) -> socket.socket:
+    """Return a connection to another node, which has answered our greeting.
+
+    Raises:
+        OSError: it was not found in time, or its name is unknown here.
+    """
+    while True:
+        why = "it greets with another word"
+        for port in them.ports():
+            try:
+                here = socket.create_connection((address, port), timeout=KNOCK_S)
+            except socket.gaierror:
+                raise
+            except OSError as error:
+                why = str(error)
+                continue
+            if greeted(here, them.word):
+                return here
+            here.close()
+        if time.monotonic() > end:
+            raise OSError(f"{address} was not reached: {why}")
+        time.sleep(KNOCK_S / 10)
+
+
+def greeted(line: socket.socket, word: bytes) -> bool:
+    """Return whether who is at the other end says the same word."""
+    line.settimeout(KNOCK_S)
+    try:
+        line.sendall(word)
+        heard = taken(line, len(word))
+    except OSError:
+        return False
+    line.settimeout(LINE_S)
+    return heard == word
+
+
+def wait_for_first(them: Gang) -> str:
+    """Answer the gang's first node once; return what became of it."""
+    end = time.monotonic() + MEET_S
+    try:
+        with listening(them) as server:
+            while (left := end - time.monotonic()) > 0:
+                server.settimeout(left)
+                there, _ = server.accept()
+                if greeted(there, them.word):
+                    answer(there)
+                    return "measured from the first node"
+                there.close()
+    except OSError as error:
+        return f"not measured: {error}"
+    return "not measured: the first node never came"
+
+
+def listening(them: Gang) -> socket.socket:
+    """Return a server on the first of our ports that is free.
+
+    Raises:
+        OSError: none is free, or our name is unknown, by which the first node looks for us.
+    """
+    address = them.addresses[them.rank]
+    family = socket.getaddrinfo(address, None)[0][0]
+    why = OSError("no port is free")
+    # Behind a translated address, which is none of ours, on all that we have.
+    for host, port in itertools.product((address, ""), them.ports()):
+        try:
+            return socket.create_server((host, port), family=family)
+        except OSError as error:
+            why = error
+    raise why
+
+
+def exchange(here: socket.socket, mib: int) -> tuple[float, float]:
+    """Return (seconds of the median round trip, Gbit/s of one stream) to who answers."""
+    here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    took = []
+    for _ in range(PINGS):
+        began = time.perf_counter()
+        here.sendall(b"\0")
+        here.recv(1)
+        took.append(time.perf_counter() - began)
+    block = bytes(MIB)
+    began = time.perf_counter()
+    here.sendall(struct.pack("!Q", mib * MIB))
+    for _ in range(mib):
+        here.sendall(block)
+    if here.recv(1) != b"\0":
+        raise OSError("the other end has hung up")
+    seconds = max(time.perf_counter() - began, 1e-9)
+    return statistics.median(took), mib * MIB * 8 / seconds / 1e9
+
+
+def answer(there: socket.socket) -> None:
     """Give each ping back, then take in as many bytes as were announced."""
-    there, _ = server.accept()
     with there:
-        there.settimeout(30)
+        there.settimeout(LINE_S)
         there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(PINGS):
-            there.recv(1)
-            there.sendall(b"\0")
-        head = b""
-        while len(head) < LENGTH_BYTES:
-            piece = there.recv(LENGTH_BYTES - len(head))
-            if not piece:
-                return
-            head += piece
-        (left,) = struct.unpack("!Q", head)
+            there.sendall(taken(there, 1))
+        (left,) = struct.unpack("!Q", taken(there, LENGTH_BYTES))
         while left > 0:
             piece = there.recv(min(left, MIB))
             if not piece:
@@ -305,12 +430,29 @@ def answer(server: socket.socket) -> None:
         there.sendall(b"\0")
 
 
-def measured(wish: argparse.Namespace) -> dict[str, object]:
+def taken(line: socket.socket, size: int) -> bytes:
+    """Return so many bytes.
+
+    Raises:
+        OSError: the other end hung up before.
+    """
+    found = bytearray()
+    while len(found) < size:
+        piece = line.recv(size - len(found))
+        if not piece:
+            raise OSError("the other end has hung up")
+        found += piece
+    return bytes(found)
+
+
+def measured(wish: argparse.Namespace, them: Gang) -> dict[str, object]:
     """Return all that can be measured here."""
     count = cores()
     for name in THREADS:  # before NumPy is loaded
         os.environ[name] = str(count)
     report = Report()
+    # The other nodes are let go before what takes long.
+    report.attempt("network", between, wish.net_mib, them)
     torch, card = card_library() if wish.card else (None, "no card was asked for")
     if torch is not None:
         report.attempt("card", products_on_card, torch, wish.size, wish.seconds)
@@ -319,7 +461,7 @@ def measured(wish: argparse.Namespace) -> dict[str, object]:
         report.attempt("products", products_on_cpu, wish.size, wish.seconds, count)
     report.attempt("memory_copy", memory, wish.memory_mib, wish.seconds, count)
     report.attempt("disk", disk, wish.disk_mib)
-    report.attempt("network", network, wish.net_mib)
+    report.attempt("loopback", loopback, wish.net_mib)
     return {
         "probe": 1,
         "node": socket.gethostname() or "unknown",
@@ -340,7 +482,11 @@ def main() -> None:
     parser.add_argument("--disk-mib", type=int, default=512)
     parser.add_argument("--net-mib", type=int, default=256)
     parser.add_argument("--card", action="store_true")
-    text = json.dumps(measured(parser.parse_args()), indent=2) + "\n"
+    wish, them = parser.parse_args(), gang()
+    if them.rank:
+        sys.stdout.write(f"{wait_for_first(them)}\n")
+        return
+    text = json.dumps(measured(wish, them), indent=2) + "\n"
     sys.stdout.write(text)
     kept = os.environ.get("FENGLIN_ARTIFACTS_DIR")
     if kept:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +54,67 @@ def test_with_numpy_it_multiplies_and_keeps_the_answer(tmp_path):
     for precision in ("fp64", "fp32"):
         assert (found[precision].unit, found[precision].value > 0) == ("TFLOPS", True)
         assert "32 x 32, 1 cores" in found[precision].how
+
+
+def test_the_first_of_several_nodes_measures_the_line_to_the_others(tmp_path):
+    path = tmp_path / "probe.py"
+    path.write_bytes(read_script())
+    env = {
+        "PATH": "/usr/bin:/bin", "FENGLIN_JOB_ID": str(tmp_path), "FENGLIN_NODES": "a,b,c",
+        "FENGLIN_NODE_ADDRESSES": "127.0.0.1,127.0.0.2,127.0.0.3",
+    }  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, path, *TINY],
+            env={**env, "FENGLIN_NODE_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    first, *others = [one.communicate(timeout=120)[0] for one in ranks]
+    assert others == ["measured from the first node\n"] * 2
+    found = {one.what: one for one in read_answer(first.encode(), "x").figures}
+    where = "TCP from a to 2 other nodes, the worst of them, "
+    for what, unit in (("network_round_trip", "us"), ("network_throughput", "Gbit/s")):
+        assert (found[what].unit, found[what].how.startswith(where)) == (unit, True)
+
+
+def test_a_node_that_is_not_found_is_named_and_the_rest_is_measured(monkeypatch):
+    monkeypatch.setattr(script, "MEET_S", 0.1)
+    them = script.Gang(
+        0, ["a", "b", "c"], ["127.0.0.1", "127.0.0.2", "no.such.host.invalid"], b"x" * 32
+    )
+    report = script.Report()
+    report.attempt("network", script.between, 1, them)
+    report.attempt(
+        "network", script.between, 1, them._replace(addresses=["127.0.0.1", them.addresses[2]])
+    )
+    assert report.figures == []
+    near, far = (one["why"] for one in report.missing)
+    assert "127.0.0.2 was not reached: " in near
+    assert far.startswith("gaierror: ")
+    assert script.wait_for_first(them._replace(rank=2)).startswith("not measured: ")
+    assert script.wait_for_first(them._replace(rank=1)) == "not measured: timed out"
+
+
+def test_a_server_with_another_word_is_not_measured(monkeypatch):
+    monkeypatch.setattr(script, "MEET_S", 0.1)
+    them = script.Gang(0, ["a", "b"], ["127.0.0.1", "127.0.0.1"], b"y" * 32)
+    heard = []
+
+    def other():
+        there, _ = server.accept()
+        with there:
+            heard.append(script.greeted(there, b"z" * 32))
+
+    with script.listening(them) as server:
+        answering = threading.Thread(target=other, daemon=True)
+        answering.start()
+        with pytest.raises(OSError, match="was not reached"):
+            script.meet(them, "127.0.0.1", 0)
+        answering.join(30)
+    assert heard == [False]
 
 
 def test_one_measurement_that_fails_keeps_no_other_from_running():
