@@ -250,8 +250,7 @@ def give_back(  # noqa: PLR0913, PLR0917 - one argument per option
         ("still charged", done.left),
     ]
     if done.vouchers_micro:
-        paid = format_money(done.vouchers_micro)
-        fields.append(("vouchers paid", f"{paid} of the line; see `fenglin voucher clawback`"))
+        fields.append(("to vouchers", f"{format_money(done.vouchers_micro)} of that"))
     write_fields(fields)
 
 

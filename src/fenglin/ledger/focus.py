@@ -123,7 +123,10 @@ class _Months:
             name = (entry.detail("pool"), entry.detail("voucher"))
             if entry.detail(PAYS):
                 self._first_uses.setdefault(name, month)
-            return entry.detail("act") == "clawback" and self._first_uses.get(name, month) < month
+            return (
+                entry.detail("act") in {"clawback", "return"}
+                and self._first_uses.get(name, month) < month
+            )
         seq = entry.detail("corrects_seq")
         if entry.kind is not Kind.ADJUST or not seq.isdecimal() or int(seq) < self._seqs[0]:
             return False

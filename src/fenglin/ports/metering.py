@@ -157,7 +157,7 @@ class GivenBack(Struct, frozen=True, kw_only=True):
         quantity: How much of it.
         left: How much is still charged.
         amount_micro: What came back to the account, and left the provider's due.
-        vouchers_micro: What vouchers paid of the line; they are not given back by it.
+        vouchers_micro: How much of that returned to the vouchers that had paid it.
     """
 
     entry: Entry

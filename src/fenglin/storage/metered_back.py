@@ -2,7 +2,8 @@
 
 What is given back of a line is the difference that it made: what its account's month costs with
 it, less what the month costs without it. So with tiers, too, the sum of a month is that of the use
-which is left, in whatever order lines came and were given back.
+which is left, in whatever order lines came and were given back. What vouchers paid beyond that
+returns to them in the same transaction.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING
 from fenglin.catalog.pricebook.items import Unit
 from fenglin.catalog.pricebook.rating import rate
 from fenglin.errors import ConflictError, InputError, NotFoundError
-from fenglin.ledger.metering.metered import back_draft, back_key
+from fenglin.ledger.metering.metered import UNIT, back_draft, back_key
 from fenglin.ledger.posting import charge, charges_of
 from fenglin.ports.metering import ChargedLine, GivenBack
 from fenglin.quantities.shown import shown
-from fenglin.storage import books, ledger
+from fenglin.storage import books, ledger, metered_rooms, voucher_returns
 from fenglin.storage.ledger_rows import where_in
-from fenglin.storage.metered_rows import USE_FIELDS, metered_use, terms_of
+from fenglin.storage.metered_rows import USE_FIELDS, given_micro, metered_use, terms_of
 from fenglin.storage.tiers import put_used, used_before
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _OF_JOB = (
     " ORDER BY started_ms, site, source, line LIMIT ?"
 )
 _BACK = "SELECT quantity, entry FROM metered_back WHERE site = ? AND source = ? AND line = ?"
-_VOUCHERS = "SELECT SUM(amount_micro) FROM voucher_event WHERE bill = ? AND bill <> ''"
 
 
 def give_back(conn: sqlite3.Connection, ask: BackAsk, who: str, now_ms: int) -> GivenBack:
@@ -58,7 +58,7 @@ def give_back(conn: sqlite3.Connection, ask: BackAsk, who: str, now_ms: int) -> 
     left = use.quantity - _given(conn, ask.place)
     known = _known(conn, ask, use)
     if known is not None:
-        return _told(conn, known[0], use, charged, known[1], left)
+        return _told(conn, known[0], use, known[1], left)
     quantity = _wanted(ask, use, left)
     if counter:
         amount_micro = _uncount(conn, use, quantity, (use.account, counter, span))
@@ -76,7 +76,9 @@ def give_back(conn: sqlite3.Connection, ask: BackAsk, who: str, now_ms: int) -> 
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (ask.key, *ask.place, entry.seq, str(quantity), who, ask.why),
     )
-    return _told(conn, entry, use, charged, quantity, left - quantity)
+    place = (use.account, counter, span) if counter else None
+    _return(conn, charged, place, voucher_returns.Cause(entry.key, ask.why, who, now_ms))
+    return _told(conn, entry, use, quantity, left - quantity)
 
 
 def lines_of(conn: sqlite3.Connection, job: int) -> list[ChargedLine]:
@@ -165,22 +167,40 @@ def _uncount(
     return sum(line.amount_micro for line in lines)
 
 
-def _told(
+def _return(
     conn: sqlite3.Connection,
-    entry: Entry,
-    use: MeteredUse,
     charged: Entry,
-    quantity: int,
-    left: int,
+    place: tuple[str, str, str] | None,
+    cause: voucher_returns.Cause,
+) -> None:
+    """Return to vouchers what they paid of a line beyond what it costs now.
+
+    Args:
+        conn: Inside a transaction.
+        charged: The entry that charges the line.
+        place: (account, counter, period) whose tiers it counts towards; None for none.
+        cause: Why.
+    """
+    costs_micro = _due_micro(charged) - given_micro(conn, charged.key)
+    draws = voucher_returns.draws_of_bill(conn, charged.key)
+    voucher_returns.return_over(conn, draws, costs_micro, cause)
+    if place is not None:
+        # With tiers a line may give back more than it was charged: others were charged for that.
+        all_micro = metered_rooms.costs_micro(conn, place, charged.detail(UNIT))
+        draws = voucher_returns.draws_of_counter(conn, place)
+        voucher_returns.return_over(conn, draws, all_micro, cause)
+
+
+def _told(
+    conn: sqlite3.Connection, entry: Entry, use: MeteredUse, quantity: int, left: int
 ) -> GivenBack:
-    (paid_micro,) = conn.execute(_VOUCHERS, (charged.key,)).fetchone()
     return GivenBack(
         entry=entry,
         use=use,
         quantity=quantity,
         left=left,
         amount_micro=-_due_micro(entry),
-        vouchers_micro=int(paid_micro or 0),
+        vouchers_micro=voucher_returns.returned_micro(conn, entry),
     )
 
 

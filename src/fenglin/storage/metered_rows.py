@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fenglin.catalog.pricebook.items import PriceTerms
-from fenglin.ledger.metering.metered import MeteredUse
+from fenglin.ledger.metering.metered import MeteredUse, place_of
 from fenglin.ledger.posting import CURRENCY
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 USE_FIELDS = "line, account, unit, quantity, started_ms, ended_ms, resource, job, attempt"
 # Lines that are looked up at once: SQLite takes at most 500 queries as one, of 999 values.
 _MOST_LINES = 256
+_GIVEN = """\
+SELECT COALESCE(SUM(leg.amount_micro), 0) FROM metered_back AS back
+JOIN ledger_leg AS leg ON leg.seq = back.entry
+WHERE back.site = ? AND back.source = ? AND back.line = ? AND leg.account LIKE 'provider:%'"""
 
 
 def of_lines(
@@ -48,6 +52,12 @@ def metered_use(row: Sequence[Any]) -> MeteredUse:
     """Return a row of `USE_FIELDS` as the line that it is."""
     line, account, unit, quantity, *rest = row
     return MeteredUse(line, account, unit, int(quantity), *rest)
+
+
+def given_micro(conn: sqlite3.Connection, key: str) -> int:
+    """Return what was given back of what the entry of a key charges."""
+    place = place_of(key)
+    return 0 if place is None else -int(conn.execute(_GIVEN, place).fetchone()[0])
 
 
 def counter_of(unit: Unit, versions: Sequence[str], terms: PriceTerms) -> str:

@@ -28,7 +28,7 @@ from fenglin.ledger.vouchers.pool import (
     lapses,
     step,
 )
-from fenglin.ledger.vouchers.scheme import Rules, Scheme, complete
+from fenglin.ledger.vouchers.scheme import ANY_ITEM, Rules, Scheme, complete
 from fenglin.ports.vouchers import UsedPart, VoucherRecord
 from fenglin.storage import books, ledger
 
@@ -37,8 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fenglin.ledger.entry import Draft, Entry
+    from fenglin.ledger.posting import Charge
+    from fenglin.storage.metered_rooms import Rooms
 
 THE_HUB = "hub"
+# No pool has this name; it stands for what was given back of a charge.
+_NO_POOL = ""
+# Of the events of a bill: what vouchers paid of it, less what returned to them.
+_PAID = "SUM(CASE act WHEN 'use' THEN amount_micro ELSE -amount_micro END)"
 ENCODE = msgspec.json.Encoder().encode
 _DECISION = msgspec.json.Decoder(Decision)
 _APPLICATION = msgspec.json.Decoder(Application)
@@ -182,7 +188,7 @@ def _drafts(
                 event.voucher,
                 event.act.value,
                 event.amount_micro,
-                event.why if event.act is Act.USE else "",
+                event.why if event.act is Act.USE else event.pays,
                 ENCODE(event),
                 who,
             ),
@@ -225,7 +231,7 @@ def pay_postings(conn: sqlite3.Connection, entries: Sequence[Entry], now_ms: int
             leg = entry.legs[0]
             by_payer.setdefault((leg.account.split(":")[1], leg.commodity), []).append(entry)
     for payer, postings in by_payer.items():
-        pay(conn, postings, sources(conn, payer, now_ms), THE_HUB, now_ms)
+        pay(conn, postings, sources(conn, payer, now_ms), (THE_HUB, now_ms))
 
 
 def sources(
@@ -253,9 +259,9 @@ def pay(
     conn: sqlite3.Connection,
     postings: Iterable[Entry],
     could: Sequence[Source],
-    who: str,
-    now_ms: int,
+    by: tuple[str, int],
     most_micro: int | None = None,
+    rooms: Rooms | None = None,
 ) -> list[UsedPart]:
     """Pay postings of one account with its vouchers.
 
@@ -263,9 +269,9 @@ def pay(
         conn: In a transaction.
         postings: What was charged.
         could: What may pay, in the order of use.
-        who: Who uses them.
-        now_ms: Unix time.
+        by: Who uses them, and when: Unix time.
         most_micro: How much at most; None for no limit.
+        rooms: Tells what was given back of the postings; None where they are new.
 
     Returns:
         What each voucher paid of each posting.
@@ -276,13 +282,17 @@ def pay(
     for posting in postings:
         if not left or most_micro == 0:
             break
-        for source, part_micro in cover(
-            charges_of(posting), list(left.values()), _paid(conn, posting.key)
-        ):
+        charges = charges_of(posting)
+        paid = _paid(conn, posting.key)
+        if rooms is not None:
+            paid |= _gone(rooms, posting.key, charges, paid)
+        for source, part_micro in cover(charges, list(left.values()), paid):
             part = part_micro if most_micro is None else min(part_micro, most_micro)
             if not part:
                 break
             most_micro = None if most_micro is None else most_micro - part
+            if rooms is not None:
+                rooms.pay(posting.key, part)
             name = (source.pool, source.voucher)
             rest_micro = source.left_micro - part
             if rest_micro:
@@ -293,24 +303,34 @@ def pay(
                 act=Act.USE,
                 voucher=source.voucher,
                 amount_micro=part,
-                time_ms=now_ms,
+                time_ms=by[1],
                 why=posting.key,
             )
             todo.setdefault(source.pool, []).append((event, Origin(0, job=posting.job)))
             parts.append(UsedPart(*name, posting.key, part))
     for pool, events in todo.items():
-        enter(conn, named(conn, pool), events, who, now_ms)
+        enter(conn, named(conn, pool), events, *by)
     return parts
 
 
-def _paid(conn: sqlite3.Connection, key: str) -> Mapping[str, Paid]:
+def _paid(conn: sqlite3.Connection, key: str) -> dict[str, Paid]:
     """Return what each pool has paid of a posting."""
     rows = conn.execute(
-        "SELECT pool, SUM(amount_micro) FROM voucher_event WHERE bill = ? AND bill <> ''"
-        " GROUP BY pool",
+        f"SELECT pool, {_PAID} FROM voucher_event"  # noqa: S608
+        " WHERE bill = ? AND bill <> '' GROUP BY pool",
         (key,),
     ).fetchall()
-    return {pool: Paid(named(conn, pool).rules.items, amount) for pool, amount in rows}
+    return {pool: Paid(named(conn, pool).rules.items, int(amount)) for pool, amount in rows}
+
+
+def _gone(
+    rooms: Rooms, key: str, charges: Sequence[Charge], paid: Mapping[str, Paid]
+) -> dict[str, Paid]:
+    """Return what of a posting nobody owes any more, as if somebody had paid it."""
+    open_micro = sum(one.amount_micro for one in charges)
+    open_micro -= sum(one.amount_micro for one in paid.values())
+    gone_micro = rooms.gone_micro(key, open_micro)
+    return {_NO_POOL: Paid((ANY_ITEM,), gone_micro)} if gone_micro > 0 else {}
 
 
 def records(

@@ -20,6 +20,7 @@ from fenglin.ports.vouchers import PoolRecord, UsedPart
 from fenglin.quantities.money import format_money
 from fenglin.storage import books, ledger, voucher_audit
 from fenglin.storage import voucher_rows as rows
+from fenglin.storage.metered_rooms import Rooms
 
 if TYPE_CHECKING:
     import sqlite3
@@ -149,7 +150,8 @@ class SqliteVouchers:
                 for one in ledger.postings(conn, ask.account, ask.from_ms, ask.to_ms)
                 if one.legs[0].commodity == ask.commodity
             )
-            parts = rows.pay(conn, postings, could, who, now_ms, ask.amount_micro or None)
+            most_micro, rooms = ask.amount_micro or None, Rooms(conn)
+            parts = rows.pay(conn, postings, could, (who, now_ms), most_micro, rooms)
             paid_micro = sum(one.amount_micro for one in parts)
             if paid_micro < ask.amount_micro:
                 wanted, there = (

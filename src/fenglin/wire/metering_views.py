@@ -77,7 +77,7 @@ class BackView(Struct, frozen=True, kw_only=True):
         quantity: How much of the line was given back by this key.
         left: How much of the line is still charged.
         amount_micro: What that was worth, in the hub's currency.
-        vouchers_micro: What vouchers paid of the line; take that back by `voucher clawback`.
+        vouchers_micro: How much of that returned to the vouchers that had paid it.
     """
 
     entry: int

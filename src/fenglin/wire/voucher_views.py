@@ -165,12 +165,13 @@ class AuditRow(Struct, frozen=True, kw_only=True):
 
     Attributes:
         time_ms: When.
-        act: `open`, `file`, `grant`, `refuse`, `approve`, `use`, `lapse`, `revoke`, `clawback`.
+        act: `open`, `file`, `grant`, `refuse`, `approve`, `use`, `lapse`, `revoke`, `clawback`,
+            `return`.
         voucher: Id of the application; empty for the pool.
         account: Whose.
         amount_micro: What it is about.
         who: Who did it; `hub` is the rules, or the clock.
-        why: The reasons, or which entry was paid.
+        why: The reasons, or which entry was paid; of a return both.
     """
 
     time_ms: int

@@ -135,7 +135,7 @@ def test_what_a_line_was_charged_too_much_is_given_back(fenglin, hub, play):
     assert "vouchers" not in done.out
     hub.on("POST", "/v1/metering:give-back", play(body=body | {"vouchers_micro": 20_000}))
     done = fenglin(*ask, "--source", "other", "--bytes", "10")
-    assert "0.02 CNY of the line" in done.out
+    assert "to vouchers    0.02 CNY of that" in done.out
     asked = json.loads(hub.asked[-1].body)
     assert (asked["source"], asked["quantity"], asked["held_bytes"]) == ("other", "", 10)
     assert fenglin(*ask, "--bytes", "10GB").code == 2

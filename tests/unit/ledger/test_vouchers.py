@@ -17,6 +17,7 @@ from fenglin.ledger.vouchers.pool import (
     approve,
     claw_back,
     fold,
+    give_back,
     grants,
     lapses,
     open_pool,
@@ -322,6 +323,24 @@ class TestUse:
         with pytest.raises(InputError, match="of nothing"):
             fold(after, claw_back(after.voucher("a1"), 3, "x", -1))
 
+    def test_what_paid_for_no_use_returns_as_far_as_it_was_not_clawed_back(self):
+        at = given_out(pool(), asks())
+        at = fold(at, used(at, "lab", 100, 1)[0])
+        at = fold(at, claw_back(at.voucher("a1"), 2, "one item", 40 * YUAN))
+        back = give_back(at.voucher("a1"), "post:a", 90 * YUAN, 3, "counted twice")
+        assert [(e.act, e.amount_micro // YUAN, e.pays) for e in back] == [
+            (Act.RETURN, 60, "post:a")
+        ]
+        after = fold(at, back)
+        assert (after.paid_micro, after.reserved_micro) == (0, 260 * YUAN)
+        assert give_back(after.voucher("a1"), "post:a", YUAN, 4, "again") == ()
+        # Void it stays: what returns is free at once.
+        late = give_back(at.voucher("a1"), "post:a", YUAN, 90 * DAY_MS, "x")
+        assert [e.act for e in late] == [Act.RETURN, Act.LAPSE]
+        at = fold(at, revoke(at.voucher("a1"), 3, "forged"))
+        gone = give_back(at.voucher("a1"), "post:a", YUAN, 4, "x")
+        assert [(e.act, e.amount_micro) for e in gone] == [(Act.RETURN, YUAN), (Act.REVOKE, YUAN)]
+
     @pytest.mark.parametrize(
         ("act", "yuan", "time_ms"),
         [
@@ -330,6 +349,7 @@ class TestUse:
             (Act.LAPSE, 300, 1),
             (Act.REVOKE, 301, 1),
             (Act.CLAWBACK, 1, 1),
+            (Act.RETURN, 1, 1),
         ],
     )
     def test_an_overdraft_is_refused_wherever_it_comes_from(self, act, yuan, time_ms):

@@ -5,7 +5,6 @@ import io
 import random
 
 import pytest
-from msgspec.structs import replace
 from tests.unit.storage.meteredbench import (
     ADMIN,
     CNY,
@@ -16,13 +15,11 @@ from tests.unit.storage.meteredbench import (
     played,
     row,
 )
-from tests.unit.storage.voucherbench import Bench, asks
 
 from fenglin.catalog.pricebook.items import Unit
 from fenglin.catalog.pricebook.rating import rate
 from fenglin.errors import ConflictError, DeniedError, InputError, NotFoundError
 from fenglin.ledger.focus import focus
-from fenglin.ledger.vouchers.claim import Line
 from fenglin.ports.hub import Principal
 from fenglin.storage.settlements import SqliteSettlings
 from fenglin.wire.metering_views import GiveBack
@@ -201,19 +198,6 @@ def test_more_than_was_charged_is_never_given_back(house):
     assert "50 of the line is left, not 51" in told[0]
     assert "gave back something else" in told[1]
     assert "all of the line was given back before" in told[-1]
-
-
-def test_what_vouchers_paid_of_the_line_is_told(house):
-    async def scene(here):
-        bench = Bench(here.here)
-        await bench.open(items=("storage",))
-        ask = asks("a", 50, account="default")
-        await bench.give(replace(ask, lines=(Line("storage", 50 * CNY),)))
-        await here.load(row("s", "storage_tb_month", TB_MONTH))
-        return await here.desk.give_back(back("s", "k"), ADMIN)
-
-    given = house(scene, credit=1_000 * CNY)
-    assert (given.amount_micro, given.vouchers_micro) == (300 * CNY, 50 * CNY)
 
 
 def test_what_was_given_back_cannot_be_changed(house):

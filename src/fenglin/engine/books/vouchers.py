@@ -306,7 +306,7 @@ def _rows(found: Audit, *, every_use: bool) -> Iterator[AuditRow]:
                 event.voucher,
                 event.amount_micro,
                 entered.who,
-                event.why,
+                f"{event.pays}: {event.why}" if event.pays else event.why,
             )
     if not every_use:
         for name, count, last_ms, micro in found.uses:

@@ -126,6 +126,19 @@ def gives_back(entry: Entry) -> bool:
     return entry.kind is Kind.ADJUST and entry.key.partition(":")[2].startswith(_BACK)
 
 
+def place_of(key: str) -> tuple[str, str, str] | None:
+    """Return site, series and name of the line that the entry of a key charges; None of others."""
+    name = key.partition(":")[2]
+    if not name.startswith(_PREFIX):
+        return None
+    site, source, line = name.removeprefix(_PREFIX).split("/", 2)
+    return _unescaped(site), _unescaped(source), line
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("%2F", "/").replace("%25", "%")
+
+
 def month_of(use: MeteredUse, offset_min: int) -> Period:
     """Return the month that a use belongs to: in which it ended."""
     return period_of(max(use.started_ms, use.ended_ms - 1), offset_min)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fenglin.ledger.vouchers.scheme import Rules
 
 PAYS = "pays"
+GIVEN_BACK_BY = "given_back_by"
 
 
 class Origin(Struct, frozen=True):
@@ -27,11 +28,14 @@ class Origin(Struct, frozen=True):
         number: Of the event, unique in its pool.
         decision: SHA-256 of the decision as stored, of a grant; empty for others.
         job: Number of the job whose charge was paid; 0 for none.
+        given_back_by: Key of the entry that gave a charge back, of a return and of what comes of
+            it at once; empty for others.
     """
 
     number: int
     decision: str = ""
     job: int = 0
+    given_back_by: str = ""
 
 
 def opening(pool: str, rules: Rules, scheme: str) -> Draft:
@@ -78,7 +82,11 @@ def entry_of(pool: str, rules: Rules, after: Voucher, event: Event, origin: Orig
         )
     used = event.act is Act.USE
     key = f"{pool}:{origin.number}"
-    extra = ((PAYS, event.why if used else ""), ("decision", origin.decision))
+    extra = (
+        (PAYS, event.why if used else event.pays),
+        ("decision", origin.decision),
+        (GIVEN_BACK_BY, origin.given_back_by),
+    )
     named = (
         ("act", event.act.value),
         ("pool", pool),
@@ -94,6 +102,7 @@ def entry_of(pool: str, rules: Rules, after: Voucher, event: Event, origin: Orig
         Act.LAPSE: (promised, free),
         Act.REVOKE: (promised, free),
         Act.CLAWBACK: (tenant, free),
+        Act.RETURN: (tenant, promised),
     }[event.act]
     memo = f"voucher {pool}/{event.voucher}" if used else event.why
     made = move_voucher(

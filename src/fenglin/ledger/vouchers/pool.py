@@ -8,6 +8,7 @@ Every micro-unit of the budget is free, reserved for a voucher, or paid to a ten
     lapse      reserved → free            its time is over
     revoke     reserved → free            it was not approved, or given wrongly and not yet used
     clawback   paid → free                it was given wrongly, and was used
+    return     paid → reserved            what it paid for was not used after all
 
 A pool is the fold of its events; an event that would break a rule is refused, wherever it
 comes from.
@@ -43,6 +44,7 @@ class Act(StrEnum):
     LAPSE = "lapse"
     REVOKE = "revoke"
     CLAWBACK = "clawback"
+    RETURN = "return"
 
 
 class State(StrEnum):
@@ -112,6 +114,7 @@ class Event(Struct, frozen=True, kw_only=True):
         time_ms: Unix time.
         why: Key of the ledger's entry that was paid, or why it was taken back; for the auditor.
         granted: The new voucher, of a grant.
+        pays: Key of the ledger's entry that was paid and no longer is, of a return.
     """
 
     act: Act
@@ -120,6 +123,7 @@ class Event(Struct, frozen=True, kw_only=True):
     time_ms: int
     why: str = ""
     granted: Voucher | None = None
+    pays: str = ""
 
 
 class Pool(Struct, frozen=True):
@@ -291,6 +295,28 @@ def claw_back(
     return (*unused, _taken(Act.CLAWBACK, one, used_micro, now_ms, why))
 
 
+def give_back(one: Voucher, pays: str, most_micro: int, now_ms: int, why: str) -> tuple[Event, ...]:
+    """Return to a voucher what it paid for use that was none; what was clawed back is not there.
+
+    A voucher that is void stays so: what returns to it is at once as free as the rest of it was.
+
+    Args:
+        one: The voucher.
+        pays: Key of the ledger's entry that it paid.
+        most_micro: How much of that at most.
+        now_ms: Unix time.
+        why: For the auditor.
+    """
+    amount_micro = min(most_micro, one.used_micro - one.clawed_micro)
+    if amount_micro <= 0:
+        return ()
+    back = replace(_taken(Act.RETURN, one, amount_micro, now_ms, why), pays=pays)
+    whole = replace(one, left_micro=one.left_micro + amount_micro)
+    if one.revoked_micro:
+        return (back, *revoke(whole, now_ms, why))
+    return (back, *lapses([whole], now_ms))
+
+
 _FREEING = (Act.LAPSE, Act.REVOKE, Act.CLAWBACK)
 
 
@@ -325,6 +351,9 @@ def _changed(old: Voucher, event: Event, rules: Rules) -> Voucher:
     if event.act is Act.CLAWBACK:
         _enough(event, old.used_micro - old.clawed_micro, "used", rules.commodity)
         return replace(old, clawed_micro=old.clawed_micro + amount)
+    if event.act is Act.RETURN:
+        _enough(event, old.used_micro - old.clawed_micro, "used", rules.commodity)
+        return replace(old, left_micro=old.left_micro + amount, used_micro=old.used_micro - amount)
     _enough(event, old.left_micro, "left of it", rules.commodity)
     if event.act is Act.APPROVE:
         if old.approved:

@@ -99,7 +99,8 @@ def _pools(world: World) -> None:
         reserved = world.judge.balances.get((f"voucher:{name}:reserved", CURRENCY), 0)
         paid = conn.execute(
             "SELECT coalesce(sum(CASE act WHEN 'use' THEN amount_micro"
-            " WHEN 'clawback' THEN -amount_micro ELSE 0 END), 0) FROM voucher_event WHERE pool = ?",
+            " WHEN 'clawback' THEN -amount_micro WHEN 'return' THEN -amount_micro ELSE 0 END), 0)"
+            " FROM voucher_event WHERE pool = ?",
             (name,),
         ).fetchone()[0]
         left = conn.execute(
@@ -109,9 +110,10 @@ def _pools(world: World) -> None:
         parts = (free, reserved, paid)
         must("V1", sum(parts) == budget, f"{name}: {budget} is not free, reserved, paid: {parts}")
     for bill, used, charged in conn.execute(
-        "SELECT bill, sum(amount_micro), (SELECT sum(leg.amount_micro) FROM ledger_leg AS leg"
+        "SELECT bill, sum(CASE act WHEN 'use' THEN amount_micro ELSE -amount_micro END),"
+        " (SELECT sum(leg.amount_micro) FROM ledger_leg AS leg"
         " JOIN ledger_entry AS entry USING (seq) WHERE entry.key = bill"
-        " AND leg.account LIKE 'provider:%') FROM voucher_event WHERE act = 'use' GROUP BY bill"
+        " AND leg.account LIKE 'provider:%') FROM voucher_event WHERE bill <> '' GROUP BY bill"
     ):
         must("V2", used <= (charged or 0), f"{bill} of {charged} was paid with vouchers of {used}")
     dead_ms = world.now_ms() - round(vouchers.LAPSE_EVERY_S * 1_000) - FREED_WITHIN_MS

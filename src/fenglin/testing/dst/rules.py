@@ -51,7 +51,8 @@ TRIGGERS: tuple[str, ...] = (
         _wrong(
             "V2",
             "'voucher ' || NEW.voucher || ' is overdrawn, or was changed as no act changes it'",
-            "NEW.left_micro < 0 OR NEW.used_micro < OLD.used_micro"
+            "NEW.left_micro < 0 OR (NEW.used_micro < OLD.used_micro"
+            " AND NEW.left_micro - OLD.left_micro <> OLD.used_micro - NEW.used_micro)"
             " OR NEW.clawed_micro > NEW.used_micro OR NEW.granted_micro <> OLD.granted_micro"
             " OR NEW.left_micro + NEW.used_micro + NEW.revoked_micro > NEW.granted_micro"
             " OR (NEW.used_micro > OLD.used_micro AND OLD.approved = 0)"
