@@ -13,6 +13,8 @@ from fenglin.drivers.ssh import settings as ssh
 from fenglin.engine.meters import Meters
 from fenglin.intake import hubbooks, hubfile, policyfile
 from fenglin.intake.hubfile import read_hub_file
+from fenglin.intake.things import RETRYABLE
+from fenglin.model.reason import SITE_FAULTS, Reason
 from fenglin.planner import terms
 from fenglin.planner.policy import BALANCED, BUILT_IN
 from fenglin.ports import crashpoint
@@ -102,3 +104,18 @@ def test_every_metric_is_told():
 def test_every_crash_point_is_told():
     text = (ROOT / "docs/explanation/reliability.md").read_text(encoding="utf-8")
     assert not [point for point in crashpoint.POINTS if not re.search(rf"\b{point}\b", text)]
+
+
+def test_every_reason_is_told_with_what_becomes_of_the_task():
+    text = (ROOT / "docs/reference/reasons.md").read_text(encoding="utf-8")
+    assert not [reason.value for reason in Reason if f"`{reason.value}`" not in text]
+    ended = text.partition("## How a task or an attempt ended")[2]
+    again = {
+        name: last.strip()
+        for first, last in re.findall(r"^\| (`[^|]*) \|.*\|([^|]*)\|$", ended, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", first)
+    }
+    told = {name for name, what in again.items() if what == "always"}
+    assert told == {reason.value for reason in SITE_FAULTS - {Reason.NODE_RECLAIMED}}
+    told = {name for name, what in again.items() if what == "by the job"}
+    assert told == {reason.value for reason in set(RETRYABLE) - SITE_FAULTS}
