@@ -79,7 +79,7 @@ class Disk:
         )
 
     def copy(self) -> sqlite3.Connection:
-        """Return a backup of what is on the disk now."""
+        """Return a backup of what is on the disk now; the caller closes it."""
         kept = sqlite3.connect(":memory:", isolation_level=None)
         self.conn.backup(kept)
         return kept
@@ -87,7 +87,6 @@ class Disk:
     def restore(self, kept: sqlite3.Connection, now_ms: int) -> None:
         """Put a backup in the place of the database, as `fenglin db restore` does."""
         kept.backup(self.conn)
-        kept.close()
         outlive(self.conn, now_ms)
 
     @property

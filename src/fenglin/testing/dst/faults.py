@@ -7,6 +7,7 @@ in reports, so that a soak can say which of them it has covered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from fenglin.errors import FenglinError
@@ -169,9 +170,11 @@ async def _replies_lost(world: World) -> None:
 
 async def _restore(world: World) -> None:
     """Lose the database at some time after a backup."""
-    kept, known = world.disk.copy(), world.judge.remember()
-    await asyncio.sleep(world.random.uniform(0.01, 1.0) * 1_800)
-    world.restore(kept, known)
+    # The day may end before.
+    with contextlib.closing(world.disk.copy()) as kept:
+        known = world.judge.remember()
+        await asyncio.sleep(world.random.uniform(0.01, 1.0) * 1_800)
+        world.restore(kept, known)
 
 
 async def _drain(world: World) -> None:
