@@ -216,11 +216,11 @@ def test_what_the_last_hub_left_half_done_is_taken_up(world, play):
 
 def test_each_line_of_the_log_says_what_it_concerns(world, play):
     pool, record, job = one(world)
-    said = []
+    said = {}
 
     class Telling(Driver):
         async def _call(self, what, _key):
-            said.append((what, await asyncio.to_thread(get_contextvars)))
+            said[what] = await asyncio.to_thread(get_contextvars)
 
     async def scene(effects):
         effects.start(record, job)
@@ -229,7 +229,7 @@ def test_each_line_of_the_log_says_what_it_concerns(world, play):
 
     play(pool, Telling(), scene)
     ours = {"site": "site", "job": "j1", "attempt": "hub-a1-1"}
-    assert said == [("start", ours), ("stop", ours), ("forget", {"site": "site"})]
+    assert said == {"start": ours, "stop": ours, "forget": {"site": "site"}}
     assert get_contextvars() == {}
 
 
