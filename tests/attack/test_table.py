@@ -168,6 +168,7 @@ ATTACKS = {
         "tests/unit/drivers_kubernetes/test_api.py::test_an_answer_without_end_is_given_up",
         "tests/unit/drivers_ray/test_rest.py::test_an_endless_answer_is_given_up",
         "tests/unit/drivers_cloud/test_bodies.py::test_an_endless_answer_is_given_up",
+        "tests/unit/drivers_cloud/test_credentials.py::test_an_endless_answer_about_credentials_is_given_up",
     ),
     104: ("test_outbound.py::test_a_witness_cannot_send_the_hub_elsewhere",),
     105: PATHS,

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fenglin.drivers.cloud.bodies import BoundedSession, counted
+from fenglin.drivers.cloud.credentials import session_of
 from fenglin.drivers.cloud.provider import (
     CONNECT_TIMEOUT_S,
     READ_TIMEOUT_S,
@@ -213,19 +214,15 @@ class Ec2:
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-        boto3 = importlib.import_module("boto3")
         config = importlib.import_module("botocore.config").Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             retries={"mode": "standard", "max_attempts": 2},
         )
-        session = boto3.session.Session(
-            region_name=self._settings.region, profile_name=self._settings.profile or None
-        )
+        session = session_of(self._settings.region, self._settings.profile, self._where)
         endpoint = self._settings.endpoint or None
         client = session.client("ec2", endpoint_url=endpoint, config=config)
-        # Where else botocore would read whatever comes; what it asks for credentials goes to
-        # Amazon or to this machine.
+        # Where else botocore would read whatever comes.
         ours = client._endpoint  # noqa: SLF001 - it has no other place for a session
         ours.http_session = BoundedSession(ours.http_session)
         return client
