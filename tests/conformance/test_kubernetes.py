@@ -18,6 +18,7 @@ from fenglin.errors import DriverError
 from fenglin.model.allocation import Usage
 from fenglin.model.reason import Reason
 from fenglin.quantities.resources import Resources
+from fenglin.quantities.taskset import TaskSet
 from fenglin.testing.conformance import DriverConformance, Harness, Payload
 from fenglin.testing.conformance.files import FileCases
 from fenglin.testing.conformance.suite import SiteHand
@@ -28,6 +29,7 @@ from fenglin.testing.servers.line import Line
 pytest.importorskip("lightkube", reason="the kubernetes extra is not installed")
 driver = pytest.importorskip("fenglin.drivers.kubernetes").driver
 api = pytest.importorskip("fenglin.drivers.kubernetes.api")
+names = pytest.importorskip("fenglin.drivers.kubernetes.names")
 # The first run on a machine builds the control plane, which takes some minutes.
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(1_800)]
 SPACE = "fenglin"
@@ -167,6 +169,10 @@ class KubernetesHarness(Harness):
         assert len(pods) <= len(listed["items"])
         return len(listed["items"])
 
+    async def job(self, key, task):
+        name = names.task_name(key, task)
+        return await self.api("GET", f"/apis/batch/v1/namespaces/{SPACE}/jobs/{name}")
+
     async def take_down(self, node):
         await self.cordon(node, off=True)
 
@@ -280,6 +286,32 @@ class TestCluster:
         assert [(end.index, end.reason) for end in ends] == [(0, Reason.RUNNER_LOST)]
         assert last.reason is Reason.RUNNER_LOST
         site.wait(lambda: not site.call(site.harness.pods(key)), "the end of the second pod")
+
+    def test_a_job_whose_controller_is_slow_takes_no_slot_for_good(self, open_site, cluster):
+        """It sees that its pod is over only when it may have none, and then never fails the Job."""
+        site = open_site()
+        key = site.start(site.array(2, Payload(sleep_s=300), slots=1))
+        site.running(key)
+
+        def job():
+            return site.call(site.harness.job(key, 0))
+
+        site.wait(lambda: job()["status"].get("active"), "a controller that has seen the pod")
+        with cluster.paused("kube-controller-manager"):
+            site.call(site.driver.stop_tasks(key, TaskSet.parse("0"), 1_000))
+            site.wait(lambda: job()["spec"]["parallelism"] == 0, "a Job that may have no pods")
+        site.wait(lambda: site.look(key).started == 2, "the start of the next task")
+        # If it hears of the Job first, it deletes the pod and counts no failure.
+        site.wait(lambda: not job()["status"].get("active"), "a controller that sees no pod")
+        assert "conditions" not in job()["status"]
+        site.call(site.driver.stop_tasks(key, TaskSet.parse("1"), 1_000))
+        ends, last = site.finish(key)
+        assert [(end.index, end.reason) for end in ends] == [
+            (0, Reason.CANCELLED),
+            (1, Reason.CANCELLED),
+        ]
+        assert last.reason is None
+        assert site.harness.runs(key) == [0, 1]
 
 
 def _answers(site):

@@ -24,6 +24,8 @@ T = TypeVar("T")
 GRACE_MS = 2_000
 READ_BYTES = 2**20
 ASKED_AGAIN = 2
+# Of what was last seen, in the words of a failure.
+MOST_CHARS = 4_000
 RESOURCES = Resources(100, 2**26)
 
 
@@ -44,6 +46,7 @@ class SiteHand:
         self._numbers = count(1)
         self._testifying: set[str] = set()
         self._left: list[Driver] = []
+        self._seen: dict[str, object] = {}
         try:
             self.call(harness.open())
             self.driver = self._build()
@@ -165,6 +168,7 @@ class SiteHand:
         """Observe one key."""
         (seen,) = self.call(self.driver.observe({key: cursor}))
         assert seen.key == key
+        self._seen["observation"] = seen
         return seen
 
     def stop(self, key: str, grace_ms: int = GRACE_MS) -> None:
@@ -185,15 +189,17 @@ class SiteHand:
 
     def chunk(self, key: str, task: int = 0, offset: int = 0, limit: int = READ_BYTES) -> LogChunk:
         """Read some of a log."""
-        return self.call(self.driver.read_log(key, task, offset, limit))
+        chunk = self.call(self.driver.read_log(key, task, offset, limit))
+        self._seen["chunk of a log"] = chunk
+        return chunk
 
     # Steps made of several calls.
 
     def wait(self, condition: Callable[[], T], what: str) -> T:
-        """Return the first true thing that the condition returns, or fail."""
+        """Return the first true thing that the condition returns, or fail with what was seen."""
         end_s = self.harness.elapsed_s() + self.harness.patience_s
         while not (found := condition()):
-            assert self.harness.elapsed_s() < end_s, f"never came: {what}"
+            assert self.harness.elapsed_s() < end_s, f"never came: {what}; {self._last_seen()}"
             self.call(self.harness.rest(self.harness.poll_s))
         return found
 
@@ -272,6 +278,11 @@ class SiteHand:
         for key in sorted(self.listing()):
             self.finish(key)
             self.forget(key)
+
+    def _last_seen(self) -> str:
+        """Return what a driver told last, for a failure that nobody may see again."""
+        told = [f"the last {name}: {one}"[:MOST_CHARS] for name, one in self._seen.items()]
+        return "\n".join(told) or "no driver was asked"
 
     def _build(self, hub: str = "") -> Driver:
         """Build a driver on the running loop, as the hub does."""

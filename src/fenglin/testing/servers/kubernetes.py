@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from fenglin.testing.servers.kubernetes_build import find_kubernetes, folder
 from fenglin.testing.servers.whole import WholeServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["KubernetesCluster", "find_kubernetes"]
 READY_WITHIN_S = 60.0
@@ -95,7 +96,7 @@ class KubernetesCluster(WholeServer):
             "capacity": {**capacity, **dict(resources)}, "labels": dict(labels), "taints": [],
         }  # fmt: skip
         self._claims = dict(claims)
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Write keys and configuration, start the daemons, wait until pods can run.
@@ -143,7 +144,7 @@ class KubernetesCluster(WholeServer):
 
     def stop(self) -> None:
         """End the nodes with all that runs there, then the rest."""
-        for daemon in reversed(self._daemons):
+        for daemon in reversed(self._daemons.values()):
             daemon.terminate()
             try:
                 daemon.wait(STOP_WITHIN_S)
@@ -200,6 +201,22 @@ class KubernetesCluster(WholeServer):
     def kill_container(self, pod_uid: str) -> None:
         """Kill the first process of a pod's container, as a crash of its node would."""
         os.kill(int((self.folder / "pods" / pod_uid / "pid").read_text()), signal.SIGKILL)
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Have one daemon stand still within the block: it sees and does nothing, and then all.
+
+        Args:
+            name: Of its program, such as `kube-controller-manager`.
+        """
+        daemon = self._daemons[name]
+        daemon.send_signal(signal.SIGSTOP)
+        # All its threads: the signal alone returns earlier.
+        os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        try:
+            yield
+        finally:
+            daemon.send_signal(signal.SIGCONT)
 
     def _account(self, namespace: str) -> dict[str, Any]:
         return self.server.call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
@@ -278,15 +295,13 @@ class KubernetesCluster(WholeServer):
         path = program if "/" in program else str(folder() / program)
         name = Path(program).name
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._daemons.append(
-                subprocess.Popen(
-                    [path, *arguments],
-                    cwd=self.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            self._daemons[name] = subprocess.Popen(
+                [path, *arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _answers(self) -> bool:
