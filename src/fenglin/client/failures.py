@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import msgspec
 
 from fenglin.errors import (
@@ -86,6 +88,13 @@ def _problems(view: ErrorView) -> InputProblems:
 
 def unreachable(hub: str, cause: OSError) -> UnavailableError:
     """Return the error for a hub to which no connection can be made."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return UnavailableError(
+            f"the certificate of {hub} is not trusted ({cause.verify_message.lower()})",
+            where=hub,
+            hint="name its authority (a command: SSL_CERT_FILE, an agent: ca under [tls]); "
+            "with Python 3.13 or newer certificates must follow RFC 5280 to the letter",
+        )
     return UnavailableError(
         f"no hub answers at {hub} ({_words(cause)})",
         where=hub,

@@ -121,6 +121,12 @@ def test_others_are_refused(papers, tls):
         asyncio.run(greeted(papers, tls))
 
 
+def test_a_hub_of_another_authority_is_told_apart_from_no_hub(papers):
+    with pytest.raises(UnavailableError, match="is not trusted") as caught:
+        asyncio.run(greeted(papers, Tls(ca="stranger.pem")))
+    assert "[tls]" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "tls", [Tls(ca="no.pem"), Tls(cert="far.pem", key="hub.key"), Tls(key="far.key")]
 )
