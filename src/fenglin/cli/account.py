@@ -11,6 +11,8 @@ from fenglin.cli.session import HubOption, NoHeaderOption, OutputOption, command
 from fenglin.quantities.money import format_money, parse_money_micro
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from fenglin.wire.account_views import (
         AccountView,
         BudgetView,
@@ -23,10 +25,12 @@ app = group("List and show accounts; enter deposits, grants of hours, and refund
 
 _COLUMNS = (
     Column("ACCOUNT"),
+    Column("OF"),
     Column("STANDING"),
     Column("AVAILABLE", right=True),
     Column("HELD", right=True),
     Column("CREDIT LIMIT", right=True),
+    Column("STARTS"),
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
@@ -42,7 +46,7 @@ MemoOption = Annotated[str, typer.Option("--memo", help="For people.")]
 def list_all(
     output: OutputOption = Output.TABLE, no_header: NoHeaderOption = False, hub: HubOption = ""
 ) -> None:
-    """List accounts with what they have and how they stand."""
+    """List accounts with what they have, in money and hours, how they stand, and what starts."""
     from fenglin.client.accounts import list_accounts  # noqa: PLC0415 - slow; help needs none
 
     with hub_client(hub) as client:
@@ -50,16 +54,7 @@ def list_all(
     if output is not Output.TABLE:
         write_data(accounts, output)
         return
-    rows = [
-        (
-            one.name,
-            one.standing,
-            format_money(one.available_micro, one.currency),
-            format_money(one.held_micro, one.currency),
-            format_money(one.credit_limit_micro, one.currency),
-        )
-        for one in accounts.items
-    ]
+    rows = [row for one in accounts.items for row in _rows(one)]
     write_table(_COLUMNS, rows, header=not no_header)
 
 
@@ -145,6 +140,44 @@ def _show_moved(moved: MoneyMoved, output: Output) -> None:
     write_fields([("entry", f"{moved.entry} ({moved.key})"), *_fields(moved.account)])
 
 
+def _rows(view: AccountView) -> Iterator[tuple[str, ...]]:
+    """Yield a row of an account's money, and one of each kind of its hours."""
+    yield _row(view.name, view.currency, view, _money_starts(view))
+    for one in view.hours:
+        yield _row(view.name, one.kind, one, _hours_start(one, view))
+
+
+def _row(name: str, commodity: str, has: AccountView | HoursView, starts: str) -> tuple[str, ...]:
+    amounts = (has.available_micro, has.held_micro, has.credit_limit_micro)
+    told = (format_money(amount, "").rstrip() for amount in amounts)
+    return (name, commodity, has.standing, *told, starts)
+
+
+def _money_starts(view: AccountView) -> str:
+    """Return what an account's money still lets start; empty where the hub does not tell."""
+    if view.room_micro is None:
+        return ""
+    if view.room_micro:
+        return f"up to {format_money(view.room_micro, view.currency)}"
+    return f"nothing that costs money{_used_up(view.budgets)}"
+
+
+def _hours_start(hours: HoursView, view: AccountView) -> str:
+    """Return what hours still let start, or what pays in their place."""
+    if hours.room_micro is None:
+        return ""
+    if hours.room_micro:
+        return f"up to {format_money(hours.room_micro, hours.kind)}"
+    instead = "money pays" if view.room_micro else "nothing, money has none either"
+    return instead + _used_up(hours.budgets)
+
+
+def _used_up(budgets: Sequence[BudgetView]) -> str:
+    """Return such as `: budget of the month used up`; nothing where none is."""
+    spans = [one.span for one in budgets if one.state == "hard"]
+    return f": budget of the {' and the '.join(spans)} used up" if spans else ""
+
+
 def _fields(view: AccountView) -> list[tuple[str, str]]:
     return [
         ("account", view.name),
@@ -153,7 +186,13 @@ def _fields(view: AccountView) -> list[tuple[str, str]]:
         ("held", format_money(view.held_micro, view.currency)),
         ("credit limit", format_money(view.credit_limit_micro, view.currency)),
         ("low from", format_money(view.low_micro, view.currency)),
+        *([("starts", starts)] if (starts := _money_starts(view)) else []),
         *((one.kind.lower(), _hours(one)) for one in view.hours),
+        *(
+            (f"{one.kind.lower()} starts", starts)
+            for one in view.hours
+            if (starts := _hours_start(one, view))
+        ),
         *((f"budget of the {one.span}", _budget(one, view.currency)) for one in view.budgets),
         *(
             (f"{one.kind.lower()} of the {budget.span}", _budget(budget, one.kind))

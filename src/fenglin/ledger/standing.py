@@ -14,8 +14,14 @@ Hours stand by the same rules, each kind for itself. Of them, `frozen` means tha
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fenglin.ledger.budgets import BudgetUse
 
 
 class Standing(StrEnum):
@@ -46,3 +52,9 @@ def standing(available_micro: int, limits: Limits) -> Standing:
     if available_micro < 0:
         return Standing.OVERDUE
     return Standing.LOW if available_micro <= limits.low_micro else Standing.OK
+
+
+def room_micro(available_micro: int, limits: Limits, uses: Iterable[BudgetUse]) -> int:
+    """Return what new holds may come to: balance and credit, or what a budget leaves, if less."""
+    left = (use.left_micro for use in uses if use.left_micro is not None)
+    return max(0, min((available_micro + limits.credit_micro, *left)))

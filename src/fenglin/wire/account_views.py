@@ -40,6 +40,8 @@ class HoursView(Struct, frozen=True, kw_only=True):
         low_micro: From here down it counts as low.
         standing: `ok`, `low`, `overdue` or `frozen`: then money pays.
         budgets: What may be used of it per span; when a hard limit is used up, money pays.
+        room_micro: What new holds may come to by balance, credit limit and budgets; 0: money pays.
+            Null from a hub that does not tell.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class HoursView(Struct, frozen=True, kw_only=True):
     low_micro: int = 0
     standing: str = ""
     budgets: list[BudgetView] = []
+    room_micro: int | None = None
 
 
 class AccountView(Struct, frozen=True, kw_only=True):
@@ -64,6 +67,8 @@ class AccountView(Struct, frozen=True, kw_only=True):
         standing: `ok`, `low`, `overdue` or `frozen`.
         budgets: What it may use per span, in money.
         hours: What was granted or is lent in hours, which pay first; never added to money.
+        room_micro: What new holds may come to by balance, credit limit and budgets; 0: nothing
+            that costs money starts. Null from a hub that does not tell.
     """
 
     name: str
@@ -75,6 +80,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
     standing: str
     budgets: list[BudgetView] = []
     hours: list[HoursView] = []
+    room_micro: int | None = None
 
 
 class AccountList(Struct, frozen=True, kw_only=True):

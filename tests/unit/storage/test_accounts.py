@@ -1,17 +1,22 @@
 """Money of operators, limits of credit under many starts, and months that were closed."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
+from fenglin.engine.books.accounts import AccountDesk
 from fenglin.errors import ConflictError, InputError
+from fenglin.ledger.budgets import Budget, Span
 from fenglin.ledger.moves import deposit, refund
 from fenglin.ledger.posting import grant
+from fenglin.ledger.standing import Limits
 from fenglin.ledger.statement import Funds
 from fenglin.model.hours import purse
 from fenglin.model.reason import Reason
 from fenglin.ports.accounts import HoursBack
+from fenglin.ports.hub import Principal
 from fenglin.quantities.period import parse_period
 from fenglin.storage.accounts import SqliteAccounts
 from fenglin.storage.settlements import SqliteSettlings
@@ -110,6 +115,45 @@ def test_no_number_of_starts_at_once_passes_the_credit_limit(desk, commodity):
     reasons = [reason for one in refused for _, reason in one]
     assert reasons == [Reason.BUDGET_EXHAUSTED] * 16
     assert list(funds.values()) == [Funds(0, 10_000_000)]
+
+
+def test_what_accounts_tell_of_their_room_is_what_starts_are_held_against(desk):
+    limits = {"default": Limits(2_000_000), "poor": Limits(), "team": Limits(9_000_000)}
+    lent = {purse("default", "CORE-HOUR"): Limits(3_000_000), purse("team", "CARD.A100"): Limits(7)}
+    budgets = {
+        "default": (
+            Budget(Span.YEAR, 11_000_000),
+            Budget(Span.MONTH, 4_000_000, None, "CARD.A100"),
+        ),
+        "team": (Budget(Span.MONTH, 5_000_000),),
+    }
+
+    async def scene(here):
+        accounts = SqliteAccounts(here.store)
+        for account, commodity in (
+            ("default", "CNY"), ("default", "CARD.A100"), ("team", "CNY"), ("poor", "CNY"),
+        ):  # fmt: skip
+            micro = 1 if account == "poor" else 10_000_000
+            draft = grant(account, micro, f"{account}-{commodity}", commodity=commodity)
+            await accounts.enter(here.epoch, draft, NOW_MS, least_micro=0)
+        for commodity in ("CNY", "CARD.A100"):
+            unit = here.unit(await here.job(), held=1_500_000, commodity=commodity)
+            unit.allocation.shares = ()
+            assert await here.start(unit) == []
+        lines = {name: one.credit_micro for name, one in (limits | lent).items()}
+        await accounts.set_limits(here.epoch, lines)
+        await accounts.set_budgets(here.epoch, budgets, 480, NOW_MS)
+        clock = SimpleNamespace(now_ms=lambda: NOW_MS)
+        books = AccountDesk(accounts, clock, lambda: here.epoch, limits, 480, budgets, lent)
+        views = (await books.list(Principal("ada", frozenset({"admin"})))).items
+        told = {one.name: one.room_micro for one in views}
+        told |= {purse(one.name, kind.kind): kind.room_micro for one in views for kind in one.hours}
+        return told, await here.store.balances()
+
+    told, spendable = desk(scene, credit=0)
+    assert told == spendable
+    assert told[purse("default", "CARD.A100")] == 2_500_000
+    assert told["default"] == 9_500_000
 
 
 def test_nothing_is_entered_into_a_closed_month(desk):

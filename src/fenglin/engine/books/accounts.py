@@ -10,7 +10,7 @@ import structlog
 from fenglin.errors import DeniedError, FenglinError, InputError, NotFoundError
 from fenglin.ledger.moves import deposit, refund
 from fenglin.ledger.posting import CURRENCY, grant
-from fenglin.ledger.standing import Limits, standing
+from fenglin.ledger.standing import Limits, room_micro, standing
 from fenglin.ledger.statement import Funds
 from fenglin.model.hours import hours_named, of_purse, purse
 from fenglin.ports.accounts import HoursBack
@@ -190,6 +190,7 @@ class AccountDesk:
         self, name: str, funds: Funds, uses: Sequence[BudgetUse], hours: Mapping[str, Funds]
     ) -> AccountView:
         limits = self._limits.get(name, Limits())
+        mine = [one for one in uses if one.budget.commodity == CURRENCY]
         return AccountView(
             name=name,
             currency=CURRENCY,
@@ -198,7 +199,8 @@ class AccountDesk:
             credit_limit_micro=limits.credit_micro,
             low_micro=limits.low_micro,
             standing=standing(funds.available_micro, limits),
-            budgets=[_budget(one) for one in uses if one.budget.commodity == CURRENCY],
+            budgets=[_budget(one) for one in mine],
+            room_micro=room_micro(funds.available_micro, limits, mine),
             hours=[
                 self._hours(name, kind, hours.get(kind, Funds()), uses)
                 for kind in self._kinds(name, uses, hours)
@@ -213,6 +215,7 @@ class AccountDesk:
 
     def _hours(self, name: str, kind: str, funds: Funds, uses: Sequence[BudgetUse]) -> HoursView:
         limits = self._hours_limits.get(purse(name, kind), Limits())
+        mine = [one for one in uses if one.budget.commodity == kind]
         return HoursView(
             kind=kind,
             available_micro=funds.available_micro,
@@ -220,7 +223,8 @@ class AccountDesk:
             credit_limit_micro=limits.credit_micro,
             low_micro=limits.low_micro,
             standing=standing(funds.available_micro, limits),
-            budgets=[_budget(one) for one in uses if one.budget.commodity == kind],
+            budgets=[_budget(one) for one in mine],
+            room_micro=room_micro(funds.available_micro, limits, mine),
         )
 
 
