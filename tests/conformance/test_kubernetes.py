@@ -140,7 +140,7 @@ class KubernetesHarness(Harness):
         await driver.inventory()  # on a line that stands: what is sent over it may have arrived
         self.line.hang()
         start = asyncio.create_task(driver.start(order))
-        await asyncio.sleep(0.2)
+        assert await asyncio.to_thread(self.line.held.wait, self.patience_s)
         self.line.cut()
         self.line.mend()
         await start

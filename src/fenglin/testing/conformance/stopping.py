@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fenglin.model.reason import Reason
-from fenglin.ports.driver import Capability, Presence
+from fenglin.ports.driver import Presence
 from fenglin.testing.conformance.harness import Payload
 from fenglin.testing.conformance.site import GRACE_MS, SiteHand
 
@@ -72,10 +72,11 @@ class StoppingCases:
     def test_a_task_is_asked_politely(self, site: SiteHand) -> None:
         """SIGTERM first, and the time of the grace to save what it has."""
         site.need_processes()
-        script = f"trap 'echo saved; exit 0' TERM; echo ready; {FOR_EVER}"
+        mark = site.harness.folder / "ready"
+        script = f"trap 'echo saved; exit 0' TERM; echo ready; touch {mark}; {FOR_EVER}"
         key = site.start(site.order(script=script))
         site.running(key)
-        _ready(site, key)
+        site.wait(mark.exists, "the task's trap")
         site.stop(key, GRACE_MS)
         ends, _ = site.finish(key)
         assert [end.reason for end in ends] == [Reason.CANCELLED]
@@ -84,9 +85,10 @@ class StoppingCases:
     def test_a_deaf_task_is_killed_after_its_grace(self, site: SiteHand) -> None:
         """What does not listen ends all the same."""
         site.need_processes()
-        key = site.start(site.order(script=f"trap '' TERM; echo ready; {FOR_EVER}"))
+        mark = site.harness.folder / "ready"
+        key = site.start(site.order(script=f"trap '' TERM; touch {mark}; {FOR_EVER}"))
         site.running(key)
-        _ready(site, key)
+        site.wait(mark.exists, "the task's trap")
         site.stop(key, 100)
         ends, _ = site.finish(key)
         assert [(end.exit_code, end.reason) for end in ends] == [(137, Reason.CANCELLED)]
@@ -104,11 +106,3 @@ class StoppingCases:
         size = beat.stat().st_size
         site.call(site.harness.rest(4 * 0.05))
         assert beat.stat().st_size == size
-
-
-def _ready(site: SiteHand, key: str) -> None:
-    """Wait until the task's trap is set, as far as the site lets us see that."""
-    if Capability.FOLLOW in site.driver.capabilities:
-        site.wait(lambda: b"ready\n" in site.chunk(key).data, "the task's trap")
-    else:
-        site.call(site.harness.rest(site.harness.tick_s))

@@ -23,6 +23,7 @@ class Line:
 
     Attributes:
         port: Where to connect to.
+        held: Set when a part of a question waits since the last `hang`.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -35,6 +36,7 @@ class Line:
         self._open = True
         self._flows = threading.Event()
         self._flows.set()
+        self.held = threading.Event()
 
     def __enter__(self) -> Self:
         """Begin to listen."""
@@ -64,6 +66,7 @@ class Line:
 
     def hang(self) -> None:
         """Pass nothing on, until `mend`."""
+        self.held.clear()
         self._flows.clear()
 
     def mend(self) -> None:
@@ -87,12 +90,14 @@ class Line:
                 continue
             with self._lock:
                 self._pairs.append((near, far))
-            for source, target in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+            for way in ((near, far, True), (far, near, False)):
+                threading.Thread(target=self._pass_on, args=way, daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, target: socket.socket, asks: bool) -> None:  # noqa: FBT001 - of a thread
         with contextlib.suppress(OSError):
             while data := source.recv(PIECE_BYTES):
+                if asks and not self._flows.is_set():
+                    self.held.set()
                 self._flows.wait()
                 target.sendall(data)
         _close(source, target)
