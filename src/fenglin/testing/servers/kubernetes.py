@@ -21,7 +21,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -203,20 +203,23 @@ class KubernetesCluster(WholeServer):
         os.kill(int((self.folder / "pods" / pod_uid / "pid").read_text()), signal.SIGKILL)
 
     @contextmanager
-    def paused(self, name: str) -> Iterator[None]:
-        """Have one daemon stand still within the block: it sees and does nothing, and then all.
+    def without(self, name: str) -> Iterator[None]:
+        """Have one daemon killed within the block, and started anew after it.
+
+        What happened meanwhile it sees all at once, in a listing. One that only stands still would
+        then hear of it by several watches, in any order.
 
         Args:
             name: Of its program, such as `kube-controller-manager`.
         """
         daemon = self._daemons[name]
-        daemon.send_signal(signal.SIGSTOP)
-        # All its threads: the signal alone returns earlier.
-        os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        words = cast("list[str]", daemon.args)
+        daemon.kill()
+        daemon.wait()
         try:
             yield
         finally:
-            daemon.send_signal(signal.SIGCONT)
+            self._daemon(*words)
 
     def _account(self, namespace: str) -> dict[str, Any]:
         return self.server.call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
