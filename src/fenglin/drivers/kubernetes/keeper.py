@@ -152,8 +152,8 @@ class Keeper:
 
         A Job that may have no pods takes one only while it has. It may never be over: Kubernetes
         1.20 fails a Job for its pods' failure only while it has fewer pods than it may have, so
-        not when we are faster to take its pods away than its controller is to see the failure. If it
-        hears of the Job before the pod, it even deletes the pod, and has no failure to count.
+        not when we are faster to take its pods away than its controller is to see the failure.
+        If it hears of the Job before the pod, it deletes the pod, and has no failure to count.
         """
         busy = {
             _job_of(pod, key)
