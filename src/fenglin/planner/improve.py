@@ -5,38 +5,33 @@ not for what this cycle wants to start there, a few nodes are taken apart and pa
 exact search (`repack.py`). Of each such neighbourhood the better packing is kept, so a plan is
 never worse than it was; the policy's `improve_steps` bounds the places tried, and no clock is read.
 
-What is compared is the sum over started tasks of
-
-    dominant share of the need × (1 - score / 2),
-
-the score being the policy's for the flavor, from 0 (best) to 1; what is of lower priority than
-the job that waits counts a thousandth. So a started task may be moved to another node, or another
-flavor if that is worth it, and a task may give way to others of its own queue and priority, or to
-a higher one. The first job of each queue and priority never gives way, so nobody starves, nor
-does who is ahead of another's reservation, so that none is delayed; gangs,
-licensed tasks, parts of cards and what fills the time before a reservation stay where they are.
-On a node on which somebody else holds a reservation there is room beside what is booked, and until
-then for who has surely ended (`ground.py`). A reservation is given up when its job starts, which
-then never gives way. Plans under conservative backfilling are left alone: every start has its
-place.
+What is compared is the sum of what the started tasks are worth (`prospects.py`); what is of lower
+priority than the job that waits counts a thousandth. So a started task may be moved to another
+node, or another flavor if that is worth it, and a task may give way to others of its own queue and
+priority, or to a higher one. The first job of each queue and priority never gives way, so nobody
+starves, nor does who is ahead of another's reservation, so that none is delayed; gangs, licensed
+tasks, parts of cards and what fills the time before a reservation stay where they are. On a node on
+which somebody else holds a reservation there is room beside what is booked, and until then for who
+has surely ended (`ground.py`). A reservation is given up when its job starts, which then never
+gives way. Plans under conservative backfilling are left alone: every start has its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fenglin.fairness.share import dominant_share
 from fenglin.model.reason import Reason
 from fenglin.planner.draft import NEVER, Draft, Grant, Piece
 from fenglin.planner.ground import Ground, Kept
 from fenglin.planner.policy import Backfill
-from fenglin.planner.rank import Scored, score
+from fenglin.planner.prospects import Prospects
+from fenglin.planner.rank import Scored
 from fenglin.planner.repack import OUT, Item, Packed, Vector, repack
-from fenglin.planner.runtime import FOREVER, Runtime, runtime_of
+from fenglin.planner.runtime import FOREVER, runtime_of
 from fenglin.planner.tail import Held
 from fenglin.quantities.resources import DIMENSIONS
 from fenglin.snapshot.cards import FULL_MILLI
@@ -81,6 +76,12 @@ class _Look(NamedTuple):
     units: list[_Unit]
     waiting: list[int]
     booked: bool
+
+
+class _Attempt(Protocol):
+    """A way to start a task of a waiting job; with `must`, of that very job."""
+
+    def __call__(self, row: int, *, must: bool) -> bool: ...
 
 
 class Improved(NamedTuple):
@@ -128,8 +129,8 @@ class _Improvement:
         self.holders: dict[int, list[tuple[Grant, Piece]]] = {}
         self._priority: list[int] = draft.snapshot.job_priority.tolist()
         self._closed: set[tuple[int, int, int]] = set()
-        self._scored: dict[int, dict[int, Scored]] = {}
-        self._alike: dict[tuple[int, Runtime, int, tuple[int, ...]], list[Scored]] = {}
+        self.prospects = Prospects(draft)
+        self._opened: set[int] = set()
 
     def run(self) -> None:
         """Try the jobs that wait, in order, until the budget is spent."""
@@ -144,26 +145,27 @@ class _Improvement:
         before = -1
         while self.steps > 0 and len(self.gained) > before:
             before = len(self.gained)
-            self._closed.clear()
-            self._look_at_all()
+            self._look_at_all(self._try)
+        # The budget may have ended before all was used from where tasks were moved away.
+        if self._opened:
+            self._look_at_all(self._start_where_it_opened)
 
-    def _look_at_all(self) -> None:
+    def _look_at_all(self, attempt: _Attempt) -> None:
+        self._closed.clear()
         for row in self.waiting:
-            if self.steps <= 0:
-                return
-            while self.steps > 0 and self._may_gain(row):
-                if not self._try_with_its_own(row):
+            while self._may_gain(row):
+                if not self._with_its_own(row, attempt):
                     self._closed.add(self._kind(row))
                     break
 
-    def _try_with_its_own(self, row: int) -> bool:
+    def _with_its_own(self, row: int, attempt: _Attempt) -> bool:
         """Try a job, which may use what is reserved for itself, and then gives that up."""
         found = None if row in self.gained else self.draft.book.kept(row)
         if found is None:
-            return self._try(row, must=False)
+            return attempt(row, must=False)
         kept = Kept(*found)
         begins_ms = self.ground.open(kept)
-        done = self._try(row, must=True)
+        done = attempt(row, must=True)
         if not done:
             self.ground.close(kept, begins_ms)
         return done
@@ -218,6 +220,8 @@ class _Improvement:
 
         With `must` it is better only if the job itself starts.
         """
+        if self.steps <= 0:
+            return False
         self.steps -= STEPS_PER_LOOK
         nodes = self._nodes(row)
         if not nodes:
@@ -244,6 +248,28 @@ class _Improvement:
         self._carry_out(look, packed)
         return True
 
+    def _start_where_it_opened(self, row: int, *, must: bool) -> bool:  # noqa: ARG002 - as `_try`
+        """Start a task of a waiting job where others were moved away; return whether it fits."""
+        draft = self.draft
+        need = draft.needs[draft.job_shape[row]]
+        nodes = np.array(sorted(self._opened), np.int64)
+        nodes = nodes[(self.ground.free[nodes] >= np.array(need)).all(axis=1)]
+        nodes = nodes[draft.pool.usable(draft.job_shape[row])[nodes]] if len(nodes) else nodes
+        if not len(nodes) or draft.quota_tasks(row) <= 0:
+            return False
+        room = self.ground.rooms(self._ends_ms(row))
+        money = draft.account_left[draft.job_account[row]]
+        most, best = 0.0, OUT
+        for node in nodes[(room[nodes] >= np.array(need)).all(axis=1)].tolist():
+            option = self.prospects.of(row).get(int(draft.snapshot.node_flavor[node]))
+            if option is not None and option.figures.hold_micro <= money:
+                worth = self.prospects.worth(option, need)
+                if worth > most:
+                    most, best = worth, node
+        if best != OUT:
+            self._gain(row, best)
+        return best != OUT
+
     def _nodes(self, row: int) -> list[int]:
         """Return the nodes to take apart: where least is missing, then where most is free."""
         draft = self.draft
@@ -268,7 +294,7 @@ class _Improvement:
         """Return [N]: when a task of the job that starts now has surely ended, by node."""
         draft = self.draft
         by_flavor = np.full(len(draft.flavors), FOREVER, np.int64)
-        for flavor_row, option in self._options_of(row).items():
+        for flavor_row, option in self.prospects.of(row).items():
             by_flavor[flavor_row] = self._end_ms(row, option)
         return np.asarray(by_flavor[draft.snapshot.node_flavor])
 
@@ -301,7 +327,9 @@ class _Improvement:
                 if at == node
                 for _ in range(min(slots, MOST_UNITS))
             ]
-            by_node.append(sorted(units, key=lambda unit: self._value(unit.grant), reverse=True))
+            by_node.append(
+                sorted(units, key=lambda unit: self.prospects.size(unit.grant.need), reverse=True)
+            )
         found: list[_Unit] = []
         for at in range(MOST_UNITS):
             found += [units[at] for units in by_node if at < len(units)]
@@ -315,7 +343,7 @@ class _Improvement:
         draft = self.draft
         money = draft.account_left[draft.job_account[row]]
         quota = draft.quota_tasks(row)
-        if quota < NEVER or money < self._dearest(row) * MOST_WAITING:
+        if quota < NEVER or money < self.prospects.dearest_micro(row) * MOST_WAITING:
             return [row] if quota > 0 else []
         _, queue, priority = self._kind(row)
         found = [row] * min(draft.wanted(row), MOST_WAITING)
@@ -326,41 +354,6 @@ class _Improvement:
             if alike and other != row and self._may_gain(other):
                 found += [other] * min(draft.wanted(other), MOST_WAITING - len(found))
         return found
-
-    def _dearest(self, row: int) -> int:
-        """Return the most money to hold for one task of a job, on any flavor."""
-        return max((o.figures.hold_micro for o in self._options_of(row).values()), default=0)
-
-    def _value(self, grant: Grant) -> float:
-        return dominant_share(grant.need, self.draft.pool_total, 1_000)
-
-    def _options_of(self, row: int) -> dict[int, Scored]:
-        """Return by flavor row the options of a job on which it could ever start."""
-        found = self._scored.get(row)
-        if found is None:
-            found = self._scored[row] = {o.figures.view.row: o for o in self._options(row)}
-        return found
-
-    def _options(self, row: int) -> list[Scored]:
-        """Return all that could hold the job; as when it was served where there was room then."""
-        draft = self.draft
-        shape_row, pending = draft.job_shape[row], draft.pending(row)
-        runtime = runtime_of(draft.snapshot, row, draft.policy)
-        key = (shape_row, runtime, pending, draft.present(row))
-        if key not in self._alike:
-            figures = [
-                draft.figures(draft.flavors[at], shape_row, runtime, pending, 1, key[3])
-                for at in np.flatnonzero(draft.possible[shape_row]).tolist()
-            ]
-            self._alike[key] = score(figures, draft.policy)
-        grant = draft.grants.get(row)
-        return self._alike[key] + (grant.options if grant else [])
-
-    def _worth(self, option: Scored, need: Sequence[int]) -> float:
-        """Return what a task is worth on an option."""
-        weights = sum(abs(weight) for _, weight in self.draft.policy.weights) or 1.0
-        part = min(1.0, max(0.0, option.score / weights))
-        return dominant_share(need, self.draft.pool_total, 1_000) * (1.0 - part / 2)
 
     def _unit_item(self, look: _Look, unit: _Unit) -> Item:
         draft, row = self.draft, unit.grant.row
@@ -373,12 +366,12 @@ class _Improvement:
         here = unit.piece.option.figures
         values = []
         for node in look.nodes:
-            option = self._options_of(row).get(int(draft.snapshot.node_flavor[node]))
+            option = self.prospects.of(row).get(int(draft.snapshot.node_flavor[node]))
             if option is not None and option.figures.view.row != here.view.row:
                 more = (option.figures.hold_micro - here.hold_micro) * MOST_UNITS
                 if more > draft.account_left[draft.job_account[row]]:
                     option = None
-            values.append(self._worth(option, unit.grant.need) * part if option else 0.0)
+            values.append(self.prospects.worth(option, unit.grant.need) * part if option else 0.0)
         needs = self._needs(look, row, unit.grant.need, unit.node)
         return Item(needs, tuple(values), not gives_way)
 
@@ -397,10 +390,10 @@ class _Improvement:
         money = draft.account_left[draft.job_account[row]]
         values = []
         for node in look.nodes:
-            option = self._options_of(row).get(int(draft.snapshot.node_flavor[node]))
+            option = self.prospects.of(row).get(int(draft.snapshot.node_flavor[node]))
             if option is not None and option.figures.hold_micro * len(look.waiting) > money:
                 option = None
-            values.append(self._worth(option, need) if option else 0.0)
+            values.append(self.prospects.worth(option, need) if option else 0.0)
         return Item(self._needs(look, row, need), tuple(values), must)
 
     def _carry_out(self, look: _Look, packed: Packed) -> None:
@@ -422,13 +415,17 @@ class _Improvement:
                 self.draft.refused.pop(unit.grant.row, None)
         for row, node in zip(look.waiting, places[count:], strict=True):
             if node != OUT:
-                self._on(self.draft.open(row), node)
-                self.gained.add(row)
-                if row in self._reserved:
-                    # It gave its reservation up for this start: whoever takes it, delays it.
-                    self.first.add(row)
-                self.draft.book.busy.pop(row, None)
-                self.changed.add(row)
+                self._gain(row, node)
+
+    def _gain(self, row: int, node: int) -> None:
+        """Start one more task of a job that waited."""
+        self._on(self.draft.open(row), node)
+        self.gained.add(row)
+        if row in self._reserved:
+            # It gave its reservation up for this start: whoever takes it, delays it.
+            self.first.add(row)
+        self.draft.book.busy.pop(row, None)
+        self.changed.add(row)
 
     def _off(self, unit: _Unit) -> None:
         """Take one task away from where it would start."""
@@ -438,6 +435,7 @@ class _Improvement:
             (at, slots - (at == node)) for at, slots in piece.shares if slots > (at == node)
         ]
         self.ground.give_back(node, grant.need, self._cards_off(piece, node, grant.need[_CARDS]))
+        self._opened.add(node)
         self._settle(grant, figures.hold_micro, -1)
         held = grant.held.index(
             next(h for h in grant.held if h[0] == 0 and h[1] == figures.task_ms)
@@ -452,7 +450,7 @@ class _Improvement:
     def _on(self, grant: Grant, node: int) -> None:
         """Start one task on a node."""
         draft = self.draft
-        option = self._options_of(grant.row)[int(draft.snapshot.node_flavor[node])]
+        option = self.prospects.of(grant.row)[int(draft.snapshot.node_flavor[node])]
         end_ms = self._end_ms(grant.row, option)
         taken = self.ground.take(node, draft.shape_of(grant.row), end_ms)
         piece = Piece(option, [(node, 1)], until_ms=taken.until_ms)

@@ -205,6 +205,7 @@ def worlds(draw):
     )
 
 
+@pytest.mark.slow
 @given(worlds(), st.sampled_from([10, 60, 2_000]), st.sampled_from([Backfill.NONE, Backfill.EASY]))
 @settings(max_examples=150, deadline=None)
 def test_never_worse_and_always_lawful(snapshot, steps, backfill):
@@ -237,6 +238,7 @@ def still_there(snapshot, result, booking):
         assert (left >= 0).all()
 
 
+@pytest.mark.slow
 @given(worlds(), st.sampled_from([60, 2_000]))
 @settings(max_examples=150, deadline=None)
 def test_reservations_stand_or_their_jobs_start(snapshot, steps):
@@ -271,6 +273,27 @@ def test_a_booked_node_is_packed_for_who_ends_in_time(pool, estimate, starts):
     assert sorted(by_job(result)) == [1, 2, 3] + [5] * starts
     assert result.reservations == plan(snapshot, off).reservations
     assert [booking.job for booking in result.reservations] == [4]
+
+
+# Tasks of job 7 wait until others are packed together. Its account can pay for site s alone, so
+# that they are tried one by one, and the second finds no better packing within its steps.
+CROWDED = """
+    site s general 4×3.5,4 0.3 0
+    site t general 1×0.5,1 0.3 0.1 down=n0
+    money poor 0
+    live 1 s/n0 1×0.5,1 0 queue=a
+    live 1 s/n1 1×0.5,1 0 queue=a
+    live 1 s/n2 1×0.5,1 0 queue=a
+    job 2 2×1.5,0 queue=a
+    job 4 4×1.5,1 queue=b
+    job 7 6×0.5,1 queue=a account=poor
+"""
+
+
+@pytest.mark.parametrize(("steps", "tasks"), [(0, 4), (40, 6), (100, 6), (400, 6)])
+def test_what_shifting_opened_is_used(pool, steps, tasks):
+    result = plan(pool(CROWDED), structs.replace(BALANCED, improve_steps=steps))
+    assert {start.job: start.tasks for start in result.starts} == {2: 2, 4: 4, 7: tasks}
 
 
 def only(snapshot, result, priority):
