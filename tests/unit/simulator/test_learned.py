@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fenglin.planner.backfill import easy, learned
@@ -25,6 +25,13 @@ JOB = st.tuples(
 )
 USERS = st.integers(0, 2)
 WORKLOADS = st.lists(st.tuples(JOB, USERS), min_size=1, max_size=30).map(sorted)
+# The last, which is put back less than the widest, starts ahead of it in the step of its arrival.
+OVERTAKEN = [
+    *[((0, 0, 60, 1), 0)] * 4,
+    ((0, 0, HOUR, 3), 0),
+    ((0, 0, HOUR, PROCS), 0),
+    ((0, 5, 600, 1), 0),
+]
 QUIET = settings(deadline=None, max_examples=120)
 
 
@@ -67,13 +74,18 @@ class Watched(LearnedDesk):
         else:
             shadow_s, _ = easy.reservation(room, self.jobs, waiting[0])
             promise_s = learner.promise_s[waiting[0]]
-            if waiting[0] != self.head or self.bound is None:
+            if waiting[0] != self.head or self.bound is None or self.overtaken(begun):
                 # While nobody waits behind it, there is nothing to promise.
                 self.head = waiting[0]
                 self.bound = None if promise_s == NEVER else max(shadow_s, promise_s)
             assert now_s <= shadow_s
             assert self.bound is None or shadow_s <= self.bound
         return begun
+
+    def overtaken(self, begun):
+        """Return whether a job headed the queue before the head, and began in the same step."""
+        key_s = self.learner.key_s
+        return any((key_s[job], job) < (key_s[self.head], self.head) for job in begun)
 
 
 def watched(trace, patience=100):
@@ -85,8 +97,10 @@ def watched(trace, patience=100):
     return desk
 
 
+@pytest.mark.slow
 @QUIET
 @given(pairs=WORKLOADS, patience=st.sampled_from([0, 100, 400]))
+@example(pairs=OVERTAKEN, patience=100)
 def test_a_head_starts_by_its_promise_and_nobody_is_lost(make_trace_once, pairs, patience):
     # A job that outlives its request holds nothing, and nothing happens when it should end.
     within = [((at, min(run, limit), limit, size), user) for (at, run, limit, size), user in pairs]
@@ -187,6 +201,7 @@ def test_who_knows_the_runtimes_need_not_learn(make):
     assert start_s.tolist() == [0, 130, 100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "procs"), [("KTH-SP2", 100), ("SDSC-SP2", 128), ("CEA-curie", 80_640)]
 )
