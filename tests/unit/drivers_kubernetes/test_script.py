@@ -13,14 +13,15 @@ from fenglin.drivers.kubernetes.manifests import unwanted_text
 from fenglin.errors import DriverError
 from fenglin.ports.driver import StagedInput
 from fenglin.quantities.taskset import TaskSet
+from fenglin.testing.servers import packages
 
 
 @pytest.fixture(params=["sh", "bash", "busybox"])
 def shell(request, tmp_path):
     """Return a shell under the name `sh`, as images have it."""
+    if shutil.which(request.param) is None and (why := packages.install(request.param)):
+        pytest.skip(f"no {request.param}: {why}")
     program = shutil.which(request.param)
-    if program is None:
-        pytest.skip(f"no {request.param} here")
     link = tmp_path / "bin" / "sh"
     link.parent.mkdir()
     link.symlink_to(program)

@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from fenglin.testing.servers import packages
+
 VERSION = "1.20.2"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 PACKAGES = ("golang-go", "etcd-server", "dpkg-dev")
@@ -66,10 +68,8 @@ def _is_there() -> bool:
 
 def _build() -> None:
     """Install the tools, fetch the source, build, move into place."""
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "install", "-y"]
-    command += ["--no-install-recommends", *PACKAGES]
-    _run(command, within_s=INSTALL_WITHIN_S, env=env)
+    if why := packages.install(*PACKAGES):
+        raise OSError(why)
     if all((folder() / p).exists() for p in PROGRAMS):
         return
     with tempfile.TemporaryDirectory(prefix=".kubernetes-", dir=folder().parent) as name:

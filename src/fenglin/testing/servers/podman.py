@@ -12,15 +12,16 @@ import tarfile
 from pathlib import Path
 
 from fenglin.runner.host.container import global_options
+from fenglin.testing.servers import packages
 
 IMAGE = "localhost/fenglin-test:1"
+PACKAGES = ("podman", "runc")
 PROGRAMS = ("sh", "cat", "env", "id", "ls", "sleep", "touch")
 # What podman needs where there is no systemd, with bounds that a container's own may not exceed.
 OPTIONS = (
     "--runtime=runc", "--cgroup-manager=cgroupfs", "--ulimit=nofile=1024:1024",
     "--ulimit=nproc=4096:4096",
 )  # fmt: skip
-INSTALL_WITHIN_S = 300
 
 
 def find_podman() -> str:
@@ -29,19 +30,12 @@ def find_podman() -> str:
         return "podman is tried as root only"
     if not _missing():
         return ""
-    if shutil.which("apt-get") is None:
-        return f"{' and '.join(_missing())} missing (apt-get install podman runc)"
-    words = ["apt-get", "install", "-y", "--no-install-recommends", "podman", "runc"]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        subprocess.run(words, env=env, capture_output=True, timeout=INSTALL_WITHIN_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"podman could not be installed: {error}"
-    return f"{' and '.join(_missing())} could not be installed" if _missing() else ""
+    why = packages.install(*PACKAGES)
+    return f"{' and '.join(_missing())} missing: {why}" if _missing() else ""
 
 
 def _missing() -> list[str]:
-    return [name for name in ("podman", "runc") if shutil.which(name) is None]
+    return [name for name in PACKAGES if shutil.which(name) is None]
 
 
 class PodmanStore:

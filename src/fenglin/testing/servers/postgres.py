@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from fenglin.testing.servers import packages
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
@@ -29,7 +31,6 @@ USER = "hub"
 LEAST_VERSION = 15
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
-INSTALL_WITHIN_S = 300.0
 POLL_S = 0.02
 # Below those that Linux gives out by itself, from 32768 on.
 PORTS = range(20_000, 32_000)
@@ -39,20 +40,12 @@ FOLDERS = Path("/usr/lib/postgresql")
 _QUICK = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB")
 
 
-def find_postgres(*, install: bool = True) -> str:
-    """Return why no server can be started here; empty when one can.
-
-    Args:
-        install: Whether to install it when it is missing and we are root.
-    """
-    if programs() is None and install and os.geteuid() == 0 and shutil.which("apt-get"):
-        with LOCK.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if programs() is None:
-                _install()
-    if programs() is None:
-        return f"no PostgreSQL {LEAST_VERSION} or newer here (apt install postgresql)"
-    return ""
+def find_postgres() -> str:
+    """Return why no server can be started here; empty when one can. Installs it."""
+    if programs() is not None:
+        return ""
+    why = packages.install("postgresql")
+    return "" if programs() else f"no PostgreSQL {LEAST_VERSION} or newer here: {why}"
 
 
 def programs() -> Path | None:
@@ -64,23 +57,6 @@ def programs() -> Path | None:
     ]
     version, folder = max(found, default=(0, FOLDERS))
     return folder if version >= LEAST_VERSION else None
-
-
-def _install() -> None:
-    """Install the server without a cluster; a failure shows in that it is still not there."""
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["install", "-y", "--no-install-recommends", "postgresql"]
-    for words in (install, ["update"], install):
-        with contextlib.suppress(subprocess.TimeoutExpired, OSError):
-            done = subprocess.run(
-                ["/usr/bin/apt-get", *words],
-                env=env,
-                capture_output=True,
-                check=False,
-                timeout=INSTALL_WITHIN_S,
-            )
-            if words is install and not done.returncode:
-                return
 
 
 class PostgresServer:
@@ -113,7 +89,7 @@ class PostgresServer:
         """Make and start it; `find_postgres` says before whether that can be."""
         found = programs()
         if found is None:
-            raise RuntimeError(find_postgres(install=False))
+            raise RuntimeError("no PostgreSQL here: ask find_postgres() first")
         self._programs = found
         self.folder = Path(tempfile.mkdtemp(prefix="fenglin-pg-"))
         try:

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fenglin.testing.servers import packages
 from fenglin.testing.servers.slurm_accounts import Accounts
 from fenglin.testing.servers.whole import WholeServer
 
@@ -34,7 +35,6 @@ FOLDERS = (Path("/usr/sbin"), Path("/usr/local/sbin"), Path("/usr/bin"), Path("/
 READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 5.0
 POLL_S = 0.05
-INSTALL_WITHIN_S = 240.0
 
 _CONF = """\
 ClusterName={name}
@@ -76,28 +76,13 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def find_slurm(*, install: bool = True) -> str:
-    """Return why no cluster can be started here; empty when one can.
-
-    Args:
-        install: Whether to install the packages when they are missing and we are root.
-    """
-    missing = _missing()
-    if not missing:
+def find_slurm() -> str:
+    """Return why no cluster can be started here; empty when one can. Installs it."""
+    if not _missing():
         return ""
-    if not install or os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return f"no Slurm here: {', '.join(missing)} missing (apt install {' '.join(PACKAGES)})"
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, timeout=INSTALL_WITHIN_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"Slurm could not be installed: {error}"
+    why = packages.install(*PACKAGES)
     missing = _missing()
-    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    return f"Slurm could not be installed: {last or ', '.join(missing)}" if missing else ""
+    return f"no Slurm here: {', '.join(missing)} missing: {why}" if missing else ""
 
 
 def _missing() -> list[str]:

@@ -1,6 +1,6 @@
 """Slurm's accounting for a private cluster: slurmdbd on a MariaDB of its own.
 
-Needs Debian's packages `slurmdbd` and `mariadb-server` (or others of that name).
+Debian's `mariadb-server-core` has the programs without the service of the whole machine.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from fenglin.testing.servers import packages
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+PACKAGES = ("slurmdbd", "mariadb-server-core", "mariadb-client-core")
 PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb", "sacct", "sacctmgr")
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin")
 READY_WITHIN_S = 120.0
@@ -25,11 +28,16 @@ MOST_SAID = 500
 
 
 def find_accounts() -> str:
-    """Return why there can be no accounting here; empty when there can."""
-    missing = [name for name in PROGRAMS if not _program(name)]
-    if missing:
-        return f"no accounting: {', '.join(missing)} missing (apt install slurmdbd mariadb-server)"
-    return ""
+    """Return why there can be no accounting here; empty when there can. Installs it."""
+    if not _missing():
+        return ""
+    why = packages.install(*PACKAGES)
+    missing = _missing()
+    return f"no accounting: {', '.join(missing)} missing: {why}" if missing else ""
+
+
+def _missing() -> list[str]:
+    return [name for name in PROGRAMS if not _program(name)]
 
 
 class Accounts:

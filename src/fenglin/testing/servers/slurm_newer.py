@@ -1,23 +1,23 @@
 """A newer Slurm beside the system's own: Debian 13's packages in a folder of the user's cache.
 
-    python -m fenglin.testing.servers.slurm_newer      # once; needs root and debootstrap
-
 Its programs run under their own loader and libraries, so neither a container nor a mount is
 needed, and tasks are ordinary processes of this machine. Munge is the system's.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from fenglin.testing.servers import packages
+
 SUITE = "trixie"
-PACKAGES = "slurm-wlm"
+PACKAGES = "slurm-wlm,slurmrestd,slurm-wlm-jwt-plugin"
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun", "sacct")
 DAEMONS = ("slurmctld", "slurmd", "slurmstepd", "slurmrestd")
 INSTALL_WITHIN_S = 900.0
@@ -42,12 +42,14 @@ def cache() -> Path:
 
 
 def find_newer(folder: Path) -> Release | str:
-    """Return the release, its scripts written into a folder, or why there is none."""
+    """Return the release, its scripts written into a folder, or why there is none. Installs it."""
+    if why := _install():
+        return f"no newer Slurm here: {why}"
     root = cache()
     libraries = next(iter(sorted(root.glob("usr/lib/*-linux-gnu"))), root)
     loader = next(iter(sorted(libraries.glob("ld-linux-*.so.*"))), None)
-    if loader is None or not (root / "usr/sbin/slurmctld-wlm").exists():
-        return f"no newer Slurm here: run `python -m {__spec__.name}` once, as root on Debian"
+    if loader is None:
+        return f"no newer Slurm here: no loader in {libraries}"
     plugins = libraries / "slurm-wlm"
     folder.mkdir(parents=True)
     for name in (*COMMANDS, *DAEMONS):
@@ -64,23 +66,27 @@ def find_newer(folder: Path) -> Release | str:
     return Release(folder, plugins)
 
 
-def install() -> str:
+def _install() -> str:
     """Install it; return why that failed, empty when it is there."""
-    if (cache() / "usr/sbin/slurmctld-wlm").exists():
-        return ""
-    program = shutil.which("debootstrap", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None or os.geteuid() != 0:
-        return "root and debootstrap are needed (apt install debootstrap)"
-    draft = cache().with_suffix(".new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    command = [program, "--variant=minbase", f"--include={PACKAGES}", SUITE, str(draft)]
-    done = subprocess.run(command, capture_output=True, timeout=INSTALL_WITHIN_S, check=False)
-    if done.returncode:
-        return done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
-    draft.rename(cache())
+    cache().parent.mkdir(parents=True, exist_ok=True)
+    with cache().with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (cache() / "usr/sbin/slurmrestd").exists():
+            return ""
+        if why := packages.install("debootstrap"):
+            return why
+        draft = cache().with_suffix(".new")
+        shutil.rmtree(draft, ignore_errors=True)
+        program = shutil.which("debootstrap", path="/usr/sbin:/usr/bin") or "debootstrap"
+        command = [program, "--variant=minbase", f"--include={PACKAGES}", SUITE, str(draft)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=INSTALL_WITHIN_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"debootstrap: {error}"
+        if done.returncode:
+            return done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
+        shutil.rmtree(cache(), ignore_errors=True)
+        draft.rename(cache())
     return ""
-
-
-if __name__ == "__main__":
-    sys.exit(install() or None)

@@ -17,6 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from fenglin.testing.servers import packages
 from fenglin.testing.servers.slurm import SlurmCluster, program
 
 OTHER = "nobody"
@@ -30,12 +31,19 @@ TOKEN_S = 3_600
 
 
 def find_rest() -> str:
-    """Return why no slurmrestd can be started here; empty when one can."""
-    if program("slurmrestd") is None or not list(Path("/usr/lib").glob("*/slurm*/auth_jwt.so")):
-        return "no slurmrestd: apt install slurmrestd slurm-wlm-jwt-plugin"
+    """Return why no slurmrestd can be started here; empty when one can. Installs it."""
+    if not _is_there():
+        why = packages.install("slurmrestd", "slurm-wlm-jwt-plugin")
+        if not _is_there():
+            return f"no slurmrestd: {why}"
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "slurmrestd refuses root, and there is no setpriv"
     return ""
+
+
+def _is_there() -> bool:
+    plugins = Path("/usr/lib").glob("*/slurm*/auth_jwt.so")
+    return program("slurmrestd") is not None and any(plugins)
 
 
 class RestCluster(SlurmCluster):

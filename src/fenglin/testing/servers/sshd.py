@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fenglin.testing import processes
+from fenglin.testing.servers import packages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,27 +31,18 @@ if TYPE_CHECKING:
 
 ACCOUNT = "fenglin-ssh"
 START_WITHIN_S = 10.0
-INSTALL_WITHIN_S = 300.0
 POLL_S = 0.01
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/bin")
 LOCK = Path(tempfile.gettempdir()) / "fenglin-sshd.lock"
 
 
-def find_sshd(*, install: bool = True) -> str:
-    """Return why no server can be started here; empty when one can.
-
-    Args:
-        install: Whether to install it when it is missing and we are root.
-    """
+def find_sshd() -> str:
+    """Return why no server can be started here; empty when one can. Installs it."""
+    if not _missing():
+        return ""
+    why = packages.install("openssh-server")
     missing = _missing()
-    if missing and install and os.geteuid() == 0 and shutil.which("apt-get"):
-        with LOCK.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _install()
-        missing = _missing()
-    if missing:
-        return f"no SSH server here: {', '.join(missing)} missing (apt install openssh-server)"
-    return ""
+    return f"no SSH server here: {', '.join(missing)} missing: {why}" if missing else ""
 
 
 def _program(name: str) -> str:
@@ -61,23 +53,6 @@ def _program(name: str) -> str:
 
 def _missing() -> list[str]:
     return [name for name in ("sshd", "ssh-keygen") if not _program(name)]
-
-
-def _install() -> None:
-    """Install the server; a failure shows in that it is still not there."""
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["install", "-y", "--no-install-recommends", "openssh-server"]
-    for words in (install, ["update"], install):
-        with contextlib.suppress(subprocess.TimeoutExpired, OSError):
-            done = subprocess.run(
-                [_program("apt-get"), *words],
-                env=env,
-                capture_output=True,
-                check=False,
-                timeout=INSTALL_WITHIN_S,
-            )
-            if words is install and not done.returncode:
-                return
 
 
 class SshHosts:
