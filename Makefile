@@ -122,7 +122,7 @@ demo-ha: setup-postgres ## Kill a leading hub of three, then the primary of two 
 
 .PHONY: check static test soak soak-seeds soak-hubs soak-load bench bench-ledger docs
 check: static ## Style, types, layers and the quick tests
-	@$(BIN)/python -m pytest tests/unit tests/architecture -n $(JOBS)
+	@$(BIN)/python -m pytest tests/unit tests/architecture -m "not slow" -n $(JOBS)
 
 static: setup-dev
 	@$(BIN)/ruff check .

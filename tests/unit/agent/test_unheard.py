@@ -71,6 +71,7 @@ def _listing_again(gone, _folder):
 BEGINNINGS = [_opening, _fetching, _writing, _listing, _listing_again]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", BEGINNINGS)
 def test_a_failure_after_the_caller_has_gone_is_no_complaint(begin, tmp_path):
     complaints = []

@@ -186,6 +186,7 @@ SHOWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "target", "body", "scope"), ROUTES, ids=names)
 def test_without_a_good_token_only_health_is_open(both, hub, method, target, body, scope):
     for headers in SHOWN.values():
@@ -241,6 +242,7 @@ def test_the_method_cannot_be_overridden(call, hub, header):
 
 
 class TestWithoutAuthentication:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("method", "target", "body", "scope"), ROUTES, ids=names)
     def test_everything_is_served_to_programs(self, open_call, method, target, body, scope):
         del scope

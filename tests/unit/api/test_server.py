@@ -70,6 +70,7 @@ def test_a_request_over_the_wire(hub):
     assert read(answer)[1]["id"] == "j7"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -107,6 +108,7 @@ def test_slow_headers_are_given_up(hub, monkeypatch, sent):
     assert read(asyncio.run(story()))[0] == 408
 
 
+@pytest.mark.slow
 def test_a_request_within_its_time_is_not_cut_off(hub, monkeypatch):
     monkeypatch.setattr("fenglin.api.protocol.HEADERS_S", 0.05)
 

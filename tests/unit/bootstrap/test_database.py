@@ -148,6 +148,7 @@ def test_a_hub_that_runs_is_not_moved_from_under_itself(place):
         database.move(place, "postgresql://nobody/none")
 
 
+@pytest.mark.slow
 def test_a_file_moves_to_postgresql_and_comes_back(place, server, tmp_path, capsys):
     url = server.database()
     words = ["db", "move", "--to", url, "--data", str(place.folder), "-o", "json"]
@@ -174,6 +175,7 @@ def test_a_file_moves_to_postgresql_and_comes_back(place, server, tmp_path, caps
     assert database.check(Place(place.folder, again)) == []
 
 
+@pytest.mark.slow
 def test_what_does_not_arrive_as_it_was_is_not_kept(place, server):
     with contextlib.closing(connect(place.file)) as conn:
         conn.execute("INSERT INTO label VALUES ('a' || char(0), 'b', 1)")

@@ -123,6 +123,7 @@ def test_a_bad_line_of_a_cloud_refuses_its_list():
     assert [(one.line, one.column, one.path) for one in caught.value.problems] == [(3, 7, "Price")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", ["aws", "azure", "gcp", "ibm", "lambda", "oci", "scp"])
 def test_published_lists_make_a_book(cloud):
     path = LISTS / f"skypilot_v5_2023-07-10_{cloud}.csv.gz"

@@ -40,6 +40,7 @@ def boxed(site, store):
     assert not store.containers(), "containers are left"
 
 
+@pytest.mark.slow
 def test_a_task_runs_in_its_image_with_folder_variables_and_artifacts(boxed, tmp_path):
     (tmp_path / "in.txt").write_text("input\n")
     script = """
@@ -89,6 +90,7 @@ def test_a_command_that_the_image_lacks(boxed):
     assert "no-such-program" in boxed.text()
 
 
+@pytest.mark.slow
 def test_an_image_that_is_nowhere(boxed):
     order = boxed.order("true", image="localhost/nowhere:1", tasks="0-2", task_count=3)
     ends, _ = boxed.run(order)
@@ -126,6 +128,7 @@ def test_what_heeds_no_signal_is_killed_after_the_grace(boxed):
     boxed.wait(lambda: not _carrying(b"WHO=deaf"), "the end of all of it")
 
 
+@pytest.mark.slow
 def test_a_timeout_ends_a_container(boxed):
     ends, _ = boxed.run(
         boxed.order("sleep", "60", image=IMAGE, timeout_ms=1_500, env=(("WHO", "late"),))
@@ -145,6 +148,7 @@ def test_a_dead_runners_container_is_found_and_ended(boxed, store):
     boxed.wait(lambda: not store.containers(), "the container's own end")
 
 
+@pytest.mark.slow
 def test_setup_runs_in_the_image_too(boxed):
     setup = 'id -u > "$FENGLIN_SETUP_DIR/who"; ls / > "$FENGLIN_SETUP_DIR/root"'
     script = 'cat "$FENGLIN_SETUP_DIR/who"; touch "$FENGLIN_SETUP_DIR/x" 2>/dev/null || echo ro'

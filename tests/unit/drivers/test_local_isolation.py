@@ -55,6 +55,7 @@ def test_the_kernel_ends_what_takes_too_much_memory_at_once(grouped):
     assert "memory: " in grouped.text()
 
 
+@pytest.mark.slow
 def test_cpu_time_is_exact_also_of_what_nobody_waited_for(grouped):
     """A second of work by a process that is no child of the task's any more."""
     script = """

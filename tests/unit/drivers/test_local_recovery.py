@@ -82,6 +82,7 @@ def test_a_restarted_hub_adopts_and_sees_every_end_once(site):
     assert last.first_start_ms == again.first_start_ms
 
 
+@pytest.mark.slow
 def test_500_tasks_are_counted_once_under_any_cursors(site):
     order = site.order("true", tasks="0-499", shares=(Share("n0", 4),))
     site.start(order)

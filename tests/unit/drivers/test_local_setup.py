@@ -90,6 +90,7 @@ def test_a_runner_killed_while_it_prepares_leaves_nothing_that_holds_up_the_next
     assert [end.reason for end in ends] == [None]
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_setup_too(site):
     site.start(site.order(script=SHOW, setup="echo $$ > $FENGLIN_SETUP_DIR/pid; sleep 60"))
     (path,) = site.wait(lambda: list((site.directory / "envs").glob("*/dir/pid")), "its begin")

@@ -24,6 +24,7 @@ def _write(path: Path) -> None:
     os.close(file)
 
 
+@pytest.mark.slow
 def test_what_follows_the_first_news_is_passed_on_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

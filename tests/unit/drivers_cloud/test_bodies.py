@@ -127,6 +127,7 @@ def small(monkeypatch):
     monkeypatch.setattr("fenglin.remote.answers.MOST_BYTES", MOST)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("status", [200, 503])
 @pytest.mark.parametrize(

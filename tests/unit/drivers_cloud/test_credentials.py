@@ -178,6 +178,7 @@ def refused(ec2, match):
     assert not caught.value.effect_unknown
 
 
+@pytest.mark.slow
 def test_credentials_are_had(giver, ec2):
     assert ec2.instances() == []
     assert [path for path in giver.asked if "ec2" in path] == ["/ec2"]
@@ -193,6 +194,7 @@ def test_an_endless_answer_about_credentials_is_given_up(giver, ec2, pieces):
     assert giver.sent_bytes < ENDLESS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [endless_size, endless_end])
 def test_an_answer_that_is_endless_elsewhere_is_given_up(giver, ec2, pieces):
     """Attack 103. By the library's own bounds, or by ours."""

@@ -110,6 +110,7 @@ def test_a_plugin_that_fails_is_told(server, config):
         call(config(server.url, {"exec": {"apiVersion": version, "command": "false"}}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "unknown", "what"),
     [
@@ -129,6 +130,7 @@ def test_only_some_refusals_are_certain(server, config, status, body, unknown, w
     assert ("rbac.yaml" in caught.value.hint) == (status == 403)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 500])
 def test_an_answer_without_end_is_given_up(server, config, monkeypatch, status):
     """Attack 103."""

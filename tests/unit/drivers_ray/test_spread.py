@@ -101,6 +101,7 @@ def nodes(tmp_path):
     return Nodes(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_each_task_runs_once_although_calls_and_answers_are_lost(nodes, tmp_path, seed):
     script = f"echo ran >> {tmp_path}/ran-$FENGLIN_TASK_INDEX; echo task $FENGLIN_TASK_INDEX"
@@ -113,6 +114,7 @@ def test_each_task_runs_once_although_calls_and_answers_are_lost(nodes, tmp_path
         assert nodes.said(task) == f"task {task}\n"
 
 
+@pytest.mark.slow
 def test_what_a_lost_place_had_is_told_as_lost(nodes):
     told = nodes.finish(nodes.start(dies=4, tasks="0-19", script="sleep 0.2"))
     assert sorted(end.index for end in told.ends) == list(range(20))

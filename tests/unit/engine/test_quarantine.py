@@ -151,6 +151,7 @@ def test_what_the_store_refuses_for_good_is_parted_until_it_is_found(world, play
     assert [len(pool.jobs[n].succeeded) for n in (1, 2)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_start_that_the_store_refuses_for_good_stops_no_other(world, play, store, effects, kept):
     pool = world.pool([world.job(n) for n in (1, 2, 3)])
     commit = store.commit

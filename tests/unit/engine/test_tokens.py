@@ -193,6 +193,7 @@ def test_the_same_ask_again_makes_nothing(room):
         room.make(account="team", digest=digest_of(text).hex())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ask", "error", "words"),
     [

@@ -108,6 +108,7 @@ def contests(draw, *, alike):
     return queues, total, free, needs, used, past
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(contests(alike=True))
 def test_equal_tasks_end_within_one_task_of_strict_turns(contest):
@@ -116,6 +117,7 @@ def test_equal_tasks_end_within_one_task_of_strict_turns(contest):
         assert abs(given_tasks[row] - wanted[row]) <= 1, (dict(given_tasks), dict(wanted))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(contests(alike=False))
 def test_unlike_tasks_end_within_the_largest_task_of_strict_turns(contest):

@@ -45,6 +45,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["yaml", "json", "toml"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_files(name: str, format_name: str) -> None:
@@ -64,6 +65,7 @@ def test_bodies(name: str) -> None:
         native.decode_batch(body, NOW_MS)
 
 
+@pytest.mark.slow
 def test_too_many_values_are_refused_while_reading() -> None:
     with pytest.raises(InputProblems) as caught:
         native.read_file_text("[" + "1," * 400_000 + "1]", "job.json")

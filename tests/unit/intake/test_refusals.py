@@ -201,6 +201,7 @@ def test_refused_with_path_place_and_remedy(case: str) -> None:
         ("", "holds no job"),
         ("---\n---\n", "holds no job"),
     ],
+    ids=lambda text: text[:40],
 )
 def test_refused(text: str, what: str) -> None:
     assert what in only(text).what

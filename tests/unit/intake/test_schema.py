@@ -79,6 +79,7 @@ def test_there_are_examples_in_all_formats() -> None:
     assert {path.suffix for path in EXAMPLES} == {".yaml", ".json", ".toml"}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(DOCUMENTS)
 def test_what_the_checker_takes_the_schema_takes(document: dict) -> None:

@@ -27,6 +27,7 @@ def thorough(body: bytes) -> object:
     return native._thorough(body, NOW_MS, ())[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(DOCUMENTS | SPOILED, st.booleans())
 def test_quick_and_thorough_agree_on_any_document(document: dict, ascii_only: bool) -> None:
@@ -68,6 +69,7 @@ def test_yaml_reads_json_text_alike(document: dict) -> None:
         assert as_json.spec(NOW_MS) == as_yaml.spec(NOW_MS)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(DOCUMENTS)
 def test_a_spec_gives_a_document_that_gives_the_spec(document: dict) -> None:

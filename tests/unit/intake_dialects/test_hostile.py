@@ -93,6 +93,7 @@ VALUE = st.sampled_from(
 DIRECTIVE = st.builds("#SBATCH {}{}{}".format, OPTION, st.sampled_from(["=", " ", ""]), VALUE)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(st.lists(DIRECTIVE | st.text(max_size=12), max_size=5), st.text("-nt 1'\"=", max_size=8))
 def test_any_directives(lines, options):
@@ -104,12 +105,14 @@ def test_any_directives(lines, options):
         return
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=6), st.sampled_from([*MANIFESTS]))
 def test_any_mapping(data, dialect):
     take(json.dumps(data), dialect)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(st.sampled_from(MANIFEST_FILES), st.data())
 def test_real_manifests_with_a_value_replaced(path, data):
@@ -122,6 +125,7 @@ def test_real_manifests_with_a_value_replaced(path, data):
     take("\n".join(lines), path.parent.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["", *TITLES])
 @pytest.mark.parametrize(
     "text",

@@ -17,6 +17,7 @@ from fenglin.model.job import JobSpec
 NOW_MS = 1_700_000_000_000
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(DOCUMENTS)
 def test_every_field_is_kept(document):
@@ -31,6 +32,7 @@ def test_every_field_is_kept(document):
     assert again.data.keys() == document.keys()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(DOCUMENTS)
 def test_the_canonical_document_is_printed_faithfully(document):

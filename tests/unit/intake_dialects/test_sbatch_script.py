@@ -93,6 +93,7 @@ def test_irregular_arrays(run):
 RANGES = st.tuples(st.integers(0, 60), st.integers(0, 30), st.integers(1, 7))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(RANGES, min_size=1, max_size=5))
 def test_runs_hold_every_index_once_and_in_order(parts):

@@ -117,6 +117,7 @@ def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "alg"), [(RSA, "RS256"), (RSA, "PS256"), (EC, "ES256")])
 def test_a_good_token_is_believed(believe, token, key, alg):
     assert believe(token(key, alg, groups=["ops"]))["groups"] == ["ops"]
@@ -131,6 +132,7 @@ def test_several_audiences_need_a_party(believe, token):
         believe(token(aud=both, azp="other"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claims", "words"),
     [
@@ -190,6 +192,7 @@ def test_the_public_key_is_no_secret(believe, token):
         believe(token(OctKey.import_key("k" * 32, {"kid": "r1"}), "HS256"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kid", ["../../dev/null", "/dev/null", "' OR 1=1 --", "", "é", 7, None])
 def test_a_key_id_is_a_name_only(believe, token, kid):
     """Attack 13. Where no key is named, the provider's keys may be tried, but no other."""
@@ -210,6 +213,7 @@ def test_a_key_that_the_token_brings_is_not_used(believe, provider, token):
     assert "/evil" not in provider.asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -245,6 +249,7 @@ def test_new_keys_are_fetched_but_not_for_every_forgery(believe, provider, token
     assert provider.asked.count("/keys") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "answer", "words"),
     [
@@ -276,6 +281,7 @@ def test_a_provider_cannot_fill_the_memory(believe, provider, token):
     assert 0 < provider.sent_bytes < many * len(piece) // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", ["http://169.254.169.254/keys", "file:///etc/passwd", "gopher://x/", None, 7]
 )

@@ -125,6 +125,7 @@ def replaced(snapshot, columns):
     return type(snapshot)(**(fields | columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backfill", list(Backfill))
 def test_plans_and_receipts_leave_nothing_to_the_collector(pool, backfill):
     snapshot = pool(GANG + "job 2 1,1 estimate=40\njob 3 9,9 priority=9\n")

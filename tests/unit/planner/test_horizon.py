@@ -209,6 +209,7 @@ def test_what_is_lent_is_counted_alike_with_and_without_numba(seed):
         assert found[: len(found) // 2] == found[len(found) // 2 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [CONSERVATIVE, EASY])
 @pytest.mark.parametrize("seed", range(12))
 def test_crowds_are_planned_alike_with_and_without_numba(seed, policy):

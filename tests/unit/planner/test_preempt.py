@@ -330,6 +330,7 @@ def arrivals(draw):
     ]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 3), arrivals(), st.integers(1, 3))
 @settings(max_examples=100, deadline=None)
 def test_preemption_never_livelocks(nodes, jobs, slowness):

@@ -218,6 +218,7 @@ def fitting_nodes(snapshot, row, free, licences):
     return sum(count >= shape.nodes for count in fits.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(records(), POLICIES)
 def test_no_plan_breaks_a_rule(pool, policy):

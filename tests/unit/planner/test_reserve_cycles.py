@@ -198,6 +198,7 @@ def test_lent_cards_are_whole_and_single():
     assert [cycles.began(i) for i in (1, 2, 3, 4, 5, 9)] == [0, 50, 2, 2, 22, 22]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "most_s"), [(NONE, None), (EASY, 30), (CONSERVATIVE, 30)])
 def test_a_gang_does_not_starve_behind_an_endless_stream(policy, most_s):
     """A small job arrives every second and runs for ten: the three nodes are never free at once."""
@@ -245,6 +246,7 @@ def streams(draw, *, arrays=False, early=False):
     return [job._replace(number=number + 1) for number, job in enumerate(jobs)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(streams(), st.integers(3, 4), st.sampled_from([1, 2]))
 def test_easy_never_delays_the_head(jobs, nodes, sites):
@@ -258,6 +260,7 @@ def test_easy_never_delays_the_head(jobs, nodes, sites):
     assert all(cycles.began(job) <= start_s for job, start_s in promised.items())
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(streams(early=True), st.integers(3, 4), st.sampled_from([1, 2]))
 def test_conservative_delays_nobody(jobs, nodes, sites):
@@ -411,6 +414,7 @@ def test_the_number_of_promises_is_bounded_and_the_rest_delays_none():
     assert [cycles.began(job) for job in (2, 3, 4, 5)] == [20, 25, 30, 2]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(streams(arrays=True), st.sampled_from([EASY, CONSERVATIVE]), st.sampled_from([1, 2]))
 def test_whatever_users_say_all_is_done_and_no_plan_is_unlawful(jobs, policy, sites):

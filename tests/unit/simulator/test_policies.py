@@ -147,6 +147,7 @@ def plain(request):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", Runtime)
 @pytest.mark.parametrize("policy", EASIES)
 def test_easy_is_what_its_definition_says(make_trace, plain, policy, runtime):
@@ -163,6 +164,7 @@ def test_easy_is_what_its_definition_says(make_trace, plain, policy, runtime):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", Runtime)
 def test_conservative_is_what_its_definition_says(make_trace, plain, runtime):
     @QUIET
@@ -178,6 +180,7 @@ def test_conservative_is_what_its_definition_says(make_trace, plain, runtime):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", BatchPolicy)
 def test_processors_are_never_given_twice(make_trace, policy):
     """No job outlives its request here, so what is held is what is in use."""

@@ -39,6 +39,7 @@ def small(request, archive):
     return procs, usable(read_trace(path), procs, needs_request=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "runtime", "column", "published"), CELLS)
 def test_every_wait_is_the_published_one(log, archive, policy, runtime, column, published):
     name, procs, trace, table = log
@@ -63,6 +64,7 @@ def test_conservative_keeps_every_promise(small):
     assert (done.start_s < done.first_s).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", BatchPolicy)
 def test_plain_and_compiled_agree_on_a_part(small, policy):
     procs, trace = small

@@ -80,6 +80,7 @@ def test_seats_are_kept_between_plans(rates):
     assert fresh.renewed < fresh.leases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", list(Policy))
 def test_decisions_do_not_depend_on_what_nobody_knows(rates, policy):
     setting = Setting(policy, TYPES, (3, 3), 1.0, first=0, last=29)
@@ -149,6 +150,7 @@ def test_words_are_read():
     assert words_of(Policy.FIFO, 3).max() < 2**32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "rate", "low", "high"),
     [

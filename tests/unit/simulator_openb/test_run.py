@@ -34,6 +34,7 @@ def published(openb):
         ]
 
 
+@pytest.mark.slow
 def test_published_allocations_are_reproduced(openb):
     """To 0.01 point at every percent; FENGLIN_OPENB_ALL=1 compares every run of the folder."""
     pytest.importorskip("numba", reason="Numba is not installed: fenglin[simulate]")
@@ -52,6 +53,7 @@ def test_published_allocations_are_reproduced(openb):
     assert off == []
 
 
+@pytest.mark.slow
 def test_random_is_like_the_published_one_and_packed_beats_fgd(openb):
     pytest.importorskip("numba", reason="Numba is not installed: fenglin[simulate]")
     at_130 = {
@@ -78,6 +80,7 @@ def test_allocation_by_hand(tiny):
     assert (outcome.rejected >= 1, outcome.pods) == (True, 9)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(tiny):
     one = run_seeds(tiny, "tiny", [1, 2], Policy.PACKED)
     two = run_seeds(tiny, "tiny", [1, 2], Policy.PACKED, jobs=2)

@@ -67,6 +67,7 @@ def test_a_policy_never_differs_from_itself(request_of, tmp_path):
     assert all((gap.mean, gap.half) == (0.0, 0.0) for gap in two.against.values())
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_as_this_one(request_of):
     here = compare(request_of(), ["balanced"], [1, 2], Processes(1))
     there = compare(request_of(), ["balanced"], [1, 2], Processes(2))

@@ -46,6 +46,7 @@ def late(kept):
     return [job.job for job in promised if job.started_ms > job.promised_ms], len(promised)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "least"), [("conservative", 20), ("easy", 5)])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_no_promise_is_late(simulate, make_site, policy, least, seed):
@@ -59,6 +60,7 @@ def test_no_promise_is_late(simulate, make_site, policy, least, seed):
     assert tally.starts == len(kept.jobs)
 
 
+@pytest.mark.slow
 def test_who_forgets_what_was_promised_is_late(simulate, make_site, monkeypatch):
     """What the test above sees: each cycle planned as if there had been none before."""
     monkeypatch.setattr("fenglin.engine.pool.Pool.promised", lambda *_: None)

@@ -132,6 +132,7 @@ def random_jobs(seed, size):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["balanced", "fcfs", "easy", "conservative", "fair", "fgd"])
 def test_every_plan_is_lawful_and_no_work_is_lost(simulate, make_site, policy):
     checks = Checks(built_in(policy))
@@ -143,6 +144,7 @@ def test_every_plan_is_lawful_and_no_work_is_lost(simulate, make_site, policy):
     assert tally.task_ends == sum(job.tasks for job in jobs)
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_is_the_same(simulate):
     first, _ = simulate(list(random_jobs(3, 60)))
     second, _ = simulate(list(random_jobs(3, 60)))
@@ -184,6 +186,7 @@ def live_bytes(jobs, place):
     return found[0]
 
 
+@pytest.mark.slow
 def test_memory_follows_the_jobs_in_the_pool_not_the_trace(make_site):
     live_bytes(50, make_site())
     short, long = live_bytes(100, make_site()), live_bytes(500, make_site())

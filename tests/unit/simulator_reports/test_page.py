@@ -63,6 +63,7 @@ def page(run, make_site):
     return run_page(*found).decode()
 
 
+@pytest.mark.slow
 def test_a_page_needs_nothing_else(page, parts_of):
     parts = parts_of(page)
     assert {tag for tag, _ in parts.tags} <= ALLOWED
@@ -105,6 +106,7 @@ def test_colours_are_those_of_the_style_sheet(page):
     assert "prefers-color-scheme:dark" in page
 
 
+@pytest.mark.slow
 def test_equal_runs_make_equal_pages_whatever_the_clock_and_the_user_say(run):
     one, two, other = run(jobs(count=8)), run(jobs(count=8)), run(jobs(count=7))
     two.answer.figures.update(seconds=99.0, cpu_s=98.0, jobs_per_s=0.1)
@@ -197,6 +199,7 @@ memory = "16GiB"
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_the_same_page_as_another_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("pool.toml").write_text(POOL)

@@ -154,6 +154,7 @@ def test_the_last_state_lasts_until_the_last_end(row, make_site):
     assert list(series.used()) == ["cpu_milli", "memory_bytes"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_run(row, make_site):
     series = Series([make_site()])
 

@@ -118,6 +118,7 @@ def test_the_command_tells_figures(folder, capsys):
     assert "no policy 'nobody'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "low", "high"), [("sia", 0.5, 0.6), ("fenglin", 0.42, 0.5)])
 def test_a_published_stream(policy, low, high):
     home = Path(os.environ.get("FENGLIN_TEST_DATA", ROOT.parent / "shared" / "data"))

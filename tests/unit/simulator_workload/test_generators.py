@@ -242,6 +242,7 @@ def test_mixed_keeps_its_weights_and_tenants():
     assert {job.queue for job in together} == {"all"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rate_is_what_a_kind_says(name):
     kind = GENERATORS[name]

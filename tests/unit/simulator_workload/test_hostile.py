@@ -55,6 +55,7 @@ def test_tables_of_nonsense(put, put_table, name):
         assert len(jobs) + sum(one.count for one in lost) == 400 or name in {"gavel", "sia"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["swf", "history", "workload", "philly"])
 @given(body=st.binary(max_size=300))
 def test_texts_of_noise(tmp_path_factory, kind, body):

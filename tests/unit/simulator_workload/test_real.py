@@ -10,6 +10,7 @@ from fenglin.simulator.trace import usable
 NEVER_RAN = "a negative runtime (never ran, or unknown)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "options", "jobs", "found"),
     [
@@ -39,6 +40,7 @@ def test_published_traces(archive, name, kind, options, jobs, found):
     assert {one.what: one.count for one in workload.findings.found.values()} == found
 
 
+@pytest.mark.slow
 def test_the_stream_has_the_jobs_of_the_columns(archive):
     """Two readers of one format agree, job by job."""
     path = archive("hpc_swf/KTH-SP2-1996-2.1-cln.swf.gz")

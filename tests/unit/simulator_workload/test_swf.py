@@ -114,6 +114,7 @@ def test_a_log_without_jobs_is_an_error(put, body):
         read(put("log.swf", body)).jobs()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_trace(put):
     def log(count):
         lines = (

@@ -195,7 +195,7 @@ def database_of_its_own(postgres):
     return postgres.database("plate")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def database(request, tmp_path):
     """Return a database of this test alone."""
     if request.param == "sqlite":

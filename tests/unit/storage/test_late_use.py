@@ -103,6 +103,7 @@ def histories(draw):
     return walls, sorted(heard), steps
 
 
+@pytest.mark.slow
 @settings(
     max_examples=16, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -149,6 +149,7 @@ async def play(here, limits, steps):
     assert check.ok, check.problem
 
 
+@pytest.mark.slow
 @calm(16)
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @given(limits=limits, steps=steps)
@@ -157,6 +158,7 @@ def test_no_order_of_starts_and_ends_passes_a_limit_in_any_commodity(database, d
     desk(lambda here: play(here, limits, steps), credit=0)
 
 
+@pytest.mark.slow
 @calm(3)
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 @given(limits=limits, steps=steps)

@@ -30,6 +30,7 @@ async def pages(here, listing, between=None):
             await between()
 
 
+@pytest.mark.slow
 @settings(
     deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -98,6 +99,7 @@ def test_filters_of_one_field_are_alternatives_of_two_all_hold(desk):
 BIG = "WyIxIiwxMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDBd"  # ["1",10**23]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "listing",
     [

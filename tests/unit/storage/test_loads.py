@@ -91,6 +91,7 @@ def test_a_node_may_shrink_below_what_runs_and_then_takes_no_more(desk):
     assert len(refused) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "named"),
     [

@@ -115,6 +115,7 @@ LINES = [("egress_gb", n, n * 1_234_567_891) for n in range(1, 7)]
 LINES += [("frame", n, n * 7) for n in range(7, 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_repetition_and_division_into_files_gives_the_same_bill(house, seed):
     async def scene(here):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import pytest
 from tests.unit.storage.conftest import Desk, OnPostgres
 from tests.unit.storage.meteredbench import played, row
 
@@ -44,6 +45,7 @@ def reads(conn):
     return [conn.raw(query, (name,)).fetchone()[0] for name in INDEXES]
 
 
+@pytest.mark.slow
 def test_a_few_lines_are_found_among_many_without_reading_the_rest(database_of_its_own):
     """The statistics of a table that grows fast are of when it was small."""
 

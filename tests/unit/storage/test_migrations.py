@@ -225,7 +225,7 @@ class OldServer:
         return PostgresStore(self.url)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def first(request, tmp_path):
     """Return a place for a database of version 1."""
     if request.param == "sqlite":

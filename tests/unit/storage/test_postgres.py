@@ -23,6 +23,8 @@ NOW_MS = 1_700_000_000_000
 SITES = (a_site(cpu=4, nodes=2),)
 WIDE_MS = 60_000
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url(database_of_its_own):

@@ -198,6 +198,7 @@ def ask(path, question):
     return asyncio.run(asking())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "seq"), TAMPER)
 def test_a_changed_row_is_told_by_the_check(posted, tmp_path, change, seq):
     path = shutil.copy(posted, tmp_path)

@@ -11,6 +11,7 @@ def play(desk):
     return lambda scene: played(desk, scene)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "what"),
     [

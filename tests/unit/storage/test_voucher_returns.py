@@ -200,6 +200,7 @@ def test_a_return_of_a_later_month_is_that_months_credit(house):
     assert all(one.ok for one in checks), checks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tiers", [((3, 333_331), (10, 111_113)), ((3, 1_333_337), (10, 9_111_113))]
 )

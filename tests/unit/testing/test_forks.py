@@ -29,6 +29,7 @@ def start(forks, tmp_path):
     return begin
 
 
+@pytest.mark.slow
 def test_a_child_runs_the_command_where_it_is_told(start, tmp_path):
     assert start("--version").wait(WITHIN_S) == 0
     assert start("nonsense").wait(WITHIN_S) == 2
@@ -49,6 +50,7 @@ def test_each_child_has_its_own_environment_and_session(start, tmp_path):
     assert start("--version").wait(WITHIN_S) == 0
 
 
+@pytest.mark.slow
 def test_a_hub_is_killed_at_a_point_and_by_hand(start, tmp_path):
     (tmp_path / "fenglin.toml").write_text(
         '[hub]\nlisten = "127.0.0.1:0"\n[site.a]\ndriver = "local"\nprovider = "p"\n'
@@ -74,6 +76,7 @@ def test_a_hub_is_killed_at_a_point_and_by_hand(start, tmp_path):
         hub.send_signal(number)  # reaches nobody
 
 
+@pytest.mark.slow
 def test_children_outlive_their_server(tmp_path):
     with ForkServer() as forks:
         one = forks.start(["--version"], env=dict(os.environ), cwd=tmp_path, log=tmp_path / "log")

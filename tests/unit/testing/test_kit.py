@@ -124,6 +124,7 @@ def test_processes_of_a_folder_are_found_and_no_others(tmp_path):
             task.wait(10)
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_start_says_why(tmp_path):
     with HubProcess(tmp_path, "[hub]\n") as hub, pytest.raises(RuntimeError, match="no site"):
         hub.start()
