@@ -50,13 +50,9 @@ class Reason(StrEnum):
     DEPENDENCY_PENDING = "dependency_pending"
     NOT_BEFORE = "not_before"
     CONCURRENCY_LIMIT = "concurrency_limit"
-    HELD = "held"
     QUARANTINED = "quarantined"
     USER_BRAKED = "user_braked"
     SECRET_KEY_MISSING = "secret_key_missing"  # noqa: S105 - a word, no password
-    RECOVERY_HOLD = "recovery_hold"
-    CANCELLING = "cancelling"
-    BACKING_OFF = "backing_off"
     CHANGED_MEANWHILE = "changed_meanwhile"
     # How a task or an attempt ended.
     EXIT_CODE = "exit_code"
@@ -75,7 +71,6 @@ class Reason(StrEnum):
     NODE_RECLAIMED = "node_reclaimed"
     SITE_LOST = "site_lost"
     CANCELLED = "cancelled"
-    RETRIES_EXHAUSTED = "retries_exhausted"
     PREEMPTED = "preempted"
     # Why a provider sells no node now.
     PROVIDER_QUOTA = "provider_quota"
@@ -115,7 +110,6 @@ _PERMANENT = frozenset(
         Reason.COMMAND_NOT_FOUND,
         Reason.SETUP_FAILED,
         Reason.CANCELLED,
-        Reason.RETRIES_EXHAUSTED,
     }
 )
 
