@@ -232,7 +232,8 @@ async def _hub(
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
         calm_interpreter()
-        pulse, keys = Pulse(clock, meters.lag), watch(pool, vault, control.replan)
+        pulse = Pulse(clock, meters.lag, meters.date_jumped)
+        keys = watch(pool, vault, control.replan)
         ours = [control.run(), recovery.run(), pricing.run(), traces.run(), pulse.run(), keys]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
 

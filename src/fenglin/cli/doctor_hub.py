@@ -26,6 +26,7 @@ MOST_LATE = 0.01
 _LATE = re.compile(
     rb'^fenglin_loop_lag_seconds_(?:bucket{le="([0-9.]+)"}|(count)) (\S+)$', re.MULTILINE
 )
+_JUMPS = re.compile(rb"^fenglin_date_jumps_total (\S+)$", re.MULTILINE)
 
 
 def examine(client: Client) -> Iterator[Finding]:
@@ -36,7 +37,7 @@ def examine(client: Client) -> Iterator[Finding]:
         hint = error.hint or "is it running? see --hub, and its log"
         yield Finding("hub", Level.BAD, f"{client.hub}: {error.what}", hint)
         return
-    for look in (_ready, _lag, _held, _tokens, _ledger, _discrepancies):
+    for look in (_ready, _metrics, _held, _tokens, _ledger, _discrepancies):
         yield from _allowed(look, client)
 
 
@@ -89,12 +90,17 @@ def _ready(client: Client) -> Iterator[Finding]:
     yield Finding("readiness", Level.OK, "ready")
 
 
-def _lag(client: Client) -> Iterator[Finding]:
-    """Yield whether the hub's event loop is late, by its own measure since it started."""
+def _metrics(client: Client) -> Iterator[Finding]:
+    """Yield whether the hub's event loop is late and its date jumps, by its own measure."""
     from fenglin.client.requests import Call, Raw  # noqa: PLC0415 - slow; help needs none
 
     # A raw answer is what the transport brought.
     text = cast("Answer", client.call(Call("GET", "/metrics", Raw))).body
+    jumps = float(found[1]) if (found := _JUMPS.search(text)) else 0.0
+    if jumps:
+        what = f"its date jumped, {jumps:.0f} times since it started"
+        hint = "see date_jumped in its log; let a time server steer its machine's clock"
+        yield Finding("date", Level.WARN, what, hint)
     said = {bound or count: float(value) for bound, count, value in _LATE.findall(text)}
     total, soon = said.get(b"count", 0.0), said.get(str(LATE_S).encode(), 0.0)
     if total - soon > MOST_LATE * total:

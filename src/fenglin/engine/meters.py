@@ -28,6 +28,9 @@ class Meters:
             buckets=LAG_BUCKETS_S,
             registry=self.registry,
         )
+        self._jumps = Counter(
+            "fenglin_date_jumps", "Times that the date jumped", registry=self.registry
+        )
         self._promises = Histogram(
             "fenglin_promise_error_seconds",
             "How far promised starts were off",
@@ -101,6 +104,10 @@ class Meters:
     def lag(self, seconds: float) -> None:
         """Count a moment at which the event loop came late by so much."""
         self._lag.observe(seconds)
+
+    def date_jumped(self) -> None:
+        """Count a jump of the date."""
+        self._jumps.inc()
 
     def started(self, site: str, tasks: int) -> None:
         """Count committed tasks."""

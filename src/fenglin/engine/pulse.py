@@ -1,9 +1,11 @@
-"""How late the event loop comes to what is due: the delay that each request meets at the door."""
+"""How late the event loop comes to what is due, as requests feel it; and jumps of the date."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+
+import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 STEP_MS = 50
 # A machine that slept was not late: what a longer gap hides is told once.
 MOST_MISSED = 1_200
+# Time servers that steer a clock change it by less between two looks.
+LEAST_JUMP_MS = 1_000
+
+_log = structlog.get_logger("fenglin.pulse")
 
 
 class Pulse:
@@ -22,10 +28,14 @@ class Pulse:
     per stop would hide the longest ones, as a client does that waits before it asks again.
     """
 
-    def __init__(self, clock: Clock, tell: Callable[[float], None]) -> None:
-        """Take the clock, and what hears of each delay in seconds."""
+    def __init__(
+        self, clock: Clock, tell: Callable[[float], None], jumped: Callable[[], None]
+    ) -> None:
+        """Take the clock, and what hears of each delay in seconds and of each jump of the date."""
         self._clock = clock
         self._tell = tell
+        self._jumped = jumped
+        self._ahead_ms = clock.now_ms() - clock.monotonic_ms()
 
     async def run(self) -> None:
         """Look for ever."""
@@ -35,12 +45,18 @@ class Pulse:
             due_ms = self.look(due_ms)
 
     def look(self, due_ms: int) -> int:
-        """Tell the delay of each step that was due; return when the next one is.
+        """Tell the delay of each step that was due, and a jump; return when the next step is.
 
         Args:
             due_ms: When the first of them was, on the monotonic clock.
         """
         now_ms = self._clock.monotonic_ms()
+        ahead_ms = self._clock.now_ms() - now_ms
+        if abs(by_ms := ahead_ms - self._ahead_ms) >= LEAST_JUMP_MS:
+            # Nothing here goes by the date: timers, leases and bills count what has passed.
+            _log.warning("date_jumped", by_s=by_ms / 1_000)
+            self._jumped()
+        self._ahead_ms = ahead_ms
         due_ms = max(due_ms, now_ms - MOST_MISSED * STEP_MS)
         while due_ms <= now_ms:
             self._tell((now_ms - due_ms) / 1_000)

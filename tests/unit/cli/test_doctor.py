@@ -10,7 +10,7 @@ import pytest
 from fenglin.bootstrap import doctor as room
 from fenglin.bootstrap.doctor import examine
 from fenglin.cli.app import run
-from fenglin.cli.doctor_hub import _held, _lag
+from fenglin.cli.doctor_hub import _held, _metrics
 from fenglin.client.transport import Answer
 from fenglin.engine.meters import Meters
 from fenglin.storage.schema import connect, ensure_schema
@@ -159,6 +159,20 @@ def test_an_event_loop_that_is_often_late_is_told(delays_s, level):
             assert (call.method, call.path) == ("GET", "/metrics")
             return Answer(meters.expose(0, 1), {})
 
-    (found,) = _lag(Said())
+    (found,) = _metrics(Said())
     assert (found.check, found.level) == ("event loop", level)
     assert ("3.0% of all moments" in found.what) == (level == "warn")
+
+
+def test_a_date_that_jumped_is_told():
+    meters = Meters()
+    for _ in range(2):
+        meters.date_jumped()
+
+    class Said:
+        def call(self, _):
+            return Answer(meters.expose(0, 1), {})
+
+    found = {one.check: one for one in _metrics(Said())}
+    assert found["date"].level == "warn"
+    assert "2 times" in found["date"].what

@@ -84,6 +84,8 @@ class SshHosts:
         self._clean = clean and os.geteuid() == 0
         self.user = ACCOUNT if self._clean else getpass.getuser()
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        # Words before a server's own, for hosts that have a network of their own.
+        self._within: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         """Start all; `find_sshd` says before whether they can be."""
@@ -104,7 +106,7 @@ class SshHosts:
         key = self.key_file.with_suffix(".pub").read_text()
         allowed.write_text(f"restrict,port-forwarding {key}")
         allowed.chmod(0o644)
-        self.port = _free_port(self.addresses)
+        self.port = self._free_port()
         for address in self.addresses:
             self.new_host_key(address)
             self.start(address)
@@ -176,7 +178,7 @@ price = {{ core_hour = "{core_hour}", task_minimum_time = "1s" }}
         config.write_text(self._config(address))
         with (self.folder / f"{address}.log").open("ab") as log:
             self._servers[address] = subprocess.Popen(
-                [_program("sshd"), "-D", "-e", "-f", str(config)],
+                [*self._within, _program("sshd"), "-D", "-e", "-f", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -245,6 +247,9 @@ price = {{ core_hour = "{core_hour}", task_minimum_time = "1s" }}
             [_program("ssh-keygen"), "-lf", str(path)], capture_output=True, text=True, check=True
         )
         return told.stdout.split()[1]
+
+    def _free_port(self) -> int:
+        return _free_port(self.addresses)
 
     def _config(self, address: str) -> str:
         return f"""
