@@ -232,8 +232,7 @@ async def _hub(
         recovery = Recovery(pool, drivers, effects, control.replan)
         await recovery.look()
         calm_interpreter()
-        pulse = Pulse(clock, meters.lag, meters.date_jumped)
-        keys = watch(pool, vault, control.replan)
+        pulse, keys = Pulse(clock, meters), watch(pool, vault, control.replan)
         ours = [control.run(), recovery.run(), pricing.run(), traces.run(), pulse.run(), keys]
         yield service, [*ours, *books.background(), *(one.run() for one in watchers.values())]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from fenglin.engine.meters import Meters
     from fenglin.ports.clock import Clock
 
 STEP_MS = 50
@@ -28,13 +27,10 @@ class Pulse:
     per stop would hide the longest ones, as a client does that waits before it asks again.
     """
 
-    def __init__(
-        self, clock: Clock, tell: Callable[[float], None], jumped: Callable[[], None]
-    ) -> None:
-        """Take the clock, and what hears of each delay in seconds and of each jump of the date."""
+    def __init__(self, clock: Clock, meters: Meters) -> None:
+        """Take the clock, and what counts delays and jumps."""
         self._clock = clock
-        self._tell = tell
-        self._jumped = jumped
+        self._meters = meters
         self._ahead_ms = clock.now_ms() - clock.monotonic_ms()
 
     async def run(self) -> None:
@@ -55,10 +51,10 @@ class Pulse:
         if abs(by_ms := ahead_ms - self._ahead_ms) >= LEAST_JUMP_MS:
             # Nothing here goes by the date: timers, leases and bills count what has passed.
             _log.warning("date_jumped", by_s=by_ms / 1_000)
-            self._jumped()
+            self._meters.date_jumped()
         self._ahead_ms = ahead_ms
         due_ms = max(due_ms, now_ms - MOST_MISSED * STEP_MS)
         while due_ms <= now_ms:
-            self._tell((now_ms - due_ms) / 1_000)
+            self._meters.lag((now_ms - due_ms) / 1_000)
             due_ms += STEP_MS
         return due_ms

@@ -12,6 +12,19 @@ from fenglin.engine.pulse import LEAST_JUMP_MS, MOST_MISSED, STEP_MS, Pulse
 from fenglin.testing.clock import FakeClock
 
 
+class Heard:
+    """What was told, in order."""
+
+    def __init__(self):
+        self.lags_s, self.jumps = [], 0
+
+    def lag(self, seconds):
+        self.lags_s.append(seconds)
+
+    def date_jumped(self):
+        self.jumps += 1
+
+
 @pytest.mark.parametrize(
     ("late_ms", "told_s"),
     [
@@ -21,42 +34,42 @@ from fenglin.testing.clock import FakeClock
     ],
 )
 def test_each_missed_step_is_told_with_its_delay(late_ms, told_s):
-    clock, told = FakeClock(), []
+    clock, heard = FakeClock(), Heard()
     due_ms = clock.monotonic_ms()
     clock.advance(late_ms)
-    next_ms = Pulse(clock, told.append, list).look(due_ms)
-    assert told == told_s
+    next_ms = Pulse(clock, heard).look(due_ms)
+    assert heard.lags_s == told_s
     assert clock.monotonic_ms() < next_ms <= clock.monotonic_ms() + STEP_MS
 
 
 def test_a_machine_that_slept_is_told_a_bounded_number_of_times():
-    clock, told = FakeClock(), []
+    clock, heard = FakeClock(), Heard()
     due_ms = clock.monotonic_ms()
     clock.advance(86_400_000)
-    Pulse(clock, told.append, list).look(due_ms)
-    assert len(told) == MOST_MISSED + 1
+    Pulse(clock, heard).look(due_ms)
+    assert len(heard.lags_s) == MOST_MISSED + 1
 
 
 @pytest.mark.parametrize(
     ("by_ms", "jumps"), [(0, 0), (LEAST_JUMP_MS - 1, 0), (LEAST_JUMP_MS, 1), (-3_600_000, 1)]
 )
 def test_a_jump_of_the_date_is_told_once(by_ms, jumps):
-    clock, told = FakeClock(), []
-    pulse = Pulse(clock, lambda _: None, lambda: told.append("jump"))
+    clock, heard = FakeClock(), Heard()
+    pulse = Pulse(clock, heard)
     due_ms = pulse.look(clock.monotonic_ms())
     clock.advance(STEP_MS)
     clock.date_ms += by_ms
     for _ in range(2):
         due_ms = pulse.look(due_ms)
         clock.advance(STEP_MS)
-    assert len(told) == jumps
+    assert heard.jumps == jumps
 
 
 def test_a_running_loop_is_looked_at():
     meters = Meters()
 
     async def scene():
-        pulse = asyncio.create_task(Pulse(SystemClock(), meters.lag, meters.date_jumped).run())
+        pulse = asyncio.create_task(Pulse(SystemClock(), meters).run())
         try:
             async with asyncio.timeout(30):
                 while b"fenglin_loop_lag_seconds_count 0.0" in meters.expose(0, 1):  # noqa: ASYNC110
