@@ -40,11 +40,15 @@ FOLDERS = Path("/usr/lib/postgresql")
 _QUICK = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB")
 
 
-def find_postgres() -> str:
-    """Return why no server can be started here; empty when one can. Installs it."""
+def find_postgres(*, install: bool = True) -> str:
+    """Return why no server can be started here; empty when one can.
+
+    Args:
+        install: Whether to install it when it is missing and we are root.
+    """
     if programs() is not None:
         return ""
-    why = packages.install("postgresql")
+    why = packages.install("postgresql") if install else "apt-get install postgresql"
     return "" if programs() else f"no PostgreSQL {LEAST_VERSION} or newer here: {why}"
 
 
