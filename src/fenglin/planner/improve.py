@@ -128,7 +128,8 @@ class _Improvement:
         self.waiting: list[int] = []
         self.holders: dict[int, list[tuple[Grant, Piece]]] = {}
         self._priority: list[int] = draft.snapshot.job_priority.tolist()
-        self._closed: set[tuple[int, int, int]] = set()
+        # Kinds of jobs, or kinds within an account, of which no other need be tried.
+        self._closed: set[tuple[int, ...]] = set()
         self.prospects = Prospects(draft)
         self._opened: set[int] = set()
 
@@ -145,18 +146,25 @@ class _Improvement:
         before = -1
         while self.steps > 0 and len(self.gained) > before:
             before = len(self.gained)
-            self._look_at_all(self._try)
+            self._closed.clear()
+            for row in self.waiting:
+                while self.steps > 0 and self._may_gain(row):
+                    if not self._with_its_own(row, self._try):
+                        self._closed.add(self._kind(row))
+                if self.steps <= 0:
+                    break
         # The budget may have ended before all was used from where tasks were moved away.
         if self._opened:
-            self._look_at_all(self._start_where_it_opened)
+            self._use_what_opened()
 
-    def _look_at_all(self, attempt: _Attempt) -> None:
+    def _use_what_opened(self) -> None:
         self._closed.clear()
-        for row in self.waiting:
-            while self._may_gain(row):
-                if not self._with_its_own(row, attempt):
-                    self._closed.add(self._kind(row))
-                    break
+        free = self.ground.free[sorted(self._opened)]
+        needs = np.array(self.draft.needs, np.int64)[:, None]
+        fits: list[bool] = np.any(np.all(free >= needs, axis=2), axis=1).tolist()
+        for row in [row for row in self.waiting if fits[self.draft.job_shape[row]]]:
+            while self._may_gain(row) and self._with_its_own(row, self._start_where_it_opened):
+                pass
 
     def _with_its_own(self, row: int, attempt: _Attempt) -> bool:
         """Try a job, which may use what is reserved for itself, and then gives that up."""
@@ -180,7 +188,8 @@ class _Improvement:
         draft = self.draft
         if draft.wanted(row) <= 0 or draft.refused.get(row) in _NOT_FOR_ROOM:
             return False
-        return self._kind(row) not in self._closed
+        kind = self._kind(row)
+        return self._closed.isdisjoint((kind, (*kind, draft.job_account[row])))
 
     def _gather(self) -> None:
         """List what is free and what may be moved, by node, and who is first in its queue."""
@@ -220,8 +229,6 @@ class _Improvement:
 
         With `must` it is better only if the job itself starts.
         """
-        if self.steps <= 0:
-            return False
         self.steps -= STEPS_PER_LOOK
         nodes = self._nodes(row)
         if not nodes:
@@ -250,25 +257,29 @@ class _Improvement:
 
     def _start_where_it_opened(self, row: int, *, must: bool) -> bool:  # noqa: ARG002 - as `_try`
         """Start a task of a waiting job where others were moved away; return whether it fits."""
-        draft = self.draft
-        need = draft.needs[draft.job_shape[row]]
+        draft, kind = self.draft, self._kind(row)
+        need = np.array(draft.needs[draft.job_shape[row]], np.int64)
         nodes = np.array(sorted(self._opened), np.int64)
-        nodes = nodes[(self.ground.free[nodes] >= np.array(need)).all(axis=1)]
-        nodes = nodes[draft.pool.usable(draft.job_shape[row])[nodes]] if len(nodes) else nodes
+        nodes = nodes[(self.ground.free[nodes] >= need).all(axis=1)]
         if not len(nodes) or draft.quota_tasks(row) <= 0:
+            self._closed.add(kind)
             return False
-        room = self.ground.rooms(self._ends_ms(row))
+        fits = draft.pool.usable(draft.job_shape[row])
+        fits &= (self.ground.rooms(self._ends_ms(row)) >= need).all(axis=1)
+        nodes = nodes[fits[nodes]]
         money = draft.account_left[draft.job_account[row]]
         most, best = 0.0, OUT
-        for node in nodes[(room[nodes] >= np.array(need)).all(axis=1)].tolist():
+        for node in nodes.tolist():
             option = self.prospects.of(row).get(int(draft.snapshot.node_flavor[node]))
             if option is not None and option.figures.hold_micro <= money:
-                worth = self.prospects.worth(option, need)
+                worth = self.prospects.worth(option, need.tolist())
                 if worth > most:
                     most, best = worth, node
-        if best != OUT:
-            self._gain(row, best)
-        return best != OUT
+        if best == OUT:
+            self._closed.add((*kind, draft.job_account[row]) if len(nodes) else kind)
+            return False
+        self._gain(row, best)
+        return True
 
     def _nodes(self, row: int) -> list[int]:
         """Return the nodes to take apart: where least is missing, then where most is free."""
