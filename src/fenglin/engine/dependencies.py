@@ -76,6 +76,8 @@ async def bring_parents(pool: Pool, store: Store, records: Sequence[JobRecord]) 
         UnavailableError: one cannot be read at this moment.
     """
     wanted = {parse_job_id(need.job) for job in records for need in job.spec.after}
+    if not wanted:
+        return
     own = {job.number for job in records} | pool.aside.keys()
     loaded: dict[int, JobRecord] = {}
     while missing := [n for n in wanted - own if pool.parent(n) is None and n not in loaded]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from fenglin.model.states import JobState
@@ -25,6 +26,7 @@ MOST_KEPT = 1_000
 _EVIDENCE = 3
 # The mean of an array is surer than one runtime: each doubling of its tasks counts for another.
 _MOST_LESSONS = 8
+_MOST_SAID = 1_000
 # Jobs that are named alike but for a number run alike.
 _NUMBERS = re.compile(r"\d+")
 
@@ -49,6 +51,8 @@ class Foresight:
     def __init__(self, past: Iterable[JobRecord] = ()) -> None:
         """Learn from jobs that ended, in the order given."""
         self._predictor = Predictor()
+        # What was said since something was learned: jobs of one submit are mostly alike.
+        self._said_ms: dict[tuple[str, str, int, int, int], int] = {}
         self._promised_ms: dict[int, int] = {}
         self._errors_ms: deque[int] = deque(maxlen=MOST_KEPT)
         for job in past:
@@ -60,14 +64,19 @@ class Foresight:
         A user's own word is left to the planner, which knows better what to make of it.
         """
         spec = job.spec
-        found = self._predictor.predict(
-            job.actor or spec.account,
-            _application(spec.name),
-            request_ms=spec.estimate_ms or spec.timeout_ms,
-            procs=spec.resources.cpu_milli * spec.nodes,
-            limit_ms=spec.timeout_ms,
-        )
-        return found.ms if found.evidence >= _EVIDENCE else 0
+        user, request_ms = job.actor or spec.account, spec.estimate_ms or spec.timeout_ms
+        procs, limit_ms = spec.resources.cpu_milli * spec.nodes, spec.timeout_ms
+        key = user, _application(spec.name), request_ms, procs, limit_ms
+        ms = self._said_ms.get(key)
+        if ms is None:
+            found = self._predictor.predict(
+                *key[:2], request_ms=request_ms, procs=procs, limit_ms=limit_ms
+            )
+            ms = found.ms if found.evidence >= _EVIDENCE else 0
+            if len(self._said_ms) >= _MOST_SAID:
+                self._said_ms.clear()
+            self._said_ms[key] = ms
+        return ms
 
     def ended(self, job: JobRecord) -> None:
         """Learn from a job that ended; one that failed says nothing of those that will not."""
@@ -75,6 +84,7 @@ class Foresight:
         if job.state is not JobState.SUCCEEDED or not job.learned_tasks:
             return
         spec = job.spec
+        self._said_ms.clear()
         for _ in range(min(_MOST_LESSONS, job.learned_tasks.bit_length())):
             self._predictor.observe(
                 job.actor or spec.account,
@@ -106,6 +116,7 @@ class Foresight:
         return Kept(len(errors), errors[last // 2], errors[-(-last * 9 // 10)])
 
 
+@lru_cache(1_000)
 def _application(name: str) -> str:
     """Return a job's name without its numbers: `frame-0012` and `frame-0013` are one."""
     return _NUMBERS.sub("#", name)

@@ -5,6 +5,7 @@ Every field can be rebuilt by a load. Changes are adopted after their commit, ne
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from fenglin.ports.quarantine import Aside, Released
 
 MOST_SHAPES = 10_000
+# Fewer rows are entered sooner one by one.
+FEW_ROWS = 8
 
 
 @dataclass(slots=True)
@@ -162,17 +165,23 @@ class Pool:
 
     def add_jobs(self, records: Iterable[JobRecord]) -> None:
         """Take new or loaded jobs in."""
+        touched: dict[int, JobRecord] = {}
         for job in records:
-            self.jobs[job.number] = job
+            touched[job.number] = self.jobs[job.number] = job
             try:
                 for parent in job.spec.after:
                     self.children.setdefault(parse_job_id(parent.job), set()).add(job.number)
             except InputError as error:
                 self.poison[job.number] = error
-            self._refresh(job)
-            for child in self.children.get(job.number, ()):
-                if child in self.jobs:
-                    self._refresh(self.jobs[child])
+        kin = [self.children.get(number, ()) for number in touched] if self.children else []
+        touched |= {at: self.jobs[at] for some in kin for at in some if at in self.jobs}
+        rows = [row for job in touched.values() if (row := self._row(job)) is not None]
+        if len(rows) >= FEW_ROWS:
+            with contextlib.suppress(OverflowError, TypeError, ValueError):
+                self._rows.put_all(rows)
+                return
+        for row in rows:
+            self._put(row)
 
     def adopt(self, change: Change, refused: Iterable[StartUnit] = ()) -> list[JobRecord]:
         """Believe a committed change; return the jobs that it ended."""
@@ -386,15 +395,27 @@ class Pool:
 
     def _refresh(self, job: JobRecord) -> None:
         """Recompute the planner's row of one job."""
+        row = self._row(job)
+        if row is not None:
+            self._put(row)
+
+    def _row(self, job: JobRecord) -> JobRow | None:
+        """Return the planner's row of a job; None, and it has none, for one that cannot start."""
         waits = job.state in (JobState.PENDING, JobState.RUNNING)
         if waits and job.pending and not job.cancelling and job.number not in self.poison:
             try:
-                self._rows.put(self.job_row(job))
+                return self.job_row(job)
             except Exception as error:  # noqa: BLE001 - one bad row must not stop the others (J9)
                 self.poison[job.number] = error
-                self._rows.drop(job.number)
-        else:
-            self._rows.drop(job.number)
+        self._rows.drop(job.number)
+        return None
+
+    def _put(self, row: JobRow) -> None:
+        try:
+            self._rows.put(row)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.poison[row.number] = error
+            self._rows.drop(row.number)
 
     def set_aside(self, one: Aside) -> None:
         """Take a job out of all that is decided; what its live allocations hold stays held."""

@@ -49,7 +49,7 @@ def label_of(name: str, account: str = "") -> str:
 
 def scoped(require: tuple[tuple[str, str], ...], account: str) -> tuple[tuple[str, str], ...]:
     """Return required labels so that grants to other accounts do not count."""
-    if not any(key in _KEYS for key, _ in require):
+    if not require or not any(key in _KEYS for key, _ in require):
         return require
     return tuple(
         sorted((f"{key}@{account}" if key in _KEYS else key, value) for key, value in require)

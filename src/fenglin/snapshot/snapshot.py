@@ -88,16 +88,16 @@ def needed_capabilities(spec: JobSpec) -> tuple[str, ...]:
 
     The words are those of `ports.driver.Capability`.
     """
-    needs = (
-        ("arrays", spec.tasks > 1),
-        ("artifacts", bool(spec.artifacts)),
-        ("gangs", spec.nodes > 1),
-        ("images", bool(spec.image)),
-        ("inputs", bool(spec.files)),
-        ("secrets", bool(spec.secrets)),
-        ("setup", bool(spec.setup)),
+    # Asked for each job of a batch, twice.
+    return (
+        (("arrays",) if spec.tasks > 1 else ())
+        + (("artifacts",) if spec.artifacts else ())
+        + (("gangs",) if spec.nodes > 1 else ())
+        + (("images",) if spec.image else ())
+        + (("inputs",) if spec.files else ())
+        + (("secrets",) if spec.secrets else ())
+        + (("setup",) if spec.setup else ())
     )
-    return tuple(word for word, needed in needs if needed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -145,7 +145,7 @@ class WaitingTable:
         """
         line = self._line_of.get(row.number, self._lines)
         if line == self._table.shape[1]:
-            self._make_room()
+            self._make_room(1)
             line = self._lines
         values: list[Any] = list(row)
         values[_SHAPE] = self._shapes(row.shape)
@@ -155,6 +155,31 @@ class WaitingTable:
         self._rows[row.number] = row
         self._line_of[row.number] = line
         self._lines = max(self._lines, line + 1)
+
+    def put_all(self, rows: Sequence[JobRow]) -> None:
+        """Enter rows of different jobs, as `put` does one.
+
+        Raises:
+            OverflowError: as `put`; none of them is entered.
+        """
+        # First, since codes may be others afterwards.
+        if self._lines + len(rows) > self._table.shape[1]:
+            self._make_room(len(rows))
+        codes = {_SHAPE: self._shapes, _QUEUE: self._queues, _ACCOUNT: self._accounts}
+        columns = np.empty((len(FIELDS), len(rows)), np.int64)
+        for at in range(len(FIELDS)):
+            values: Iterator[Any] = map(itemgetter(at), rows)
+            named: Any = codes.get(at)
+            columns[at] = np.fromiter(
+                values if named is None else map(named, values), np.int64, len(rows)
+            )
+        lines = []
+        for row in rows:
+            self._rows[row.number] = row
+            line = self._line_of.setdefault(row.number, self._lines)
+            self._lines = max(self._lines, line + 1)
+            lines.append(line)
+        self._table[:, lines] = columns
 
     def drop(self, number: int) -> None:
         """Take a job's row out, if there is one."""
@@ -167,7 +192,7 @@ class WaitingTable:
         names = self._shapes.values(), self._queues.values(), self._accounts.values()
         return lambda: Waiting(_without_gaps(table), *names)
 
-    def _make_room(self) -> None:
+    def _make_room(self, least: int) -> None:
         """Close the gaps, put jobs in the order of their numbers, and leave room for more."""
         columns = _without_gaps(self._table[:, : self._lines])
         columns = columns[:, np.argsort(columns[_NUMBER], kind="stable")]
@@ -175,7 +200,7 @@ class WaitingTable:
         self._queues = self._queues.tidied(columns[_QUEUE])
         self._accounts = self._accounts.tidied(columns[_ACCOUNT])
         self._lines = columns.shape[1]
-        room = _FIRST_LINES + self._lines + self._lines // 4
+        room = _FIRST_LINES + self._lines + max(least, self._lines // 4)
         self._table = np.empty((len(FIELDS), room), np.int64)
         self._table[:, : self._lines] = columns
         self._line_of = {job: line for line, job in enumerate(columns[_NUMBER].tolist())}

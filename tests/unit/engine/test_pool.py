@@ -202,3 +202,17 @@ def test_what_changed_since_the_plan_is_left_out(world):
     del pool.jobs[2]
     change = commitments(pool, snapshot, BALANCED, made, 5_000)
     assert [unit.allocation.job for unit in change.starts] == [3]
+
+
+@pytest.mark.parametrize("count", [3, 2 * room.FEW_ROWS])
+def test_of_jobs_that_come_together_a_bad_one_stops_no_other(world, count):
+    pool = world.pool([])
+    jobs = [world.job(number) for number in range(1, count)]
+    # Its child came first; both are judged when all are there.
+    child = world.job(count, after=(Dependency(f"j{count + 1}"),))
+    bad = world.job(count + 1, deadline_ms=2**63)
+    pool.add_jobs([*jobs, child, bad])
+    assert list(pool.poison) == [bad.number]
+    shown = pool.snapshot(5)
+    assert shown.job_number.tolist() == [*range(1, count), count]
+    assert shown.job_blocked.tolist() == [*[0] * (count - 1), 1]

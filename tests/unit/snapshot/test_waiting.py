@@ -24,7 +24,8 @@ ROWS = st.builds(
         "account": st.sampled_from("xyz"),
     },
 )
-ACTS = st.lists(st.one_of(ROWS, st.integers(0, 30)), max_size=120)
+SOME_ROWS = st.lists(ROWS, max_size=20, unique_by=lambda row: row.number)
+ACTS = st.lists(st.one_of(ROWS, SOME_ROWS, st.integers(0, 30)), max_size=120)
 
 
 def shot(jobs):
@@ -38,6 +39,9 @@ def test_its_columns_are_those_of_its_rows(acts):
         if isinstance(act, JobRow):
             table.put(act)
             rows[act.number] = act
+        elif isinstance(act, list):
+            table.put_all(act)
+            rows |= {row.number: row for row in act}
         else:
             table.drop(act)
             rows.pop(act, None)
@@ -47,15 +51,23 @@ def test_its_columns_are_those_of_its_rows(acts):
     assert shot(table.waiting()()) == shot(list(rows.values()))
 
 
-def test_a_long_queue_goes_through_it_in_the_room_of_those_that_wait(monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 8, 40])
+def test_a_long_queue_goes_through_it_in_the_room_of_those_that_wait(monkeypatch, at_once):
     monkeypatch.setattr(waiting, "_SPARE_CODES", 4)
     table = WaitingTable()
-    for number in range(5_000):
+    for first in range(0, 5_000, at_once):
+        numbers = range(first, first + at_once)
         # Queues and accounts come and go with their jobs.
-        name = f"n{number // 7}"
-        table.put(JobRow(number, SHAPES[number % 6], 1, queue=name, account=name))
-        if number >= 40:
-            table.drop(number - 40)
+        rows = [
+            JobRow(at, SHAPES[at % 6], 1, queue=f"n{at // 7}", account=f"n{at // 7}")
+            for at in numbers
+        ]
+        if at_once == 1:
+            table.put(rows[0])
+        else:
+            table.put_all(rows)
+        for at in numbers:
+            table.drop(at - 40)
     columns = table.waiting()()
     assert columns.column("number").tolist() == list(range(4_960, 5_000))
     assert shot(columns) == shot(list(table.values()))
@@ -84,6 +96,8 @@ def test_a_row_beyond_64_bits_is_refused_and_leaves_no_trace():
     for number in (3, 4):
         with pytest.raises(OverflowError):
             table.put(JobRow(number, SHAPES[0], 1, deadline_ms=2**63))
+    with pytest.raises(OverflowError):
+        table.put_all([JobRow(3, SHAPES[1], 2), JobRow(5, SHAPES[0], 1, deadline_ms=2**63)])
     assert list(table.values()) == [JobRow(3, SHAPES[0], 1)]
     assert table.waiting()().column("number").tolist() == [3]
 
