@@ -7,7 +7,7 @@ import pytest
 
 from fenglin.client.requests import Filter
 from fenglin.errors import FenglinError
-from fenglin.testing import HubProcess, LocalSite, TruthDir, hub_file
+from fenglin.testing import HubProcess, LocalSite, hub_file
 from fenglin.testing.servers.sshd import SshHosts, find_sshd
 
 pytest.importorskip("asyncssh")
@@ -54,10 +54,7 @@ def hub(own):
 
 @pytest.fixture
 def truth(hosts, tmp_path):
-    """Return a folder in which payloads testify, whoever they run as."""
-    made = TruthDir(hosts.shared / f"truth-{tmp_path.name}")
-    made.folder.chmod(0o777)
-    return made
+    return hosts.truth(tmp_path.name)
 
 
 def test_one_array_over_local_and_ssh_with_one_bill(own, truth):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Self
 
 from fenglin.testing import processes
 from fenglin.testing.servers import packages
+from fenglin.testing.truth import TruthDir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,6 +163,12 @@ memory = "1GiB"
 disk = "1GiB"
 price = {{ core_hour = "{core_hour}", task_minimum_time = "1s" }}
 """
+
+    def truth(self, name: str) -> TruthDir:
+        """Return a new folder in which payloads testify, whoever they run as."""
+        made = TruthDir(self.shared / f"truth-{name}")
+        made.folder.chmod(0o777)
+        return made
 
     @property
     def root(self) -> Path:
