@@ -145,6 +145,17 @@ def test_old_backups_are_told(place, tmp_path):
     assert bad(place, folder)["backups"].level == "warn"
 
 
+class Measured:
+    """A hub that is asked for its metrics, and for nothing else."""
+
+    def __init__(self, meters):
+        self.meters = meters
+
+    def call(self, call):
+        assert (call.method, call.path) == ("GET", "/metrics")
+        return Answer(self.meters.expose(0, 1), {})
+
+
 @pytest.mark.parametrize(
     ("delays_s", "level"),
     [([0.0] * 99 + [0.4], "ok"), ([0.0] * 97 + [0.4] * 3, "warn"), ([], "ok")],
@@ -154,12 +165,7 @@ def test_an_event_loop_that_is_often_late_is_told(delays_s, level):
     for delay_s in delays_s:
         meters.lag(delay_s)
 
-    class Said:
-        def call(self, call):
-            assert (call.method, call.path) == ("GET", "/metrics")
-            return Answer(meters.expose(0, 1), {})
-
-    (found,) = _metrics(Said())
+    (found,) = _metrics(Measured(meters))
     assert (found.check, found.level) == ("event loop", level)
     assert ("3.0% of all moments" in found.what) == (level == "warn")
 
@@ -169,10 +175,6 @@ def test_a_date_that_jumped_is_told():
     for _ in range(2):
         meters.date_jumped()
 
-    class Said:
-        def call(self, _):
-            return Answer(meters.expose(0, 1), {})
-
-    found = {one.check: one for one in _metrics(Said())}
+    found = {one.check: one for one in _metrics(Measured(meters))}
     assert found["date"].level == "warn"
     assert "2 times" in found["date"].what
